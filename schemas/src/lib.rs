@@ -1,1 +1,20 @@
-//! mast-schemas
+#![doc = include_str!("../README.md")]
+
+pub mod checkpoint;
+pub mod column;
+pub mod control;
+pub mod epochs;
+mod error;
+pub mod ids;
+pub mod inventory;
+pub mod message;
+pub mod partition;
+pub mod records;
+pub mod thresholds;
+pub mod time;
+pub mod topics;
+pub mod views;
+
+pub use error::SchemaError;
+pub use ids::{DeviceId, LinkId, Mac, RuleId, SectorId, SiteId, TenantId};
+pub use time::{Epoch, Timestamp};

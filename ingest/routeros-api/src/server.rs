@@ -50,8 +50,12 @@ pub enum ServerError {
 /// let (near, far) = tokio::io::duplex(4096);
 /// let router = async move {
 ///     let mut connection = Connection::new(far);
-///     let login = |attempt: &_| accepts(attempt);
-///     if !connection.login(LoginForm::Password, login).await? {
+///     let accepted = connection
+///         .login(LoginForm::Password, |attempt| {
+///             attempt.name() == b"reader" && attempt.accepts(b"secret")
+///         })
+///         .await?;
+///     if !accepted {
 ///         return Ok(());
 ///     }
 ///     while let Some(request) = connection.next().await? {
@@ -66,9 +70,6 @@ pub enum ServerError {
 ///     }
 ///     Ok::<(), routeros_api::server::ServerError>(())
 /// };
-/// fn accepts(attempt: &routeros_api::server::LoginAttempt) -> bool {
-///     attempt.name() == b"reader" && attempt.accepts(b"secret")
-/// }
 /// let caller = async {
 ///     let credentials = Credentials::new("reader", "secret");
 ///     let deadlines = Deadlines::all(Duration::from_secs(5));

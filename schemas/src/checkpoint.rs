@@ -1,0 +1,246 @@
+//! The records of a checkpoint: plain facts, from which the dataflow and the oracle each rebuild their own state.
+//!
+//! A checkpoint file holds one key group of one part: a [`FileHeader`] and then, for each record, its length (u32, little
+//! endian) and its [postcard](https://postcard.jamesmunns.com/wire-format) bytes; CRC-32 of all before at the end. The
+//! manifest names the files. A new version of a record is a new [`VERSION`].
+
+use serde::{Deserialize, Serialize};
+
+use crate::control::Change;
+use crate::records::{Outcome, PollId, Source};
+use crate::views::{DeviceState, LinkReason, LinkState};
+use crate::{DeviceId, Mac, TenantId, Timestamp};
+
+/// Version of the records in this module.
+pub const VERSION: u32 = 1;
+
+/// The parts of a checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Part {
+    /// [`Change`] records that rebuild the control tables; one file, key group 0.
+    Control,
+    /// [`DeviceRecord`]s by device.
+    Devices,
+    /// [`RoamRecord`]s by tenant and MAC.
+    Roam,
+    /// [`ApRecord`]s by access point.
+    Aps,
+    /// [`CapRecord`]s by tenant and radio.
+    Caps,
+}
+
+/// First bytes of a file, postcard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileHeader {
+    /// [`VERSION`].
+    pub version: u32,
+    /// Which part.
+    pub part: Part,
+    /// Which key group.
+    pub key_group: u8,
+    /// Number of records.
+    pub records: u64,
+}
+
+/// What is known of a device and of the tables it reports.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeviceRecord {
+    /// The device.
+    pub device_id: DeviceId,
+    /// Its owner.
+    pub tenant_id: TenantId,
+    /// State.
+    pub state: DeviceState,
+    /// Since when.
+    pub since: Timestamp,
+    /// Outcome that set it.
+    pub outcome: Option<Outcome>,
+    /// Failures of one kind in a row.
+    pub fail_run: u8,
+    /// Whether those failures are of the unmanageable kind.
+    pub fail_unmanageable: bool,
+    /// Newest poll.
+    pub last_poll: Option<PollId>,
+    /// When the device becomes unobserved if nothing comes.
+    pub overdue_at: Option<Timestamp>,
+    /// Identity, version, board, architecture, serial, firmware, last known.
+    pub attributes: [Option<String>; 6],
+    /// Addresses of its interfaces by the last whole table.
+    pub claims: Vec<ClaimRecord>,
+    /// Registration tables.
+    pub tables: Vec<TableRecord>,
+}
+
+/// An address that a device has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimRecord {
+    /// The address.
+    pub mac: Mac,
+    /// Since when without a break.
+    pub first_seen: Timestamp,
+}
+
+/// The last whole registration table of one source.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TableRecord {
+    /// The source.
+    pub source: Source,
+    /// Radios that it has ever shown as access point.
+    pub radios: Vec<TableRadioRecord>,
+    /// Access points that it showed as station: (BSSID, own address).
+    pub stations: Vec<(Mac, Mac)>,
+}
+
+/// A radio in a table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TableRadioRecord {
+    /// BSSID.
+    pub radio_mac: Mac,
+    /// Another device's radio.
+    pub remote: bool,
+    /// Interface name.
+    pub interface: String,
+    /// Clients in the last whole table, with the beginning of their association.
+    pub clients: Vec<(Mac, Timestamp)>,
+}
+
+/// Where a client is associated.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RoamRecord {
+    /// Owner.
+    pub tenant_id: TenantId,
+    /// The client.
+    pub mac: Mac,
+    /// The owning association.
+    pub owner: Option<AssociationRecord>,
+    /// When the owner's association was lost from its table.
+    pub owner_departed_at: Option<Timestamp>,
+    /// Older associations that are still shown.
+    pub others: Vec<AssociationRecord>,
+    /// Beginnings of ownership within the window, oldest first.
+    pub changes: Vec<Timestamp>,
+    /// Whether the address is ambiguous.
+    pub ambiguous: bool,
+}
+
+/// An association of a client with a radio.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AssociationRecord {
+    /// Access point.
+    pub ap_device_id: DeviceId,
+    /// Radio.
+    pub radio_mac: Mac,
+    /// When it began: observed − uptime, else the first sighting.
+    pub began_at: Timestamp,
+}
+
+/// An access point with its links.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ApRecord {
+    /// The access point.
+    pub device_id: DeviceId,
+    /// Owner.
+    pub tenant_id: TenantId,
+    /// Its radios.
+    pub radios: Vec<RadioRecord>,
+}
+
+/// A radio with its links.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RadioRecord {
+    /// BSSID.
+    pub radio_mac: Mac,
+    /// Interface name.
+    pub interface: String,
+    /// Links, also departed ones.
+    pub links: Vec<LinkRecord>,
+    /// What stations say: client, when, signal they hear, device.
+    pub stations: Vec<StationRecord>,
+}
+
+/// A station's view of its link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StationRecord {
+    /// The station's address.
+    pub mac: Mac,
+    /// The reporting station.
+    pub device_id: DeviceId,
+    /// When it last said so.
+    pub observed_at: Timestamp,
+    /// Signal that it hears.
+    pub signal_dbm: Option<i16>,
+}
+
+/// A link.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LinkRecord {
+    /// The client.
+    pub mac: Mac,
+    /// State.
+    pub state: LinkState,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why.
+    pub reason: LinkReason,
+    /// First seen.
+    pub discovered_at: Timestamp,
+    /// Who last showed it.
+    pub reporter: DeviceId,
+    /// In which table.
+    pub source: Source,
+    /// Beginning of its association.
+    pub began_at: Timestamp,
+    /// Tables in a row with it, while discovered.
+    pub seen_run: u8,
+    /// Bad tables in a row.
+    pub bad_run: u8,
+    /// Good tables in a row.
+    pub good_run: u8,
+    /// Tables in a row without it.
+    pub miss_run: u8,
+    /// Newest losses, oldest first, at most as many as degrade.
+    pub losses: Vec<Timestamp>,
+    /// The client's live association is elsewhere.
+    pub roamed: bool,
+    /// The client's address is ambiguous.
+    pub ambiguous: bool,
+    /// Latest signal.
+    pub signal_dbm: Option<i16>,
+    /// When it departed (missing from a table), for the cap on departed links.
+    pub departed_at: Option<Timestamp>,
+}
+
+/// A radio of an access point that another device controls.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CapRecord {
+    /// Owner.
+    pub tenant_id: TenantId,
+    /// BSSID.
+    pub radio_mac: Mac,
+    /// The controllers that show it, lowest id first.
+    pub reporters: Vec<DeviceId>,
+    /// The access point that its links belong to.
+    pub ap_device_id: DeviceId,
+}
+
+/// The manifest of a checkpoint, JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// State as of the end of this slot.
+    pub epoch: crate::Epoch,
+    /// Generation of the job that wrote it.
+    pub generation: u64,
+    /// [`VERSION`].
+    pub version: u32,
+    /// Offset of the bindings topic after the binding that closed `epoch`.
+    pub bindings: u64,
+    /// Offsets up to which telemetry was bound then.
+    pub telemetry: Vec<u64>,
+    /// Offset up to which control was bound then.
+    pub control: u64,
+    /// All files, by name relative to the checkpoint's folder.
+    pub files: Vec<String>,
+}
+
+/// The control tables as the changes that rebuild them.
+pub type ControlRecords = Vec<Change>;

@@ -1,0 +1,181 @@
+//! The records of `mast.control.v1`: what people decided, in the order in which Postgres committed it.
+//!
+//! The body of a log record is one [`ControlRecord`] as JSON; its header is a [`Header`](crate::message::Header) without
+//! sections. Unknown fields are ignored and missing ones have defaults, so old readers read new records and new readers
+//! old ones. Credentials never travel here: a device's `credentials_version` tells ingest when to read them anew.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{DeviceId, SchemaError, SectorId, SiteId, TenantId, Timestamp};
+
+/// One committed change.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ControlRecord {
+    /// Position in the outbox; rises, may skip.
+    pub outbox_id: i64,
+    /// When the relay put it in the log.
+    pub at: Timestamp,
+    /// What changed.
+    pub change: Change,
+}
+
+/// What changed. An upsert carries the whole entity, a deletion its id.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "entity", content = "row", rename_all = "snake_case")]
+pub enum Change {
+    /// A tenant was made or changed.
+    Tenant(Tenant),
+    /// A tenant is gone, with all that it owned.
+    TenantDeleted {
+        /// Which.
+        id: TenantId,
+    },
+    /// A site was made or changed.
+    Site(Site),
+    /// A site is gone; its devices keep living without one.
+    SiteDeleted {
+        /// Which.
+        id: SiteId,
+    },
+    /// A sector was made or changed.
+    Sector(Sector),
+    /// A sector is gone; its devices stay on the site.
+    SectorDeleted {
+        /// Which.
+        id: SectorId,
+    },
+    /// A device was made or changed.
+    Device(Device),
+    /// A device is gone, with its links.
+    DeviceDeleted {
+        /// Which.
+        id: DeviceId,
+    },
+}
+
+/// A tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tenant {
+    /// Id.
+    pub id: TenantId,
+    /// Unique name.
+    pub name: String,
+    /// Rises with each change.
+    pub version: i64,
+}
+
+/// A site.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Site {
+    /// Id.
+    pub id: SiteId,
+    /// Owner.
+    pub tenant_id: TenantId,
+    /// Name, unique in the tenant.
+    pub name: String,
+    /// Rises with each change.
+    pub version: i64,
+}
+
+/// A sector.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sector {
+    /// Id.
+    pub id: SectorId,
+    /// Owner.
+    pub tenant_id: TenantId,
+    /// Its site.
+    pub site_id: SiteId,
+    /// Name, unique in the site.
+    pub name: String,
+    /// Rises with each change.
+    pub version: i64,
+}
+
+/// A device, without its credentials.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// Id.
+    pub id: DeviceId,
+    /// Owner.
+    pub tenant_id: TenantId,
+    /// Name, unique in the tenant.
+    pub name: String,
+    /// Where to connect to: an IP address or a host name.
+    pub address: String,
+    /// Port of the plain API.
+    pub api_port: u16,
+    /// Port of the API over TLS.
+    pub api_ssl_port: u16,
+    /// How to trust it.
+    pub tls: TlsPolicy,
+    /// Its site.
+    #[serde(default)]
+    pub site_id: Option<SiteId>,
+    /// Its sector, which is one of its site.
+    #[serde(default)]
+    pub sector_id: Option<SectorId>,
+    /// What it is for.
+    pub role: Role,
+    /// Interval of its polls.
+    pub interval_ms: u32,
+    /// Whether it is polled.
+    pub enabled: bool,
+    /// Rises when its credentials change.
+    #[serde(default)]
+    pub credentials_version: i64,
+    /// Rises with each change.
+    pub version: i64,
+}
+
+crate::words! {
+    /// What a device is for.
+    Role, "role" {
+        /// Routes a site.
+        Router = "router",
+        /// Serves clients of a sector.
+        Ap = "ap",
+        /// Stands at a customer.
+        Cpe = "cpe",
+        /// Joins two sites.
+        Backhaul = "backhaul",
+        /// Controls the access points of others (CAPsMAN).
+        Controller = "controller",
+        /// Switches.
+        Switch = "switch",
+        /// Anything else.
+        Other = "other",
+    }
+}
+
+crate::words! {
+    /// How the identity of a device is checked.
+    TlsPolicy, "TLS policy" {
+        /// Verified where a CA is known, else pinned at first use.
+        Auto = "auto",
+        /// The certificate must come from our CA or a given one.
+        Verified = "verified",
+        /// The certificate of the first connection, for ever.
+        Pinned = "pinned",
+        /// TLS without a check, because a person said so.
+        Insecure = "insecure",
+        /// No TLS, because a person said so.
+        Plain = "plain",
+    }
+}
+
+impl ControlRecord {
+    /// The record as stored.
+    pub fn encode(&self) -> Vec<u8> {
+        // A struct of numbers, strings and lists always serializes.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// Reads a stored record.
+    ///
+    /// # Errors
+    /// [`SchemaError::Record`] when the bytes are not one.
+    pub fn decode(bytes: &[u8]) -> Result<Self, SchemaError> {
+        serde_json::from_slice(bytes).map_err(|e| SchemaError::Record { what: "control", reason: e.to_string() })
+    }
+}

@@ -1,0 +1,301 @@
+//! The rows of the views: what the dataflow maintains, Postgres holds, SQL shows and the oracle recomputes.
+//!
+//! Their meaning is in `docs/semantics.md`. Gauges (signals, rates, loads) are apart: they change with every poll and are
+//! outside the promise that all views of one epoch agree.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::records::{Outcome, Source};
+use crate::ids::LinkId;
+use crate::{DeviceId, Mac, SectorId, SiteId, TenantId, Timestamp};
+
+crate::words! {
+    /// Whether a device can be reached and managed.
+    DeviceState, "device state" {
+        /// The last poll read something.
+        Online = "online",
+        /// It does not answer.
+        Offline = "offline",
+        /// It answers, but refuses us.
+        Unmanageable = "unmanageable",
+        /// We did not look, or not recently enough.
+        Unobserved = "unobserved",
+    }
+}
+
+crate::words! {
+    /// The state of a link.
+    LinkState, "link state" {
+        /// Seen, not yet confirmed.
+        Discovered = "discovered",
+        /// Confirmed and good.
+        Active = "active",
+        /// Confirmed and bad, or unsteady.
+        Degraded = "degraded",
+        /// Gone.
+        Down = "down",
+        /// Gone for long, or moved elsewhere.
+        Stale = "stale",
+    }
+}
+
+impl LinkState {
+    /// Active or degraded.
+    pub const fn live(self) -> bool {
+        matches!(self, Self::Active | Self::Degraded)
+    }
+}
+
+crate::words! {
+    /// Why a link entered its state.
+    LinkReason, "link reason" {
+        /// First seen, or seen again after it was stale.
+        Seen = "seen",
+        /// Seen in enough tables.
+        Confirmed = "confirmed",
+        /// The client's own side reported it.
+        ConfirmedByStation = "confirmed_by_station",
+        /// Signal or CCQ bad.
+        Signal = "signal",
+        /// Lost too often.
+        Losses = "losses",
+        /// Signal and CCQ good again, no losses.
+        Recovered = "recovered",
+        /// Seen again after it was down.
+        Returned = "returned",
+        /// Missing from the table.
+        Lost = "lost",
+        /// Its access point went offline.
+        ApOffline = "ap_offline",
+        /// Down for too long.
+        Expired = "expired",
+        /// The client began an association elsewhere.
+        Roamed = "roamed",
+        /// Stale for too long, pushed out by newer ones, or its access point was deleted.
+        Forgotten = "forgotten",
+    }
+}
+
+/// A device now. Attributes are the last known ones.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceView {
+    /// The device.
+    pub device_id: DeviceId,
+    /// Its owner.
+    pub tenant_id: TenantId,
+    /// Its state.
+    pub state: DeviceState,
+    /// Since when; the time of the last poll that changed it, of the overdue instant, or of the slot that made the device known.
+    pub since: Timestamp,
+    /// Outcome of the poll that set the state; null when time did.
+    pub outcome: Option<Outcome>,
+    /// Name it gives itself.
+    pub identity: Option<String>,
+    /// RouterOS version.
+    pub version: Option<String>,
+    /// Board.
+    pub board: Option<String>,
+    /// CPU architecture.
+    pub architecture: Option<String>,
+    /// Serial number.
+    pub serial: Option<String>,
+    /// RouterBOOT version.
+    pub firmware: Option<String>,
+}
+
+/// A link now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkView {
+    /// Which link.
+    pub id: LinkId,
+    /// Interface of the access point.
+    pub interface: String,
+    /// The table that shows it.
+    pub source: Source,
+    /// The managed device at the far end, if the client is one.
+    pub cpe_device_id: Option<DeviceId>,
+    /// Its state.
+    pub state: LinkState,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why.
+    pub reason: LinkReason,
+    /// When it was first seen.
+    pub discovered_at: Timestamp,
+    /// The state is the last known one: its access point, or who reports it, is not observed.
+    pub unobserved: bool,
+    /// Its MAC address has more owners than one client can have.
+    pub ambiguous: bool,
+}
+
+/// Devices and links counted, for a site, a sector or a tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Counts {
+    /// Devices by [`DeviceState`], in its order.
+    pub devices: [i64; 4],
+    /// Links by [`LinkState`], in its order.
+    pub links: [i64; 5],
+    /// Links with the unobserved flag.
+    pub links_unobserved: i64,
+}
+
+/// What counts are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Place {
+    /// A whole tenant.
+    Tenant(TenantId),
+    /// A site.
+    Site(TenantId, SiteId),
+    /// A sector.
+    Sector(TenantId, SectorId),
+}
+
+/// Signals over the live links of a place, each once, by the latest value that was not null.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Signals {
+    /// Live links with a signal.
+    pub clients: i64,
+    /// Sum of their signals, dBm.
+    pub sum_dbm: i64,
+    /// The value that a tenth of them (rounded up) do not exceed.
+    pub p10_dbm: Option<i16>,
+    /// The worst.
+    pub worst_dbm: Option<i16>,
+}
+
+/// The latest measurements of a link; a gauge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkGauge {
+    /// Which link.
+    pub id: LinkId,
+    /// When measured.
+    pub observed_at: Timestamp,
+    /// Signal at the access point.
+    pub signal_dbm: Option<i16>,
+    /// Signal at the station: its own word, else what the access point says of it.
+    pub station_signal_dbm: Option<i16>,
+    /// Signal to noise at the access point.
+    pub snr_db: Option<i16>,
+    /// Transmit CCQ.
+    pub tx_ccq_percent: Option<u16>,
+    /// Transmit rate.
+    pub tx_rate_bps: Option<u64>,
+    /// Receive rate.
+    pub rx_rate_bps: Option<u64>,
+}
+
+/// The latest measurements of a device; a gauge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceGauge {
+    /// Which device.
+    pub device_id: DeviceId,
+    /// Its owner.
+    pub tenant_id: TenantId,
+    /// When measured.
+    pub observed_at: Timestamp,
+    /// Round trip.
+    pub round_trip_ms: Option<u32>,
+    /// CPU load.
+    pub cpu_load_percent: Option<u8>,
+    /// Free memory.
+    pub memory_free_bytes: Option<u64>,
+    /// Uptime.
+    pub uptime_s: Option<u64>,
+}
+
+crate::record! {
+    /// A link changed state.
+    LinkEvent / LinkEventColumns, "link_events" {
+        /// [`event_id`] of the link and what happened, so that a replay makes the same one.
+        event_id: EventId,
+        /// Owner.
+        tenant_id: TenantId,
+        /// Access point.
+        ap_device_id: DeviceId,
+        /// Radio.
+        radio_mac: Mac,
+        /// Client.
+        mac: Mac,
+        /// When.
+        at: Timestamp,
+        /// State before; null when it is new.
+        from_state: Option<LinkState>,
+        /// State after; null when it is forgotten.
+        to_state: Option<LinkState>,
+        /// Why.
+        reason: LinkReason,
+    }
+}
+
+crate::record! {
+    /// A device changed state.
+    DeviceEvent / DeviceEventColumns, "device_events" {
+        /// [`event_id`] of the device and what happened.
+        event_id: EventId,
+        /// Owner.
+        tenant_id: TenantId,
+        /// The device.
+        device_id: DeviceId,
+        /// When.
+        at: Timestamp,
+        /// State before.
+        from_state: DeviceState,
+        /// State after.
+        to_state: DeviceState,
+        /// Outcome that decided; null when time did.
+        outcome: Option<Outcome>,
+    }
+}
+
+/// Id of a derived event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EventId(pub Uuid);
+
+impl crate::column::Column for EventId {
+    type Builder = crate::column::IdBuilder;
+    fn data_type() -> arrow::datatypes::DataType {
+        TenantId::data_type()
+    }
+    fn append(&self, builder: &mut Self::Builder) {
+        crate::column::Column::append(&TenantId(self.0), builder);
+    }
+    fn append_null(builder: &mut Self::Builder) {
+        <TenantId as crate::column::Column>::append_null(builder);
+    }
+    fn finish(builder: &mut Self::Builder) -> arrow::array::ArrayRef {
+        <TenantId as crate::column::Column>::finish(builder)
+    }
+    fn read(array: &dyn arrow::array::Array, row: usize) -> Result<Self, crate::SchemaError> {
+        <TenantId as crate::column::Column>::read(array, row).map(|id| Self(id.0))
+    }
+}
+
+/// Namespace of derived event ids.
+const EVENTS: Uuid = Uuid::from_u128(0x6d61_7374_2e65_7665_6e74_732e_7631_0000);
+
+/// Id of a link's transition: UUIDv5 over the link, the instant and the states. A link has at most one transition from
+/// one given state to another at one instant.
+pub fn link_event_id(link: &LinkId, at: Timestamp, from: Option<LinkState>, to: Option<LinkState>) -> EventId {
+    let mut name = Vec::with_capacity(64);
+    name.extend_from_slice(link.tenant_id.as_bytes());
+    name.extend_from_slice(link.ap_device_id.as_bytes());
+    name.extend_from_slice(&link.radio_mac.0.to_be_bytes());
+    name.extend_from_slice(&link.mac.0.to_be_bytes());
+    event_id(name, at, from.map_or("", LinkState::as_str), to.map_or("", LinkState::as_str))
+}
+
+/// Id of a device's transition: UUIDv5 over the device, the instant and the states.
+pub fn device_event_id(device: &DeviceId, at: Timestamp, from: DeviceState, to: DeviceState) -> EventId {
+    event_id(device.as_bytes().to_vec(), at, from.as_str(), to.as_str())
+}
+
+fn event_id(mut name: Vec<u8>, at: Timestamp, from: &str, to: &str) -> EventId {
+    name.extend_from_slice(&at.0.to_be_bytes());
+    name.extend_from_slice(from.as_bytes());
+    name.push(b'>');
+    name.extend_from_slice(to.as_bytes());
+    EventId(Uuid::new_v5(&EVENTS, &name))
+}
+
