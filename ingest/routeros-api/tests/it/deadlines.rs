@@ -25,11 +25,16 @@ fn short(step: Step) -> Deadlines {
 
 fn assert_timeout(error: &Error, expected: Step) {
     assert_eq!(error.class(), ErrorClass::Timeout);
-    assert!(matches!(error, Error::Timeout { step, after: SHORT } if *step == expected), "{error}");
+    assert!(
+        matches!(error, Error::Timeout { step, after: SHORT } if *step == expected),
+        "{error}"
+    );
 }
 
 async fn fails_at(target: &Target, mode: &TlsMode, step: Step) {
-    let error = Client::connect(target, &credentials(), &short(step), mode).await.unwrap_err();
+    let error = Client::connect(target, &credentials(), &short(step), mode)
+        .await
+        .unwrap_err();
     assert_timeout(&error, step);
 }
 
@@ -119,10 +124,14 @@ async fn silence_in_a_reply_keeps_what_was_whole() {
     })
     .await;
     let target = Target::new(address);
-    let mut client =
-        Client::connect(&target, &credentials(), &short(Step::Command), &TlsMode::Plain)
-            .await
-            .unwrap();
+    let mut client = Client::connect(
+        &target,
+        &credentials(),
+        &short(Step::Command),
+        &TlsMode::Plain,
+    )
+    .await
+    .unwrap();
     let plan = ["/one", "/two", "/three"].map(Command::new);
     let answers = client.call_many(&plan, SHORT).await;
     assert_eq!(answers[0].as_ref().unwrap().rows.len(), 1);
@@ -146,14 +155,21 @@ async fn a_router_that_reads_nothing_is_a_timeout_too() {
     })
     .await;
     let target = Target::new(address);
-    let mut client =
-        Client::connect(&target, &credentials(), &Deadlines::all(LONG), &TlsMode::Plain)
-            .await
-            .unwrap();
+    let mut client = Client::connect(
+        &target,
+        &credentials(),
+        &Deadlines::all(LONG),
+        &TlsMode::Plain,
+    )
+    .await
+    .unwrap();
     // More than the buffers of a loopback connection hold.
     let large = Command::new("/x").attribute("v", vec![b'v'; 16 << 20]);
     let answers = client.call_many(&[large], SHORT).await;
-    assert_eq!(answers[0].as_ref().unwrap_err().class(), Some(ErrorClass::Timeout));
+    assert_eq!(
+        answers[0].as_ref().unwrap_err().class(),
+        Some(ErrorClass::Timeout)
+    );
 }
 
 #[tokio::test]
@@ -166,11 +182,18 @@ async fn an_uncancellable_command_still_ends() {
     })
     .await;
     let target = Target::new(address);
-    let mut client =
-        Client::connect(&target, &credentials(), &Deadlines::all(LONG), &TlsMode::Plain)
-            .await
-            .unwrap();
-    let error = client.call_some(&Command::new("/monitor"), 1, LONG, SHORT).await.unwrap_err();
+    let mut client = Client::connect(
+        &target,
+        &credentials(),
+        &Deadlines::all(LONG),
+        &TlsMode::Plain,
+    )
+    .await
+    .unwrap();
+    let error = client
+        .call_some(&Command::new("/monitor"), 1, LONG, SHORT)
+        .await
+        .unwrap_err();
     assert_eq!(error.class(), Some(ErrorClass::Timeout));
     assert_eq!(error.rows().len(), 1);
 }
@@ -180,7 +203,12 @@ async fn a_closed_port_is_refused_not_timed_out() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let target = Target::new(listener.local_addr().unwrap());
     drop(listener);
-    let result =
-        Client::connect(&target, &credentials(), &Deadlines::all(LONG), &TlsMode::Plain).await;
+    let result = Client::connect(
+        &target,
+        &credentials(),
+        &Deadlines::all(LONG),
+        &TlsMode::Plain,
+    )
+    .await;
     assert_eq!(result.unwrap_err().class(), ErrorClass::Refused);
 }

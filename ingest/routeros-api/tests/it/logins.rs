@@ -4,8 +4,8 @@ use crate::support::{LONG, credentials, echo, listen, log_in, patient};
 use routeros_api::login::challenge_response;
 use routeros_api::server::Connection;
 use routeros_api::{
-    CallError, Client, Command, Credentials, Error, ErrorClass, LoginForm, LoginPolicy, Sentence, Step,
-    Target, TlsMode,
+    CallError, Client, Command, Credentials, Error, ErrorClass, LoginForm, LoginPolicy, Sentence,
+    Step, Target, TlsMode,
 };
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,10 +15,17 @@ use tokio::net::TcpStream;
 fn challenge_known_answers() {
     let cases = [
         ("passTest", "abc123", "0021277bff9ac7caf06aa608e46616d47f"),
-        ("", "856780b7411eefd3abadee2058c149a3", "005062f7a5ef124d34675bf3e81f56c556"),
+        (
+            "",
+            "856780b7411eefd3abadee2058c149a3",
+            "005062f7a5ef124d34675bf3e81f56c556",
+        ),
     ];
     for (password, challenge, expected) in cases {
-        assert_eq!(challenge_response(password.as_bytes(), challenge.as_bytes()).unwrap(), expected);
+        assert_eq!(
+            challenge_response(password.as_bytes(), challenge.as_bytes()).unwrap(),
+            expected
+        );
     }
 }
 
@@ -32,10 +39,22 @@ fn a_bad_challenge_is_a_protocol_error() {
 
 #[test]
 fn policy_for_each_channel() {
-    assert_eq!(LoginPolicy::for_channel(true, false), LoginPolicy::PasswordFirst);
-    assert_eq!(LoginPolicy::for_channel(true, true), LoginPolicy::PasswordFirst);
-    assert_eq!(LoginPolicy::for_channel(false, true), LoginPolicy::PasswordFirst);
-    assert_eq!(LoginPolicy::for_channel(false, false), LoginPolicy::ChallengeFirst);
+    assert_eq!(
+        LoginPolicy::for_channel(true, false),
+        LoginPolicy::PasswordFirst
+    );
+    assert_eq!(
+        LoginPolicy::for_channel(true, true),
+        LoginPolicy::PasswordFirst
+    );
+    assert_eq!(
+        LoginPolicy::for_channel(false, true),
+        LoginPolicy::PasswordFirst
+    );
+    assert_eq!(
+        LoginPolicy::for_channel(false, false),
+        LoginPolicy::ChallengeFirst
+    );
 }
 
 async fn over(stream: TcpStream, policy: LoginPolicy) -> Result<Client, Error> {
@@ -54,8 +73,14 @@ async fn each_policy_gets_into_each_router() {
         let stream = TcpStream::connect(address).await.unwrap();
         let mut client = over(stream, policy).await.unwrap();
         assert_eq!(client.info().login_form, form);
-        let reply = client.call(&Command::new("/system/identity/print")).await.unwrap();
-        assert_eq!(reply.rows[0].text("path").as_deref(), Some("/system/identity/print"));
+        let reply = client
+            .call(&Command::new("/system/identity/print"))
+            .await
+            .unwrap();
+        assert_eq!(
+            reply.rows[0].text("path").as_deref(),
+            Some("/system/identity/print")
+        );
         client.close(LONG).await;
     }
 }
@@ -70,9 +95,14 @@ fn scripted(
             let mut connection = Connection::new(io);
             for (expected, answers) in script {
                 let request = connection.next().await.unwrap().expect("a request");
-                assert_eq!(request.sentence(), &Sentence::from_words(expected.split(' ')));
+                assert_eq!(
+                    request.sentence(),
+                    &Sentence::from_words(expected.split(' '))
+                );
                 for answer in answers {
-                    connection.replies().sentence(&Sentence::from_words(answer.split(' ')));
+                    connection
+                        .replies()
+                        .sentence(&Sentence::from_words(answer.split(' ')));
                 }
                 connection.flush().await.unwrap();
             }
@@ -135,7 +165,9 @@ async fn a_refused_response_is_not_followed_by_the_password() {
 
 #[tokio::test]
 async fn an_unreadable_challenge_is_a_protocol_error() {
-    let error = connect_plain(vec![("/login", vec!["!done =ret=xyz"])], false).await.unwrap_err();
+    let error = connect_plain(vec![("/login", vec!["!done =ret=xyz"])], false)
+        .await
+        .unwrap_err();
     assert_eq!(error.class(), ErrorClass::ProtocolError);
 }
 
@@ -150,11 +182,17 @@ async fn wrong_credentials_are_auth_failed_in_both_forms() {
             assert!(!accepted.await.unwrap());
         })
         .await;
-        let target = Target { known_modern: true, ..Target::new(address) };
+        let target = Target {
+            known_modern: true,
+            ..Target::new(address)
+        };
         let result = Client::connect(&target, &credentials(), &patient(), &TlsMode::Plain).await;
         let error = result.unwrap_err();
         assert_eq!(error.class(), ErrorClass::AuthFailed);
-        assert_eq!(error.to_string(), "login refused: invalid user name or password (6)");
+        assert_eq!(
+            error.to_string(),
+            "login refused: invalid user name or password (6)"
+        );
     }
 }
 
@@ -165,13 +203,18 @@ async fn a_command_before_the_login_is_fatal() {
     let address = listen(move |io| {
         let seen = Arc::clone(&seen);
         async move {
-            let accepted = Connection::new(io).login(LoginForm::Password, |_| true).await;
+            let accepted = Connection::new(io)
+                .login(LoginForm::Password, |_| true)
+                .await;
             *seen.lock().unwrap() = Some(accepted.unwrap());
         }
     })
     .await;
     let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(b"\x16/system/identity/print\0").await.unwrap();
+    stream
+        .write_all(b"\x16/system/identity/print\0")
+        .await
+        .unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.unwrap();
     assert_eq!(answer, b"\x06!fatal\x0dnot logged in\0");
@@ -181,7 +224,9 @@ async fn a_command_before_the_login_is_fatal() {
 #[tokio::test]
 async fn a_response_without_a_challenge_is_no_proof() {
     let address = listen(|io| async move {
-        let login = Connection::new(io).login(LoginForm::Challenge, |_| true).await;
+        let login = Connection::new(io)
+            .login(LoginForm::Challenge, |_| true)
+            .await;
         assert!(!login.unwrap());
     })
     .await;
@@ -198,13 +243,20 @@ async fn a_response_without_a_challenge_is_no_proof() {
 #[tokio::test]
 async fn sentences_before_login_are_capped_small() {
     let address = listen(|io| async move {
-        Connection::new(io).login(LoginForm::Password, |_| true).await.unwrap_err();
+        Connection::new(io)
+            .login(LoginForm::Password, |_| true)
+            .await
+            .unwrap_err();
     })
     .await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(b"\xe0\x10\0\0").await.unwrap();
     let mut answer = Vec::new();
-    assert_eq!(stream.read_to_end(&mut answer).await.unwrap(), 0, "the server hangs up");
+    assert_eq!(
+        stream.read_to_end(&mut answer).await.unwrap(),
+        0,
+        "the server hangs up"
+    );
 }
 
 #[tokio::test]
@@ -217,20 +269,29 @@ async fn a_router_that_hangs_up_at_login_or_in_a_reply_is_told_so() {
     let address = listen(|io| async move {
         let mut connection = log_in(io, LoginForm::Challenge).await;
         connection.next().await.unwrap().unwrap();
-        connection.replies().raw(b"\x03!re\x06.tag=1\0\x03!re\x20half");
+        connection
+            .replies()
+            .raw(b"\x03!re\x06.tag=1\0\x03!re\x20half");
         connection.shutdown().await.unwrap();
     })
     .await;
     let target = Target::new(address);
-    let mut client =
-        Client::connect(&target, &credentials(), &patient(), &TlsMode::Plain).await.unwrap();
+    let mut client = Client::connect(&target, &credentials(), &patient(), &TlsMode::Plain)
+        .await
+        .unwrap();
     let CallError::Connection { error, rows } =
         client.call(&Command::new("/x/print")).await.unwrap_err()
     else {
         panic!("the connection is over");
     };
     assert_eq!(rows.len(), 1);
-    assert!(matches!(error, Error::Closed { step: Step::Command, mid_sentence: true }));
+    assert!(matches!(
+        error,
+        Error::Closed {
+            step: Step::Command,
+            mid_sentence: true
+        }
+    ));
     assert!(!client.is_open());
 }
 

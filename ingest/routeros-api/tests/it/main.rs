@@ -1,5 +1,11 @@
 //! Both sides of the API over real sockets and real TLS, and transcripts word by word.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test ends where its premise fails"
+)]
+
 mod deadlines;
 mod logins;
 mod pipelining;

@@ -7,8 +7,13 @@ use std::net::SocketAddr;
 use tokio::net::TcpStream;
 
 async fn client(address: SocketAddr) -> Client {
-    let target = Target { known_modern: true, ..Target::new(address) };
-    Client::connect(&target, &credentials(), &patient(), &TlsMode::Plain).await.unwrap()
+    let target = Target {
+        known_modern: true,
+        ..Target::new(address)
+    };
+    Client::connect(&target, &credentials(), &patient(), &TlsMode::Plain)
+        .await
+        .unwrap()
 }
 
 async fn modern(io: TcpStream) -> Connection<TcpStream> {
@@ -38,7 +43,11 @@ async fn more_words_than_both_socket_buffers_hold_do_not_block() {
     let mut client = client(listen(|io| async { echo(modern(io).await).await }).await).await;
     let value = "v".repeat(200);
     let plan: Vec<_> = (0..20_000)
-        .map(|n| Command::new("/x").attribute("n", n.to_string()).attribute("v", &value))
+        .map(|n| {
+            Command::new("/x")
+                .attribute("n", n.to_string())
+                .attribute("v", &value)
+        })
         .collect();
     // 80,000 words and 5 MB each way.
     let answers = client.call_many(&plan, LONG).await;
@@ -56,7 +65,9 @@ async fn a_trap_fails_its_command_and_no_other() {
             match request.path().as_ref() {
                 "/trap" => connection.replies().trap(tag, "no such command", Some(0)),
                 "/empty" => connection.replies().empty(tag),
-                "/odd" => connection.replies().sentence(&Sentence::from_words(["!odd"])),
+                "/odd" => connection
+                    .replies()
+                    .sentence(&Sentence::from_words(["!odd"])),
                 _ => connection.replies().re(tag, [("a", "1")]),
             }
             connection.replies().done(tag);
@@ -68,7 +79,10 @@ async fn a_trap_fails_its_command_and_no_other() {
     let answers = client.call_many(&plan, LONG).await;
     assert_eq!(answers[0].as_ref().unwrap().rows.len(), 1);
     let error = answers[1].as_ref().unwrap_err();
-    assert_eq!((error.class(), error.to_string().as_str()), (None, "no such command"));
+    assert_eq!(
+        (error.class(), error.to_string().as_str()),
+        (None, "no such command")
+    );
     assert_eq!(answers[2].as_ref().unwrap().rows.len(), 0);
     assert_eq!(answers[3].as_ref().unwrap().rows.len(), 0);
     assert_eq!(answers[4].as_ref().unwrap().rows.len(), 1);
@@ -88,13 +102,22 @@ async fn fatal_keeps_whole_answers_and_ends_the_rest() {
     })
     .await;
     let mut client = client(address).await;
-    let answers = client.call_many(&["/one", "/quit"].map(Command::new), LONG).await;
+    let answers = client
+        .call_many(&["/one", "/quit"].map(Command::new), LONG)
+        .await;
     assert_eq!(answers[0].as_ref().unwrap().rows.len(), 1);
     let error = answers[1].as_ref().unwrap_err();
-    assert_eq!(error.to_string(), "the router ended the session: session terminated on request");
+    assert_eq!(
+        error.to_string(),
+        "the router ended the session: session terminated on request"
+    );
     assert!(!client.is_open());
     let again = client.call(&Command::new("/one")).await.unwrap_err();
-    assert_eq!(again.to_string(), error.to_string(), "a later call says why");
+    assert_eq!(
+        again.to_string(),
+        error.to_string(),
+        "a later call says why"
+    );
 }
 
 /// A router whose `/monitor` sends two rows and then waits to be cancelled.
@@ -105,7 +128,9 @@ async fn monitoring(io: TcpStream) {
         let tag = request.tag();
         if let Some(Some(cancelled)) = request.cancels() {
             assert_eq!(running.as_deref(), Some(cancelled));
-            connection.replies().trap(Some(cancelled), "interrupted", Some(2));
+            connection
+                .replies()
+                .trap(Some(cancelled), "interrupted", Some(2));
             connection.replies().done(tag);
             connection.replies().done(Some(cancelled));
         } else {
@@ -120,11 +145,17 @@ async fn monitoring(io: TcpStream) {
 async fn an_endless_command_is_cancelled_after_its_rows() {
     let mut client = client(listen(monitoring).await).await;
     for _ in 0..2 {
-        let reply = client.call_some(&Command::new("/monitor"), 2, LONG, LONG).await.unwrap();
+        let reply = client
+            .call_some(&Command::new("/monitor"), 2, LONG, LONG)
+            .await
+            .unwrap();
         assert_eq!(reply.rows.len(), 2);
     }
     let run_for = std::time::Duration::from_millis(50);
-    let reply = client.call_some(&Command::new("/monitor"), 5, run_for, LONG).await.unwrap();
+    let reply = client
+        .call_some(&Command::new("/monitor"), 5, run_for, LONG)
+        .await
+        .unwrap();
     assert_eq!(reply.rows.len(), 2, "the time was up before five rows");
     assert!(client.is_open());
 }
@@ -148,7 +179,10 @@ async fn a_started_command_can_be_cancelled_by_hand() {
 async fn queries_and_proplists_reach_the_router() {
     let address = listen(|io| async {
         let mut connection = modern(io).await;
-        let rows = [[("name", "ether1"), ("type", "ether")], [("name", "wlan1"), ("type", "wlan")]];
+        let rows = [
+            [("name", "ether1"), ("type", "ether")],
+            [("name", "wlan1"), ("type", "wlan")],
+        ];
         while let Ok(Some(request)) = connection.next().await {
             let (filter, list) = (request.filter(), request.proplist());
             for row in rows {
@@ -166,7 +200,9 @@ async fn queries_and_proplists_reach_the_router() {
     })
     .await;
     let mut client = client(address).await;
-    let command = Command::new("/interface/print").proplist(["name"]).query_equals("type", "wlan");
+    let command = Command::new("/interface/print")
+        .proplist(["name"])
+        .query_equals("type", "wlan");
     let reply = client.call(&command).await.unwrap();
     assert_eq!(reply.rows.len(), 1);
     let attributes: Vec<_> = reply.rows[0].attributes().collect();
@@ -207,7 +243,9 @@ async fn a_lost_connection_says_so_for_every_command() {
     })
     .await;
     let mut client = client(address).await;
-    let answers = client.call_many(&["/one", "/two"].map(Command::new), LONG).await;
+    let answers = client
+        .call_many(&["/one", "/two"].map(Command::new), LONG)
+        .await;
     for answer in answers {
         assert!(matches!(answer, Err(CallError::Connection { .. })));
     }

@@ -42,7 +42,12 @@ where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
     let mut connection = Connection::new(io);
-    assert!(connection.login(form, |attempt| attempt.accepts(b"passTest")).await.unwrap());
+    assert!(
+        connection
+            .login(form, |attempt| attempt.accepts(b"passTest"))
+            .await
+            .unwrap()
+    );
     connection
 }
 
@@ -62,7 +67,11 @@ where
 {
     let path = request.path().into_owned();
     let mut properties = vec![(b"path".to_vec(), path.into_bytes())];
-    properties.extend(request.attributes().map(|(name, value)| (name.to_vec(), value.to_vec())));
+    properties.extend(
+        request
+            .attributes()
+            .map(|(name, value)| (name.to_vec(), value.to_vec())),
+    );
     connection.replies().re(request.tag(), properties);
     connection.replies().done(request.tag());
 }

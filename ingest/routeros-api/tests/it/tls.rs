@@ -34,8 +34,15 @@ pub(crate) fn certificate(name: &str) -> Issued {
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate().unwrap()).unwrap();
     let key = KeyPair::generate().unwrap();
-    let leaf = CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, &ca).unwrap();
-    Issued { ca_pem: ca.pem(), chain: vec![leaf.der().clone()], key: key.into() }
+    let leaf = CertificateParams::new([name.to_owned()])
+        .unwrap()
+        .signed_by(&key, &ca)
+        .unwrap();
+    Issued {
+        ca_pem: ca.pem(),
+        chain: vec![leaf.der().clone()],
+        key: key.into(),
+    }
 }
 
 pub(crate) fn accept(issued: &Issued) -> TlsAcceptor {
@@ -61,8 +68,14 @@ async fn connect(target: &Target, mode: &TlsMode) -> Result<Client, Error> {
 }
 
 async fn polls(client: &mut Client) {
-    let reply = client.call(&Command::new("/system/resource/print")).await.unwrap();
-    assert_eq!(reply.rows[0].text("path").as_deref(), Some("/system/resource/print"));
+    let reply = client
+        .call(&Command::new("/system/resource/print"))
+        .await
+        .unwrap();
+    assert_eq!(
+        reply.rows[0].text("path").as_deref(),
+        Some("/system/resource/print")
+    );
 }
 
 #[tokio::test]
@@ -85,12 +98,19 @@ async fn verified_refuses_another_ca_and_another_name() {
     let issued = certificate("127.0.0.1");
     let target = Target::new(router(accept(&issued)).await);
     let other = TrustedRoots::from_pem(certificate("127.0.0.1").ca_pem.as_bytes()).unwrap();
-    let error = connect(&target, &TlsMode::Verified(other)).await.unwrap_err();
+    let error = connect(&target, &TlsMode::Verified(other))
+        .await
+        .unwrap_err();
     assert_eq!(error.class(), ErrorClass::TlsFailed);
 
     let ours = TrustedRoots::from_pem(issued.ca_pem.as_bytes()).unwrap();
-    let target = Target { server_name: Some("ap-2.example".to_owned()), ..target };
-    let error = connect(&target, &TlsMode::Verified(ours)).await.unwrap_err();
+    let target = Target {
+        server_name: Some("ap-2.example".to_owned()),
+        ..target
+    };
+    let error = connect(&target, &TlsMode::Verified(ours))
+        .await
+        .unwrap_err();
     assert_eq!(error.class(), ErrorClass::TlsFailed);
 }
 
@@ -102,7 +122,9 @@ async fn pinned_learns_at_first_use_and_holds_to_it() {
     polls(&mut client).await;
     let learned = client.info().fingerprint.unwrap();
     assert_eq!(learned, issued.fingerprint());
-    let mut client = connect(&target, &TlsMode::Pinned(Some(learned))).await.unwrap();
+    let mut client = connect(&target, &TlsMode::Pinned(Some(learned)))
+        .await
+        .unwrap();
     polls(&mut client).await;
 }
 
@@ -126,10 +148,14 @@ async fn pinned_says_nothing_to_another_certificate() {
     })
     .await;
     let expected = Fingerprint([7; 32]);
-    let error = connect(&Target::new(address), &TlsMode::Pinned(Some(expected))).await.unwrap_err();
+    let error = connect(&Target::new(address), &TlsMode::Pinned(Some(expected)))
+        .await
+        .unwrap_err();
     assert_eq!(error.class(), ErrorClass::TlsFailed);
-    assert!(matches!(error, Error::FingerprintMismatch { expected: e, found }
-        if e == expected && found == issued.fingerprint()));
+    assert!(
+        matches!(error, Error::FingerprintMismatch { expected: e, found }
+        if e == expected && found == issued.fingerprint())
+    );
     served.recv().await.unwrap();
     assert_eq!(received.load(Ordering::SeqCst), 0);
 }
@@ -174,7 +200,10 @@ async fn insecure_believes_anybody_also_on_tls_1_2() {
         .with_single_cert(issued.chain.clone(), issued.key.clone_key())
         .unwrap();
     let target = Target::new(router(TlsAcceptor::from(Arc::new(config))).await);
-    for mode in [TlsMode::Insecure, TlsMode::Pinned(Some(issued.fingerprint()))] {
+    for mode in [
+        TlsMode::Insecure,
+        TlsMode::Pinned(Some(issued.fingerprint())),
+    ] {
         let mut client = connect(&target, &mode).await.unwrap();
         assert_eq!(client.info().tls_version.as_deref(), Some("TLSv1_2"));
         polls(&mut client).await;
@@ -183,23 +212,27 @@ async fn insecure_believes_anybody_also_on_tls_1_2() {
 
 #[tokio::test]
 async fn tls_to_a_plain_port_is_tls_failed() {
-    let address = listen(|io| async { echo(log_in(io, LoginForm::Password).await).await }).await;
     let speaking = listen(|mut io| async move {
         use tokio::io::AsyncWriteExt;
         let _ = io.write_all(b"\x06!fatal\x0dnot logged in\0").await;
     })
     .await;
     let closing = listen(|io| async move { drop(io) }).await;
-    drop(address);
     for address in [speaking, closing] {
-        let error = connect(&Target::new(address), &TlsMode::Insecure).await.unwrap_err();
+        let error = connect(&Target::new(address), &TlsMode::Insecure)
+            .await
+            .unwrap_err();
         assert_eq!(error.class(), ErrorClass::TlsFailed, "{error}");
     }
 }
 
 #[test]
 fn unusable_settings_are_our_fault() {
-    for pem in ["", "no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+    for pem in [
+        "",
+        "no certificate",
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+    ] {
         let error = TrustedRoots::from_pem(pem.as_bytes()).unwrap_err();
         assert_eq!(error.class(), ErrorClass::Internal);
     }

@@ -2,11 +2,15 @@
 
 use crate::support::wire;
 use proptest::prelude::*;
-use routeros_api::{Command, DecodeError, Error, ErrorClass, Limits, Reply, Sentence, Session, Tag};
+use routeros_api::{
+    Command, DecodeError, Error, ErrorClass, Limits, Reply, Sentence, Session, Tag,
+};
 
 fn started(commands: usize) -> (Session, Vec<Tag>) {
     let mut session = Session::new(Limits::SESSION);
-    let tags = (0..commands).map(|_| session.submit(&Command::new("/x/print"))).collect();
+    let tags = (0..commands)
+        .map(|_| session.submit(&Command::new("/x/print")))
+        .collect();
     (session, tags)
 }
 
@@ -23,13 +27,22 @@ fn an_empty_sentence_before_a_row_is_ignored() {
     bytes.extend(wire(&["!done .tag=1"]));
     session.receive(&bytes).unwrap();
     let reply = reply(&mut session, tags[0]);
-    assert_eq!(reply.rows, [Sentence::from_words(["!re", "=b=c", ".tag=1"])]);
+    assert_eq!(
+        reply.rows,
+        [Sentence::from_words(["!re", "=b=c", ".tag=1"])]
+    );
 }
 
 #[test]
 fn an_unknown_reply_word_is_counted_and_skipped() {
     let (mut session, tags) = started(1);
-    session.receive(&wire(&["!xxx =b=c .tag=1", "!re =a=1 .tag=1", "!done .tag=1"])).unwrap();
+    session
+        .receive(&wire(&[
+            "!xxx =b=c .tag=1",
+            "!re =a=1 .tag=1",
+            "!done .tag=1",
+        ]))
+        .unwrap();
     assert_eq!(reply(&mut session, tags[0]).rows.len(), 1);
     assert_eq!(session.strays().unknown_word, 1);
 }
@@ -64,7 +77,11 @@ fn two_traps_of_one_command_are_both_kept() {
 #[test]
 fn rows_before_a_trap_are_kept() {
     let (mut session, tags) = started(1);
-    let bytes = wire(&["!re =a=1 .tag=1", "!trap =message=gone .tag=1", "!done .tag=1"]);
+    let bytes = wire(&[
+        "!re =a=1 .tag=1",
+        "!trap =message=gone .tag=1",
+        "!done .tag=1",
+    ]);
     session.receive(&bytes).unwrap();
     let (_, rows) = session.take(tags[0]).unwrap().unwrap_err();
     assert_eq!(rows[0].get("a"), Some(&b"1"[..]));
@@ -76,7 +93,9 @@ fn fatal_bare_word_ends_the_session_and_whole_answers_stay() {
     let mut bytes = wire(&["!re =a=1 .tag=1", "!done .tag=1", "!re =a=2 .tag=2"]);
     Sentence::from_words(["!fatal", "session terminated on request"]).encode(&mut bytes);
     let error = session.receive(&bytes).unwrap_err();
-    assert!(matches!(&error, Error::Fatal { message } if message == "session terminated on request"));
+    assert!(
+        matches!(&error, Error::Fatal { message } if message == "session terminated on request")
+    );
     assert_eq!(error.class(), ErrorClass::ProtocolError);
     assert_eq!(reply(&mut session, tags[0]).rows.len(), 1);
     assert!(session.take(tags[1]).is_none());
@@ -104,14 +123,18 @@ fn empty_then_done_ends_its_own_command_and_shifts_no_other() {
     ]);
     session.receive(&bytes).unwrap();
     let rows = tags.iter().map(|&tag| reply(&mut session, tag).rows);
-    let names: Vec<_> = rows.map(|rows| rows.first().and_then(|r| r.get("n").map(<[u8]>::to_vec))).collect();
+    let names: Vec<_> = rows
+        .map(|rows| rows.first().and_then(|r| r.get("n").map(<[u8]>::to_vec)))
+        .collect();
     assert_eq!(names, [Some(b"a".to_vec()), None, Some(b"c".to_vec())]);
 }
 
 #[test]
 fn empty_alone_ends_nothing_and_twice_does_no_harm() {
     let (mut session, tags) = started(1);
-    session.receive(&wire(&["!empty .tag=1", "!empty .tag=1"])).unwrap();
+    session
+        .receive(&wire(&["!empty .tag=1", "!empty .tag=1"]))
+        .unwrap();
     assert!(!session.is_done(tags[0]));
     session.receive(&wire(&["!done .tag=1"])).unwrap();
     assert_eq!(reply(&mut session, tags[0]).rows.len(), 0);
@@ -132,7 +155,11 @@ fn tagged_replies_interleave() {
     let second = reply(&mut session, tags[1]);
     let first = reply(&mut session, tags[0]);
     let column = |reply: &Reply| -> Vec<_> {
-        reply.rows.iter().map(|row| row.text("i").unwrap().into_owned()).collect()
+        reply
+            .rows
+            .iter()
+            .map(|row| row.text("i").unwrap().into_owned())
+            .collect()
     };
     assert_eq!(column(&second), ["1", "3"]);
     assert_eq!(column(&first), ["2", "4"]);
@@ -183,7 +210,10 @@ fn replies_nobody_asked_for_are_counted_and_dropped() {
     assert_eq!(reply.rows.len(), 1);
     assert_eq!(reply.rows[0].get("a"), Some(&b"2"[..]));
     session.receive(&wire(&["!done .tag=1"])).unwrap();
-    assert!(session.take(tags[0]).is_none(), "a taken answer can't come again");
+    assert!(
+        session.take(tags[0]).is_none(),
+        "a taken answer can't come again"
+    );
 }
 
 #[test]
@@ -191,7 +221,9 @@ fn an_abandoned_command_gets_no_more_replies_and_blocks_no_other() {
     let (mut session, tags) = started(2);
     session.receive(&wire(&["!re =a=1 .tag=1"])).unwrap();
     assert_eq!(session.abandon(tags[0]).len(), 1);
-    session.receive(&wire(&["!re =a=2 .tag=1", "!done .tag=1", "!done .tag=2"])).unwrap();
+    session
+        .receive(&wire(&["!re =a=2 .tag=1", "!done .tag=1", "!done .tag=2"]))
+        .unwrap();
     assert!(session.take(tags[0]).is_none());
     assert_eq!(reply(&mut session, tags[1]).rows.len(), 0);
     assert_eq!(session.strays().unknown_tag, 2);
@@ -212,22 +244,33 @@ fn values_of_any_bytes_arrive_unchanged() {
 
 #[test]
 fn endless_rows_are_cut_off() {
-    let limits = Limits { held_bytes: 10_000, ..Limits::SESSION };
+    let limits = Limits {
+        held_bytes: 10_000,
+        ..Limits::SESSION
+    };
     let mut session = Session::new(limits);
     let tag = session.submit(&Command::new("/x/print"));
     let row = wire(&["!re .tag=1"]);
-    let error = (0..10_000).find_map(|_| session.receive(&row).err()).expect("a cap");
+    let error = (0..10_000)
+        .find_map(|_| session.receive(&row).err())
+        .expect("a cap");
     assert!(matches!(error, Error::RepliesTooLarge { cap: 10_000 }));
     assert!(session.abandon(tag).len() < 1_000);
 }
 
 #[test]
 fn taking_answers_frees_the_cap_again() {
-    let limits = Limits { held_bytes: 1_000, ..Limits::SESSION };
+    let limits = Limits {
+        held_bytes: 1_000,
+        ..Limits::SESSION
+    };
     let mut session = Session::new(limits);
     for number in 1..1_000 {
         let tag = session.submit(&Command::new("/x/print"));
-        let (row, done) = (format!("!re =a=1 .tag={number}"), format!("!done .tag={number}"));
+        let (row, done) = (
+            format!("!re =a=1 .tag={number}"),
+            format!("!done .tag={number}"),
+        );
         session.receive(&wire(&[&row, &done])).unwrap();
         reply(&mut session, tag);
     }
@@ -235,8 +278,14 @@ fn taking_answers_frees_the_cap_again() {
 
 #[test]
 fn bytes_of_another_protocol_are_a_clear_error() {
-    let error = started(1).0.receive(b"\xff\xfb\x01\xff\xfb\x03").unwrap_err();
-    assert!(matches!(error, Error::Decode(DecodeError::ReservedByte { byte: 0xff })));
+    let error = started(1)
+        .0
+        .receive(b"\xff\xfb\x01\xff\xfb\x03")
+        .unwrap_err();
+    assert!(matches!(
+        error,
+        Error::Decode(DecodeError::ReservedByte { byte: 0xff })
+    ));
     assert_eq!(error.class(), ErrorClass::ProtocolError);
 }
 
@@ -244,8 +293,21 @@ fn bytes_of_another_protocol_are_a_clear_error() {
 fn any_word() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         prop::sample::select(vec![
-            "!re", "!done", "!trap", "!empty", "!xxx", ".tag=1", ".tag=2", ".tag=3", ".tag=x",
-            "=message=m", "=category=2", "=category=x", "=ret=00", "=", "==",
+            "!re",
+            "!done",
+            "!trap",
+            "!empty",
+            "!xxx",
+            ".tag=1",
+            ".tag=2",
+            ".tag=3",
+            ".tag=x",
+            "=message=m",
+            "=category=2",
+            "=category=x",
+            "=ret=00",
+            "=",
+            "==",
         ])
         .prop_map(|word| word.as_bytes().to_vec()),
         prop::collection::vec(any::<u8>(), 1..20),
