@@ -21,6 +21,8 @@ use crate::{Ends, Entry, Log, LogError, Record, TopicSpec};
 const PATIENCE: Duration = Duration::from_secs(20);
 const ALL: usize = usize::MAX;
 
+type Check = fn(&dyn Log, &str);
+
 /// Runs all checks.
 ///
 /// `make` opens the log, the same storage each time; the one before is dropped first. Topics have
@@ -30,7 +32,7 @@ const ALL: usize = usize::MAX;
 /// # Panics
 /// When a promise is broken.
 pub fn run(make: impl Fn() -> Box<dyn Log>) {
-    let checks: [(&str, fn(&dyn Log, &str)); 13] = [
+    let checks: [(&str, Check); 13] = [
         ("appended-is-read-in-order", appended_is_read_in_order),
         ("an-append-is-contiguous", an_append_is_contiguous),
         ("partitions-are-apart", partitions_are_apart),
@@ -150,11 +152,11 @@ fn appended_is_read_in_order(log: &dyn Log, topic: &str) {
             .all(|entry| entry.append_time_us > 1_600_000_000_000_000)
     );
     assert_eq!(bodies(entries), expected);
-    for from in 0..expected.len() {
-        let entries = log.read(topic, 0, from as u64, ALL).unwrap();
-        assert_offsets(&entries, from as u64);
+    for (from, record) in (0..).zip(&expected) {
+        let entries = log.read(topic, 0, from, ALL).unwrap();
+        assert_offsets(&entries, from);
         assert_eq!(
-            entries[0].record, expected[from],
+            entries[0].record, *record,
             "a read begins where it was asked to"
         );
     }
@@ -403,7 +405,7 @@ fn waiting(log: &dyn Log, topic: &str) {
 fn appenders_and_readers_at_once(log: &dyn Log, topic: &str) {
     const WRITERS: usize = 4;
     const APPENDS: usize = 40;
-    let total = (WRITERS * APPENDS * 2 / 2) as u64;
+    let total = (WRITERS / 2 * APPENDS * 2) as u64;
     let failed = AtomicBool::new(false);
     thread::scope(|scope| {
         for writer in 0..WRITERS {

@@ -345,10 +345,8 @@ impl Shared {
             let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
             topics.values().cloned().collect()
         };
-        let partitions = topics.iter().flat_map(|topic| &topic.partitions);
-        partitions
-            .map(|partition| partition.sync(&self.store))
-            .collect()
+        let mut partitions = topics.iter().flat_map(|topic| &topic.partitions);
+        partitions.try_for_each(|partition| partition.sync(&self.store))
     }
 }
 

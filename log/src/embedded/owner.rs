@@ -11,7 +11,7 @@ use std::{
 use crate::LogError;
 
 pub(crate) struct OwnerLock {
-    _file: File,
+    file: File,
 }
 
 impl OwnerLock {
@@ -38,7 +38,15 @@ impl OwnerLock {
             .and_then(|()| file.rewind())
             .and_then(|()| writeln!(file, "{}", std::process::id()))
             .map_err(LogError::io("write", &path))?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for OwnerLock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child process that is just being started has a copy of the
+        // descriptor for a moment. If this fails, the end of the process does it.
+        let _ = self.file.unlock();
     }
 }
 

@@ -194,22 +194,21 @@ impl Partition {
 
     pub(crate) fn read(&self, from: u64, max_bytes: usize) -> Result<Vec<Entry>, LogError> {
         let (mut out, mut taken, mut from) = (Vec::new(), 0, from);
-        while let Some((part, end)) = self.part_of(from, !out.is_empty())? {
-            match part.read(from, max_bytes, &mut taken, &mut out) {
+        while let Some(stretch) = self.stretch(from, !out.is_empty())? {
+            match stretch.read(from, max_bytes, &mut taken, &mut out) {
                 // What lies before the damage is good; who reads on from there gets the error.
                 Err(ReadError::Damaged(_)) if !out.is_empty() => break,
-                Err(error) => return Err(self.read_error(&part.segment, error)),
+                Err(error) => return Err(self.read_error(&stretch.segment, error)),
                 Ok(false) => break,
                 Ok(true) if taken >= max_bytes => break,
-                Ok(true) => from = end,
+                Ok(true) => from = stretch.end,
             }
         }
         Ok(out)
     }
 
-    /// The segment that holds `from`, with its readable bytes, and the offset after them. `None` at
-    /// the end.
-    fn part_of(&self, from: u64, going_on: bool) -> Result<Option<(Part, u64)>, LogError> {
+    /// What can be read in the segment that holds `from`. `None` at the end.
+    fn stretch(&self, from: u64, going_on: bool) -> Result<Option<Stretch>, LogError> {
         let mut tail = lock(&self.tail);
         if !going_on {
             self.look_again(&mut tail)?;
@@ -235,20 +234,18 @@ impl Partition {
         let part = &tail.segments[behind - 1];
         let segment = Arc::clone(&part.segment);
         Ok(Some(match tail.segments.get(behind) {
-            Some(after) => (
-                Part {
-                    segment,
-                    bytes: part.bytes,
-                },
-                after.segment.base,
-            ),
-            None => (
-                Part {
-                    segment,
-                    bytes: tail.visible_bytes,
-                },
-                tail.visible,
-            ),
+            Some(after) => Stretch {
+                segment,
+                bytes: part.bytes,
+                end: after.segment.base,
+                closed: true,
+            },
+            None => Stretch {
+                segment,
+                bytes: tail.visible_bytes,
+                end: tail.visible,
+                closed: false,
+            },
         }))
     }
 
@@ -292,7 +289,9 @@ impl Partition {
     pub(crate) fn read_error(&self, segment: &Segment, error: ReadError) -> LogError {
         match error {
             ReadError::Io(error) => LogError::io("read", &segment.path)(error),
-            ReadError::Damaged(damage) => self.corrupt(segment, damage, "a damaged batch"),
+            ReadError::Damaged(damage) => {
+                self.corrupt(segment, damage, "a damaged or missing batch")
+            }
         }
     }
 
@@ -313,7 +312,16 @@ impl Partition {
     }
 }
 
-impl Part {
+/// The readable part of a segment.
+struct Stretch {
+    segment: Arc<Segment>,
+    bytes: u64,
+    /// The offset after it.
+    end: u64,
+    closed: bool,
+}
+
+impl Stretch {
     fn read(
         &self,
         from: u64,
@@ -329,7 +337,9 @@ impl Part {
         let all = self
             .segment
             .read(from, self.bytes.min(position), max_bytes, taken, out)?;
-        if all && position < self.bytes {
+        // A closed segment must lead up to the next one: else a file between them is missing.
+        let whole = position >= self.bytes && (!self.closed || offset == self.end);
+        if all && !whole {
             return Err(ReadError::Damaged(Damage { offset, position }));
         }
         Ok(all)
