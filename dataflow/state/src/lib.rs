@@ -1,1 +1,3 @@
-//! mast-state
+#![doc = include_str!("../README.md")]
+
+pub mod messages;

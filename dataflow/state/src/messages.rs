@@ -1,0 +1,405 @@
+//! What the keyed steps say to each other. Each message carries a [`Stamp`]: its place in the order of `docs/semantics.md`,
+//! so that a receiver handles what came from many senders as one sequential program would.
+
+use mast_schemas::records::{Outcome, PollId, Source, Tables};
+use mast_schemas::views::{DeviceEvent, DeviceGauge, DeviceState, DeviceView, LinkEvent, LinkGauge, LinkReason, LinkState};
+use mast_schemas::{DeviceId, LinkId, Mac, SectorId, SiteId, TenantId, Timestamp};
+
+/// A place in the order of effects: time, device and poll of the cause, step within it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stamp {
+    /// `observed_at` of the poll, or the instant of the timer.
+    pub at: Timestamp,
+    /// The device whose poll or timer it is.
+    pub device: DeviceId,
+    /// The poll; a timer has the poll before it.
+    pub poll: PollId,
+    /// Step within the poll: see [`Stamp::status`], [`Stamp::association`], [`Stamp::table`].
+    pub step: u8,
+}
+
+impl Stamp {
+    /// The device's own status comes first.
+    pub const STATUS: u8 = 0;
+
+    /// Associations (and verdicts on them) of a source come before its tables.
+    pub const fn association(source: Source) -> u8 {
+        1 + 2 * source as u8
+    }
+
+    /// Tables and station rows of a source.
+    pub const fn table(source: Source) -> u8 {
+        2 + 2 * source as u8
+    }
+
+    /// The same place, another step.
+    #[must_use]
+    pub const fn step(mut self, step: u8) -> Self {
+        self.step = step;
+        self
+    }
+}
+
+/// What control says of a device; applies at the begin of a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceControl {
+    /// The device.
+    pub device: DeviceId,
+    /// `None` = deleted.
+    pub info: Option<DeviceInfo>,
+}
+
+/// What the steps need to know of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceInfo {
+    /// Owner.
+    pub tenant: TenantId,
+    /// Its site.
+    pub site: Option<SiteId>,
+    /// Its sector.
+    pub sector: Option<SectorId>,
+    /// Whether it is polled.
+    pub enabled: bool,
+}
+
+/// A poll as the device step takes it. Rows are borrowed from decoded columns.
+#[derive(Clone, Debug)]
+pub struct PollInput<'a> {
+    /// Owner, as the row says.
+    pub tenant: TenantId,
+    /// The device.
+    pub device: DeviceId,
+    /// When.
+    pub at: Timestamp,
+    /// Which poll.
+    pub poll: PollId,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// When the next one is due.
+    pub next_due_at: Timestamp,
+    /// Interval.
+    pub interval_ms: u32,
+    /// What was read whole.
+    pub tables: Tables,
+    /// Identity, version, board, architecture, serial, firmware; `None` = not told by this poll.
+    pub attributes: [Option<&'a str>; 6],
+    /// Round trip.
+    pub round_trip_ms: Option<u32>,
+    /// CPU load.
+    pub cpu_load_percent: Option<u8>,
+    /// Free memory.
+    pub memory_free_bytes: Option<u64>,
+    /// Uptime of the device.
+    pub uptime_s: Option<u64>,
+    /// Addresses of the interfaces that have one and are not remote.
+    pub interfaces: &'a [Mac],
+    /// Registration rows, in the order of the message.
+    pub registrations: &'a [RegistrationInput<'a>],
+}
+
+/// A registration row as the device step takes it.
+#[derive(Clone, Copy, Debug)]
+pub struct RegistrationInput<'a> {
+    /// The table.
+    pub source: Source,
+    /// Interface name.
+    pub interface: &'a str,
+    /// BSSID or own address.
+    pub radio_mac: Option<Mac>,
+    /// Another device's radio.
+    pub remote: bool,
+    /// The other side.
+    pub mac: Mac,
+    /// The other side is an access point.
+    pub far_end_is_ap: bool,
+    /// Time since association.
+    pub uptime_s: Option<u64>,
+    /// Measurements.
+    pub sample: Sample,
+}
+
+/// Measurements of one registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Sample {
+    /// Signal as received here.
+    pub signal_dbm: Option<i16>,
+    /// Signal at the other side.
+    pub tx_signal_dbm: Option<i16>,
+    /// Signal to noise.
+    pub snr_db: Option<i16>,
+    /// Transmit CCQ.
+    pub tx_ccq_percent: Option<u16>,
+    /// Transmit rate, kbit/s.
+    pub tx_rate_kbps: Option<u32>,
+    /// Receive rate, kbit/s.
+    pub rx_rate_kbps: Option<u32>,
+}
+
+/// What the device step did with a poll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It counts.
+    Accepted,
+    /// Seen before: dropped.
+    Replay,
+    /// Of an older lease epoch: history only.
+    Late,
+    /// Control does not know the device.
+    UnknownDevice,
+    /// The row's tenant is not the device's.
+    WrongTenant,
+}
+
+/// Where a client is associated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Association {
+    /// Access point.
+    pub ap: DeviceId,
+    /// Radio.
+    pub radio: Mac,
+    /// When it began.
+    pub began: Timestamp,
+}
+
+/// A change of associations, to the roam step of (tenant, MAC).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoamEvent {
+    /// Place.
+    pub stamp: Stamp,
+    /// Owner of the devices.
+    pub tenant: TenantId,
+    /// The client.
+    pub mac: Mac,
+    /// What happened; of [`RoamChange::Departed`] and [`RoamChange::Dropped`] `began` means nothing.
+    pub association: Association,
+    /// Which change.
+    pub change: RoamChange,
+}
+
+/// What happened to an association.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RoamChange {
+    /// New, or back after an absence.
+    Appeared,
+    /// Present → absent.
+    Departed,
+    /// Its access point is gone, or the radio belongs to another one now.
+    Dropped,
+}
+
+/// A verdict of the roam step, to the link (access point, radio, MAC).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoamVerdict {
+    /// Place.
+    pub stamp: Stamp,
+    /// Access point.
+    pub ap: DeviceId,
+    /// Radio.
+    pub radio: Mac,
+    /// Client.
+    pub mac: Mac,
+    /// Its live association is elsewhere.
+    pub roamed: bool,
+    /// Its address is ambiguous.
+    pub ambiguous: bool,
+}
+
+/// A radio's part of a whole registration table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RadioTable {
+    /// Place.
+    pub stamp: Stamp,
+    /// Owner.
+    pub tenant: TenantId,
+    /// Access point; of a remote radio the reporter, until the BSSID step has found the owner.
+    pub ap: DeviceId,
+    /// BSSID.
+    pub radio: Mac,
+    /// Who reports.
+    pub reporter: DeviceId,
+    /// In which table.
+    pub source: Source,
+    /// Interface name, sent with the radio's first table and when it changed.
+    pub interface: Option<Box<str>>,
+    /// Clients, by rising MAC, each once.
+    pub rows: Vec<ClientRow>,
+}
+
+/// A client in a [`RadioTable`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientRow {
+    /// The client.
+    pub mac: Mac,
+    /// Begin of its association.
+    pub began: Timestamp,
+    /// Measurements.
+    pub sample: Sample,
+}
+
+/// A remote radio's table with its association changes, to the BSSID step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RemoteTable {
+    /// The table; `ap` = reporter.
+    pub table: RadioTable,
+    /// Association changes found in it (client, begin, change).
+    pub changes: Vec<(Mac, Timestamp, RoamChange)>,
+}
+
+/// What a station says of its access point, to the BSSID step and on to the link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StationFact {
+    /// Place.
+    pub stamp: Stamp,
+    /// Owner.
+    pub tenant: TenantId,
+    /// BSSID of the access point.
+    pub radio: Mac,
+    /// The station's own address.
+    pub mac: Mac,
+    /// The station.
+    pub device: DeviceId,
+    /// `None` = its table no longer has the access point.
+    pub signal: Option<StationSignal>,
+}
+
+/// Signal that a station hears; the value may be unknown although the row is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StationSignal(pub Option<i16>);
+
+/// An access point shows a radio of its own (or no longer exists), to the BSSID step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RadioKnown {
+    /// Place.
+    pub stamp: Stamp,
+    /// Owner.
+    pub tenant: TenantId,
+    /// BSSID.
+    pub radio: Mac,
+    /// The access point, or the reporter of a remote radio.
+    pub device: DeviceId,
+    /// Controlled by `device`, not part of it.
+    pub remote: bool,
+    /// False: the device was deleted.
+    pub known: bool,
+}
+
+/// A device's status, to its own links.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApStatus {
+    /// Place.
+    pub stamp: Stamp,
+    /// The device.
+    pub device: DeviceId,
+    /// Its state from now on.
+    pub state: DeviceState,
+}
+
+/// A claim on an address appeared (+1) or went (−1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClaimChange {
+    /// Owner of the device.
+    pub tenant: TenantId,
+    /// The address.
+    pub mac: Mac,
+    /// Since when.
+    pub first_seen: Timestamp,
+    /// Who.
+    pub device: DeviceId,
+    /// +1 or −1.
+    pub diff: i8,
+}
+
+/// Everything the device step emits in one slot.
+#[derive(Debug, Default)]
+pub struct DeviceOut {
+    /// Statuses to the devices' own links.
+    pub statuses: Vec<ApStatus>,
+    /// Claims.
+    pub claims: Vec<ClaimChange>,
+    /// Association changes at own radios.
+    pub roam: Vec<RoamEvent>,
+    /// Tables of own radios.
+    pub tables: Vec<RadioTable>,
+    /// Tables of remote radios.
+    pub remote: Vec<RemoteTable>,
+    /// Radios that appeared or went.
+    pub radios: Vec<RadioKnown>,
+    /// Station rows.
+    pub stations: Vec<StationFact>,
+    /// Views of devices that changed in the slot: old and new row, once a device, by rising id.
+    pub views: Vec<(DeviceId, Option<DeviceView>, Option<DeviceView>)>,
+    /// Transitions.
+    pub events: Vec<DeviceEvent>,
+    /// Gauges of each accepted poll that reached the device.
+    pub gauges: Vec<DeviceGauge>,
+}
+
+/// A message to an access point's links.
+#[derive(Clone, Debug)]
+pub enum ApInput {
+    /// The access point's own status.
+    Status(ApStatus),
+    /// A roaming verdict.
+    Verdict(RoamVerdict),
+    /// A radio's table.
+    Table(RadioTable),
+    /// A station's word, or its end.
+    Station {
+        /// The access point that has the radio.
+        ap: DeviceId,
+        /// The word.
+        fact: StationFact,
+    },
+    /// Slot end: the radio belongs to another access point now; forget its links.
+    RadioMoved {
+        /// The former access point.
+        ap: DeviceId,
+        /// The radio.
+        radio: Mac,
+    },
+    /// Slot end: whether a remote radio's reporter is observed.
+    Reporter {
+        /// The access point.
+        ap: DeviceId,
+        /// The radio.
+        radio: Mac,
+        /// The reporting device.
+        reporter: DeviceId,
+        /// Offline, unobserved or unmanageable.
+        unobserved: bool,
+    },
+}
+
+/// A link as the link step knows it: without the device at its far end.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkCore {
+    /// Interface name.
+    pub interface: std::sync::Arc<str>,
+    /// The table that shows it.
+    pub source: Source,
+    /// State.
+    pub state: LinkState,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why.
+    pub reason: LinkReason,
+    /// First seen.
+    pub discovered_at: Timestamp,
+    /// Last known only.
+    pub unobserved: bool,
+    /// Cloned address.
+    pub ambiguous: bool,
+}
+
+/// Everything the link step emits in one slot.
+#[derive(Debug, Default)]
+pub struct ApOut {
+    /// Links that changed in the slot: old and new row, once a link, by rising id.
+    pub links: Vec<(LinkId, Option<LinkCore>, Option<LinkCore>)>,
+    /// Transitions.
+    pub events: Vec<LinkEvent>,
+    /// Measurements of rows seen.
+    pub gauges: Vec<LinkGauge>,
+    /// Changes of the signal histograms of live links, by access point's device, consolidated: (device, dBm, ±count).
+    pub signals: Vec<(DeviceId, i16, i32)>,
+}
