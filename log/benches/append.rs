@@ -22,7 +22,7 @@ const PARTITIONS: u32 = 8;
 const TOPIC: &str = "mast.telemetry.v1";
 
 fn main() {
-    let total = arg("--total-mib").map_or(1024, |text| text.parse().unwrap()) << 20;
+    let total = arg("--total-mib").map_or(768, |text| text.parse().unwrap()) << 20;
     let sizes = arg("--message-kib").map_or(vec![64, 1024], |text| vec![text.parse().unwrap()]);
     let dir = arg("--dir").map_or_else(env::temp_dir, PathBuf::from);
     let mut results = Vec::new();
