@@ -3,7 +3,8 @@
 //! There is no task behind a session: whoever owns the [`Client`] drives it while a call is under way, and
 //! an idle session holds no buffers of ours. Writing and reading go on together, or a router that answers
 //! while we still send would block us both. After a missed deadline the stream's state is unknown: the
-//! connection is over, and every later call says why.
+//! connection is over, and every later call says why. A call whose future is dropped does not shift later
+//! answers: its replies find no command and are counted as strays.
 
 mod transport;
 
@@ -136,6 +137,8 @@ pub struct Client {
     /// Bytes of `session.outgoing()` already written.
     written: usize,
     command_deadline: Duration,
+    /// Commands of a call under way: if the next call finds them still here, that call was dropped.
+    calling: Vec<Tag>,
     broken: Option<Error>,
     info: ConnectionInfo,
 }
@@ -183,6 +186,7 @@ impl Client {
             session: Session::new(Limits::BEFORE_LOGIN),
             written: 0,
             command_deadline: deadlines.command,
+            calling: Vec::new(),
             broken: None,
             info: ConnectionInfo {
                 fingerprint: None,
@@ -225,8 +229,11 @@ impl Client {
     /// # Errors
     /// [`CallError::Trap`] when the router refuses, [`CallError::Connection`] when the session is over.
     pub async fn call(&mut self, command: &Command) -> Result<Reply, CallError> {
-        let tag = self.start(command);
-        self.finish(tag, self.command_deadline).await
+        self.begin_call();
+        let tag = self.start_call(command);
+        self.drive(&[tag], self.command_deadline).await;
+        self.calling = Vec::new();
+        self.settle(tag)
     }
 
     /// All commands in one write, their answers in the same order. The deadline is for all of them; what
@@ -236,8 +243,14 @@ impl Client {
         commands: &[Command],
         deadline: Duration,
     ) -> Vec<Result<Reply, CallError>> {
-        let tags: Vec<Tag> = commands.iter().map(|command| self.start(command)).collect();
-        self.gather(&tags, deadline).await
+        self.begin_call();
+        let tags: Vec<Tag> = commands
+            .iter()
+            .map(|command| self.start_call(command))
+            .collect();
+        let answers = self.gather(&tags, deadline).await;
+        self.calling = Vec::new();
+        answers
     }
 
     /// Runs a command that doesn't end by itself (`monitor`, `/ping`): cancels it after `rows` rows or
@@ -253,7 +266,8 @@ impl Client {
         deadline: Duration,
     ) -> Result<Reply, CallError> {
         let begin = Instant::now();
-        let tag = self.start(command);
+        self.begin_call();
+        let tag = self.start_call(command);
         let enough = poll_fn(|cx| {
             self.poll_drive(cx, |session| {
                 session.is_done(tag) || session.rows(tag) >= rows
@@ -264,11 +278,13 @@ impl Client {
         }
         let mut tags = vec![tag];
         if self.is_open() && !self.session.is_done(tag) {
-            tags.push(self.cancel(tag));
+            let cancel = self.cancel(tag);
+            self.calling.push(cancel);
+            tags.push(cancel);
         }
-        let mut answers = self
-            .gather(&tags, deadline.saturating_sub(begin.elapsed()))
-            .await;
+        let left = deadline.saturating_sub(begin.elapsed());
+        let mut answers = self.gather(&tags, left).await;
+        self.calling = Vec::new();
         match answers.swap_remove(0) {
             Err(CallError::Trap { traps, rows }) if traps.iter().all(|t| t.is_interrupted()) => {
                 Ok(Reply {
@@ -316,6 +332,19 @@ impl Client {
         if tokio::time::timeout(deadline, shutdown).await.is_err() {
             tracing::debug!("the connection's end wasn't acknowledged in time");
         }
+    }
+
+    /// Forgets the commands of a call whose future was dropped; their replies will be strays.
+    fn begin_call(&mut self) {
+        for tag in std::mem::take(&mut self.calling) {
+            self.session.abandon(tag);
+        }
+    }
+
+    fn start_call(&mut self, command: &Command) -> Tag {
+        let tag = self.start(command);
+        self.calling.push(tag);
+        tag
     }
 
     async fn log_in(
@@ -426,6 +455,14 @@ impl Client {
         self.session.receive(bytes)?;
         Poll::Ready(Ok(bytes.len()))
     }
+}
+
+/// Whether something listens at the address; nothing is said to it.
+///
+/// # Errors
+/// [`Error::Timeout`], [`Error::Refused`] or [`Error::Local`].
+pub async fn probe(address: SocketAddr, deadline: Duration) -> Result<(), Error> {
+    transport::dial(address, deadline).await.map(drop)
 }
 
 /// Losing the connection at login is told as such.

@@ -158,23 +158,6 @@ impl Error {
         }
     }
 
-    /// Sorts a failed TCP connect: theirs (refused, unreachable host) or ours.
-    pub(crate) fn connect(error: io::Error, after: Duration) -> Self {
-        use io::ErrorKind as Kind;
-        match error.kind() {
-            Kind::ConnectionRefused
-            | Kind::ConnectionReset
-            | Kind::ConnectionAborted
-            | Kind::HostUnreachable => Self::Refused(Arc::new(error)),
-            // The kernel's own patience ended before ours.
-            Kind::TimedOut => Self::Timeout {
-                step: Step::Connect,
-                after,
-            },
-            _ => Self::Local(Arc::new(error)),
-        }
-    }
-
     /// Sorts a failed handshake: what TLS said, or that the peer went away.
     pub(crate) fn tls(error: io::Error) -> Self {
         let said = error

@@ -42,6 +42,25 @@ impl LoginPolicy {
     }
 }
 
+/// Whether a version such as `6.49.10 (long-term)` or `7.15.3` takes the password form: 6.43 and later.
+/// Text that is no version doesn't.
+#[must_use]
+pub fn takes_password_form(version: &str) -> bool {
+    let mut numbers = version.split('.').map(|part| {
+        let digits = part
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(part.len());
+        part[..digits].parse::<u32>().ok()
+    });
+    let major = numbers.next().flatten();
+    let minor = numbers.next().flatten();
+    match (major, minor) {
+        (Some(6), Some(minor)) => minor >= 43,
+        (Some(major), _) => major >= 7,
+        _ => false,
+    }
+}
+
 /// The answer to a challenge: `00` and md5 of a zero byte, the password and the challenge, in hex.
 ///
 /// # Errors
@@ -134,4 +153,28 @@ fn password_command(credentials: &Credentials) -> Command {
     Command::new("/login")
         .attribute("name", &credentials.username)
         .attribute("password", credentials.password.expose())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_that_take_the_password_form() {
+        for version in [
+            "6.43",
+            "6.43.2 (stable)",
+            "6.49.10 (long-term)",
+            "7.0",
+            "7.15beta3",
+            "10.1",
+        ] {
+            assert!(takes_password_form(version), "{version}");
+        }
+        for version in [
+            "6.42.12", "6.4", "5.26", "3.30", "6", "", "unknown", "v7", ".7",
+        ] {
+            assert!(!takes_password_form(version), "{version}");
+        }
+    }
 }

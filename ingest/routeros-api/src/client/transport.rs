@@ -4,6 +4,10 @@ use super::{Deadlines, Io, Target, within};
 use crate::error::{Error, Step};
 use crate::tls::{Fingerprint, TlsMode};
 use rustls::pki_types::ServerName;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -22,11 +26,7 @@ pub(super) async fn open(
 ) -> Result<Channel, Error> {
     let config = mode.config()?;
     let name = server_name(target)?;
-    let dial = async {
-        let stream = TcpStream::connect(target.address).await;
-        stream.map_err(|error| Error::connect(error, deadlines.connect))
-    };
-    let tcp = within(Step::Connect, deadlines.connect, dial).await?;
+    let tcp = dial(target.address, deadlines.connect).await?;
     // A poll is one small write: waiting for more to send would only delay it.
     tcp.set_nodelay(true)
         .map_err(|error| Error::io(Step::Connect, error))?;
@@ -59,6 +59,50 @@ pub(super) async fn open(
         fingerprint: Some(fingerprint),
         tls_version: version.map(|version| format!("{version:?}")),
     })
+}
+
+/// Opens a TCP connection.
+pub(super) async fn dial(address: SocketAddr, deadline: Duration) -> Result<TcpStream, Error> {
+    let connect = async {
+        let stream = TcpStream::connect(address).await;
+        stream.map_err(|error| sort(error, address, deadline))
+    };
+    within(Step::Connect, deadline, connect).await
+}
+
+/// Sorts a failed connect: theirs (refused, unreachable) or ours.
+fn sort(error: io::Error, address: SocketAddr, deadline: Duration) -> Error {
+    use io::ErrorKind as Kind;
+    let theirs = match error.kind() {
+        // The kernel's own patience ended before ours.
+        Kind::TimedOut => {
+            return Error::Timeout {
+                step: Step::Connect,
+                after: deadline,
+            };
+        }
+        Kind::ConnectionRefused | Kind::ConnectionReset | Kind::ConnectionAborted => true,
+        // Said by a router on the way, or by our own kernel for want of a route?
+        Kind::HostUnreachable | Kind::NetworkUnreachable => has_route(address),
+        _ => false,
+    };
+    let error = Arc::new(error);
+    if theirs {
+        Error::Refused(error)
+    } else {
+        Error::Local(error)
+    }
+}
+
+/// Whether this machine has a route there. Connecting a datagram socket only looks it up: nothing is sent.
+fn has_route(address: SocketAddr) -> bool {
+    let any: SocketAddr = match address {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    UdpSocket::bind(any)
+        .and_then(|socket| socket.connect(address))
+        .is_ok()
 }
 
 fn server_name(target: &Target) -> Result<ServerName<'static>, Error> {

@@ -2,6 +2,7 @@
 
 use crate::support::{LONG, SHORT, credentials, listen, log_in};
 use crate::tls::{accept, certificate};
+use routeros_api::client::probe;
 use routeros_api::server::Connection;
 use routeros_api::{
     CallError, Client, Command, Deadlines, Error, ErrorClass, LoginForm, Step, Target, TlsMode,
@@ -211,4 +212,30 @@ async fn a_closed_port_is_refused_not_timed_out() {
     )
     .await;
     assert_eq!(result.unwrap_err().class(), ErrorClass::Refused);
+}
+
+#[tokio::test]
+async fn a_want_of_ours_is_not_the_devices_fault() {
+    // TCP has no route to the broadcast address on any machine.
+    let target = Target::new("255.255.255.255:8728".parse().unwrap());
+    let result = Client::connect(
+        &target,
+        &credentials(),
+        &Deadlines::all(LONG),
+        &TlsMode::Plain,
+    )
+    .await;
+    assert_eq!(result.unwrap_err().class(), ErrorClass::Internal);
+}
+
+#[tokio::test]
+async fn a_probe_tells_an_open_port_from_a_closed_one() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    probe(address, LONG).await.unwrap();
+    drop(listener);
+    assert_eq!(
+        probe(address, LONG).await.unwrap_err().class(),
+        ErrorClass::Refused
+    );
 }

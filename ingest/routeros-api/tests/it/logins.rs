@@ -67,6 +67,8 @@ async fn each_policy_gets_into_each_router() {
         (LoginPolicy::PasswordFirst, LoginForm::Password),
         (LoginPolicy::PasswordFirst, LoginForm::Challenge),
         (LoginPolicy::ChallengeFirst, LoginForm::Challenge),
+        // A bare login is refused, then the password is taken.
+        (LoginPolicy::ChallengeFirst, LoginForm::Password),
     ];
     for (policy, form) in cases {
         let address = listen(move |io| async move { echo(log_in(io, form).await).await }).await;

@@ -250,3 +250,31 @@ async fn a_lost_connection_says_so_for_every_command() {
         assert!(matches!(answer, Err(CallError::Connection { .. })));
     }
 }
+
+#[tokio::test]
+async fn a_dropped_call_shifts_no_later_answer() {
+    let mut client = client(listen(|io| async { echo(modern(io).await).await }).await).await;
+    for n in 0..20 {
+        let dropped = ["/dropped", "/dropped/too"].map(Command::new);
+        {
+            let mut call = std::pin::pin!(client.call_many(&dropped, LONG));
+            // Sent, but left before the answer.
+            let waker = std::task::Waker::noop();
+            let polled = call
+                .as_mut()
+                .poll(&mut std::task::Context::from_waker(waker));
+            assert!(polled.is_pending());
+        }
+        let answer = client
+            .call(&Command::new(format!("/kept{n}")))
+            .await
+            .unwrap();
+        assert_eq!(answer.rows.len(), 1);
+        assert_eq!(answer.rows[0].text("path").unwrap(), format!("/kept{n}"));
+    }
+    assert_eq!(
+        client.strays().unknown_tag,
+        20 * 4,
+        "rows and ends of the dropped commands"
+    );
+}
