@@ -1,12 +1,14 @@
 //! What the keyed steps say to each other. Each message carries a [`Stamp`]: its place in the order of `docs/semantics.md`,
 //! so that a receiver handles what came from many senders as one sequential program would.
 
+use serde::{Deserialize, Serialize};
+
 use mast_schemas::records::{Outcome, PollId, Source, Tables};
 use mast_schemas::views::{DeviceEvent, DeviceGauge, DeviceState, DeviceView, LinkEvent, LinkGauge, LinkReason, LinkState};
 use mast_schemas::{DeviceId, LinkId, Mac, SectorId, SiteId, TenantId, Timestamp};
 
 /// A place in the order of effects: time, device and poll of the cause, step within it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Stamp {
     /// `observed_at` of the poll, or the instant of the timer.
     pub at: Timestamp,
@@ -41,7 +43,7 @@ impl Stamp {
 }
 
 /// What control says of a device; applies at the begin of a slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceControl {
     /// The device.
     pub device: DeviceId,
@@ -50,7 +52,7 @@ pub struct DeviceControl {
 }
 
 /// What the steps need to know of a device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceInfo {
     /// Owner.
     pub tenant: TenantId,
@@ -119,7 +121,7 @@ pub struct RegistrationInput<'a> {
 }
 
 /// Measurements of one registration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Sample {
     /// Signal as received here.
     pub signal_dbm: Option<i16>,
@@ -151,7 +153,7 @@ pub enum Verdict {
 }
 
 /// Where a client is associated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Association {
     /// Access point.
     pub ap: DeviceId,
@@ -162,7 +164,7 @@ pub struct Association {
 }
 
 /// A change of associations, to the roam step of (tenant, MAC).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoamEvent {
     /// Place.
     pub stamp: Stamp,
@@ -177,7 +179,7 @@ pub struct RoamEvent {
 }
 
 /// What happened to an association.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RoamChange {
     /// New, or back after an absence.
     Appeared,
@@ -188,7 +190,7 @@ pub enum RoamChange {
 }
 
 /// A verdict of the roam step, to the link (access point, radio, MAC).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoamVerdict {
     /// Place.
     pub stamp: Stamp,
@@ -205,7 +207,7 @@ pub struct RoamVerdict {
 }
 
 /// A radio's part of a whole registration table.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RadioTable {
     /// Place.
     pub stamp: Stamp,
@@ -226,7 +228,7 @@ pub struct RadioTable {
 }
 
 /// A client in a [`RadioTable`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientRow {
     /// The client.
     pub mac: Mac,
@@ -237,7 +239,7 @@ pub struct ClientRow {
 }
 
 /// A remote radio's table with its association changes, to the BSSID step.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RemoteTable {
     /// The table; `ap` = reporter.
     pub table: RadioTable,
@@ -246,7 +248,7 @@ pub struct RemoteTable {
 }
 
 /// What a station says of its access point, to the BSSID step and on to the link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StationFact {
     /// Place.
     pub stamp: Stamp,
@@ -263,11 +265,11 @@ pub struct StationFact {
 }
 
 /// Signal that a station hears; the value may be unknown although the row is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StationSignal(pub Option<i16>);
 
 /// An access point shows a radio of its own (or no longer exists), to the BSSID step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RadioKnown {
     /// Place.
     pub stamp: Stamp,
@@ -284,7 +286,7 @@ pub struct RadioKnown {
 }
 
 /// A device's status, to its own links.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApStatus {
     /// Place.
     pub stamp: Stamp,
@@ -295,7 +297,7 @@ pub struct ApStatus {
 }
 
 /// A claim on an address appeared (+1) or went (−1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ClaimChange {
     /// Owner of the device.
     pub tenant: TenantId,
@@ -335,7 +337,7 @@ pub struct DeviceOut {
 }
 
 /// A message to an access point's links.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum ApInput {
     /// The access point's own status.
     Status(ApStatus),
