@@ -6,15 +6,17 @@
 //! connection is over, and every later call says why. A call whose future is dropped does not shift later
 //! answers: its replies find no command and are counted as strays.
 
+mod settings;
 mod transport;
+
+pub use settings::{ConnectionInfo, Credentials, Deadlines, Target};
 
 use crate::codec::{Limits, Sentence};
 use crate::command::Command;
 use crate::error::{CallError, Error, Step};
 use crate::login::{Login, LoginForm, LoginPolicy, LoginStep};
-use crate::password::Password;
 use crate::protocol::{Reply, Session, Strays, Tag};
-use crate::tls::{Fingerprint, TlsMode};
+use crate::tls::TlsMode;
 use std::future::{Future, poll_fn};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
@@ -31,85 +33,6 @@ const READ_BYTES: usize = 16 << 10;
 pub trait Io: AsyncRead + AsyncWrite + Unpin + Send + Sync {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + Sync> Io for T {}
-
-/// Which router, and what is known of it.
-#[derive(Clone, Debug)]
-pub struct Target {
-    /// Address and port: 8729 by habit with TLS, 8728 without.
-    pub address: SocketAddr,
-    /// The name its certificate must bear; `None` = the IP address.
-    pub server_name: Option<String>,
-    /// Known to run 6.43 or later: then the password may be sent as it is on a plain channel.
-    pub known_modern: bool,
-}
-
-impl Target {
-    /// A router of which only the address is known.
-    #[must_use]
-    pub const fn new(address: SocketAddr) -> Self {
-        Self {
-            address,
-            server_name: None,
-            known_modern: false,
-        }
-    }
-}
-
-/// User name and password.
-#[derive(Clone, Debug)]
-pub struct Credentials {
-    /// The user's name, as bytes the router knows.
-    pub username: String,
-    /// The password.
-    pub password: Password,
-}
-
-impl Credentials {
-    /// From a name and a password.
-    pub fn new(username: impl Into<String>, password: impl Into<Password>) -> Self {
-        Self {
-            username: username.into(),
-            password: password.into(),
-        }
-    }
-}
-
-/// How long each step may take, each counted from its own beginning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Deadlines {
-    /// Opening the TCP connection.
-    pub connect: Duration,
-    /// The TLS handshake.
-    pub tls: Duration,
-    /// The whole login, both halves of a challenge included.
-    pub login: Duration,
-    /// A call without a deadline of its own.
-    pub command: Duration,
-}
-
-impl Deadlines {
-    /// The same for every step.
-    #[must_use]
-    pub const fn all(each: Duration) -> Self {
-        Self {
-            connect: each,
-            tls: each,
-            login: each,
-            command: each,
-        }
-    }
-}
-
-/// What is known of a connection once it is open.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConnectionInfo {
-    /// SHA-256 of the router's certificate; `None` without TLS.
-    pub fingerprint: Option<Fingerprint>,
-    /// The TLS version as text, such as `TLSv1_3`; `None` without TLS.
-    pub tls_version: Option<String>,
-    /// The handshake the router took.
-    pub login_form: LoginForm,
-}
 
 /// An open, logged-in session.
 ///

@@ -2,7 +2,7 @@
 
 use crate::support::{LONG, credentials, echo, listen, log_in, patient};
 use routeros_api::login::challenge_response;
-use routeros_api::server::Connection;
+use routeros_api::server::{Connection, LoginAttempt};
 use routeros_api::{
     CallError, Client, Command, Credentials, Error, ErrorClass, LoginForm, LoginPolicy, Sentence,
     Step, Target, TlsMode,
@@ -240,6 +240,36 @@ async fn a_response_without_a_challenge_is_no_proof() {
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.unwrap();
     assert!(answer.starts_with(b"\x05!trap"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_challenge_is_good_for_one_answer() {
+    let (near, far) = tokio::io::duplex(4096);
+    let server = tokio::spawn(async move {
+        let verify = |attempt: &LoginAttempt<'_>| attempt.accepts(b"passTest");
+        Connection::new(far)
+            .login(LoginForm::Challenge, verify)
+            .await
+            .unwrap()
+    });
+    let mut client = Connection::new(near);
+    let mut say = async |words: &[&str]| {
+        client.replies().sentence(&Sentence::from_words(words));
+        client.next().await.unwrap().unwrap().sentence().clone()
+    };
+    let challenge = say(&["/login"]).await.get("ret").unwrap().to_vec();
+    let right = challenge_response(b"passTest", &challenge).unwrap();
+    let response = format!("=response={right}");
+    let refused = say(&["/login", "=name=a", "=response=00"]).await;
+    assert_eq!(refused.first(), b"!trap");
+    let again = say(&["/login", "=name=a", &response]).await;
+    assert_eq!(
+        again,
+        Sentence::from_words(["!done"]),
+        "the end of the refusal"
+    );
+    drop(client);
+    assert!(!server.await.unwrap(), "the spent challenge let nobody in");
 }
 
 #[tokio::test]

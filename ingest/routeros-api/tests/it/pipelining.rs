@@ -2,7 +2,7 @@
 
 use crate::support::{LONG, credentials, echo, listen, log_in, patient};
 use routeros_api::server::Connection;
-use routeros_api::{CallError, Client, Command, LoginForm, Sentence, Target, TlsMode};
+use routeros_api::{CallError, Client, Command, LoginForm, LoginPolicy, Sentence, Target, TlsMode};
 use std::net::SocketAddr;
 use tokio::net::TcpStream;
 
@@ -53,6 +53,21 @@ async fn more_words_than_both_socket_buffers_hold_do_not_block() {
     let answers = client.call_many(&plan, LONG).await;
     for (n, answer) in answers.into_iter().enumerate() {
         assert_eq!(answer.unwrap().rows[0].text("n").unwrap(), n.to_string());
+    }
+}
+
+#[tokio::test]
+async fn answers_are_read_while_commands_are_still_being_written() {
+    let (near, far) = tokio::io::duplex(512);
+    tokio::spawn(async { echo(log_in(far, LoginForm::Password).await).await });
+    let policy = LoginPolicy::PasswordFirst;
+    let mut client = Client::login_over(Box::new(near), policy, &credentials(), &patient())
+        .await
+        .unwrap();
+    // Answers of one request alone fill the channel, and so do the requests.
+    let plan = vec![Command::new("/x").attribute("v", "v".repeat(100_000)); 20];
+    for answer in client.call_many(&plan, LONG).await {
+        assert_eq!(answer.unwrap().rows[0].get("v").unwrap().len(), 100_000);
     }
 }
 

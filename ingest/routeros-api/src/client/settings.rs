@@ -1,0 +1,86 @@
+//! What a connection is made with, and what is known of it once open.
+
+use crate::login::LoginForm;
+use crate::password::Password;
+use crate::tls::Fingerprint;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Which router, and what is known of it.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Address and port: 8729 by habit with TLS, 8728 without.
+    pub address: SocketAddr,
+    /// The name its certificate must bear; `None` = the IP address.
+    pub server_name: Option<String>,
+    /// Known to run 6.43 or later: then the password may be sent as it is on a plain channel.
+    pub known_modern: bool,
+}
+
+impl Target {
+    /// A router of which only the address is known.
+    #[must_use]
+    pub const fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            server_name: None,
+            known_modern: false,
+        }
+    }
+}
+
+/// User name and password.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// The user's name, as bytes the router knows.
+    pub username: String,
+    /// The password.
+    pub password: Password,
+}
+
+impl Credentials {
+    /// From a name and a password.
+    pub fn new(username: impl Into<String>, password: impl Into<Password>) -> Self {
+        Self {
+            username: username.into(),
+            password: password.into(),
+        }
+    }
+}
+
+/// How long each step may take, each counted from its own beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadlines {
+    /// Opening the TCP connection.
+    pub connect: Duration,
+    /// The TLS handshake.
+    pub tls: Duration,
+    /// The whole login, both halves of a challenge included.
+    pub login: Duration,
+    /// A call without a deadline of its own.
+    pub command: Duration,
+}
+
+impl Deadlines {
+    /// The same for every step.
+    #[must_use]
+    pub const fn all(each: Duration) -> Self {
+        Self {
+            connect: each,
+            tls: each,
+            login: each,
+            command: each,
+        }
+    }
+}
+
+/// What is known of a connection once it is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionInfo {
+    /// SHA-256 of the router's certificate; `None` without TLS.
+    pub fingerprint: Option<Fingerprint>,
+    /// The TLS version as text, such as `TLSv1_3`; `None` without TLS.
+    pub tls_version: Option<String>,
+    /// The handshake the router took.
+    pub login_form: LoginForm,
+}
