@@ -126,8 +126,17 @@ impl EmbeddedLog {
     pub fn open(dir: impl AsRef<Path>, config: EmbeddedConfig) -> Result<Self, LogError> {
         let dir = dir.as_ref().to_owned();
         let topics_dir = dir.join("topics");
+        let fresh = !dir.exists();
         std::fs::create_dir_all(&topics_dir)
+            .and_then(|()| {
+                if fresh {
+                    fs::sync_dir(&dir.join(".."))
+                } else {
+                    Ok(())
+                }
+            })
             .and_then(|()| fs::sync_dir(&dir))
+            .and_then(|()| fs::sync_dir(&topics_dir))
             .map_err(LogError::io("create", &topics_dir))?;
         let owner = OwnerLock::take(&dir)?;
         let store = Store::new(config);

@@ -9,6 +9,7 @@ use std::{fs, io, sync::Arc};
 
 use super::{
     format::SEGMENT_HEADER_BYTES,
+    fs::sync_dir,
     partition::{Part, Partition, Tail},
     segment::{Damage, Scan, Segment},
 };
@@ -37,6 +38,12 @@ pub(crate) fn open_segments(partition: &Partition, tail: &mut Tail) -> Result<()
     let index = tail.segments.len() - 1;
     let part = &mut tail.segments[index];
     part.bytes = cut_torn_end(partition, &part.segment, part.bytes)?;
+    // A killed owner may not have come to its sync. What is shown from here on must not be taken
+    // back by a power failure.
+    part.segment
+        .sync()
+        .and_then(|()| sync_dir(&partition.dir))
+        .map_err(LogError::io("sync", &part.segment.path))?;
     let (next, bytes) = part.segment.known();
     tail.next = next;
     tail.show(next, bytes);
