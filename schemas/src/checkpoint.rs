@@ -192,7 +192,7 @@ pub struct LinkRecord {
     pub began_at: Timestamp,
     /// Tables in a row with it, while discovered.
     pub seen_run: u8,
-    /// Bad tables in a row.
+    /// Bad tables in a row; while discovered, 1 if the latest row was bad.
     pub bad_run: u8,
     /// Good tables in a row.
     pub good_run: u8,
