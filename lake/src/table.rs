@@ -1,0 +1,187 @@
+//! The tables of the lake: a record kind with two columns more, and the order its rows are stored in.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::{Arc, LazyLock};
+
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, UInt64Array};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use mast_schemas::Epoch;
+use mast_schemas::column::Record;
+use mast_schemas::records::{Interface, Poll, Radio, Registration};
+use mast_schemas::views::{DeviceEvent, LinkEvent};
+
+use crate::LakeError;
+
+/// A table of the lake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    /// [`Poll`] rows.
+    Polls,
+    /// [`Interface`] rows.
+    InterfaceSamples,
+    /// [`Registration`] rows.
+    RegistrationSamples,
+    /// [`Radio`] rows.
+    RadioSamples,
+    /// [`LinkEvent`] rows.
+    LinkEvents,
+    /// [`DeviceEvent`] rows.
+    DeviceEvents,
+}
+
+impl Table {
+    /// All tables.
+    pub const ALL: [Self; 6] = [
+        Self::Polls,
+        Self::InterfaceSamples,
+        Self::RegistrationSamples,
+        Self::RadioSamples,
+        Self::LinkEvents,
+        Self::DeviceEvents,
+    ];
+
+    /// Name in SQL, in the manifest and as a folder.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Polls => "polls",
+            Self::InterfaceSamples => "interface_samples",
+            Self::RegistrationSamples => "registration_samples",
+            Self::RadioSamples => "radio_samples",
+            Self::LinkEvents => "link_events",
+            Self::DeviceEvents => "device_events",
+        }
+    }
+
+    /// Schema of the rows that are appended: that of the record kind, as on the wire.
+    pub fn record_schema(self) -> SchemaRef {
+        match self {
+            Self::Polls => Poll::schema(),
+            Self::InterfaceSamples => Interface::schema(),
+            Self::RegistrationSamples => Registration::schema(),
+            Self::RadioSamples => Radio::schema(),
+            Self::LinkEvents => LinkEvent::schema(),
+            Self::DeviceEvents => DeviceEvent::schema(),
+        }
+    }
+
+    /// Schema of the files: the record's, then `epoch` (the slot in which the rows were bound) and `late` (they came
+    /// from an older lease, so they never reached the views and may repeat a row of another poll of that number).
+    pub fn schema(self) -> SchemaRef {
+        static SCHEMAS: LazyLock<[SchemaRef; 6]> =
+            LazyLock::new(|| Table::ALL.map(with_lake_columns));
+        SCHEMAS[self as usize].clone()
+    }
+
+    /// Columns by which the rows of a file are sorted, most significant first: tenant, device, row key, time.
+    pub const fn sort_columns(self) -> &'static [&'static str] {
+        match self {
+            Self::Polls => &["tenant_id", "device_id", "observed_at"],
+            Self::InterfaceSamples => &["tenant_id", "device_id", "name", "observed_at"],
+            Self::RegistrationSamples => &["tenant_id", "device_id", "mac", "observed_at"],
+            Self::RadioSamples => &["tenant_id", "device_id", "interface", "observed_at"],
+            Self::LinkEvents => &["tenant_id", "ap_device_id", "mac", "at"],
+            Self::DeviceEvents => &["tenant_id", "device_id", "at"],
+        }
+    }
+
+    /// Column with the time of a row.
+    pub const fn time_column(self) -> &'static str {
+        match self {
+            Self::LinkEvents | Self::DeviceEvents => "at",
+            _ => "observed_at",
+        }
+    }
+
+    /// Columns that tell one row from another, so that of a late repetition one can be kept.
+    pub const fn row_key(self) -> &'static [&'static str] {
+        match self {
+            Self::Polls => &["tenant_id", "device_id", "lease_epoch", "sequence"],
+            Self::InterfaceSamples => {
+                &["tenant_id", "device_id", "lease_epoch", "sequence", "name"]
+            }
+            Self::RegistrationSamples => &[
+                "tenant_id",
+                "device_id",
+                "lease_epoch",
+                "sequence",
+                "source",
+                "interface",
+                "mac",
+            ],
+            Self::RadioSamples => &[
+                "tenant_id",
+                "device_id",
+                "lease_epoch",
+                "sequence",
+                "source",
+                "interface",
+            ],
+            Self::LinkEvents | Self::DeviceEvents => &["event_id"],
+        }
+    }
+
+    /// The rows as a file holds them.
+    pub(crate) fn lake_batch(
+        self,
+        epoch: Epoch,
+        late: bool,
+        batch: &RecordBatch,
+    ) -> Result<RecordBatch, LakeError> {
+        let rows = batch.num_rows();
+        let mut columns: Vec<ArrayRef> = batch.columns().to_vec();
+        columns.push(Arc::new(UInt64Array::from_value(epoch.0, rows)));
+        columns.push(Arc::new(BooleanArray::from(vec![late; rows])));
+        RecordBatch::try_new(self.schema(), columns).map_err(|e| LakeError::Schema {
+            table: self,
+            reason: e.to_string(),
+        })
+    }
+}
+
+fn with_lake_columns(table: Table) -> SchemaRef {
+    let mut fields: Vec<_> = table.record_schema().fields().iter().cloned().collect();
+    fields.push(Arc::new(Field::new("epoch", DataType::UInt64, false)));
+    fields.push(Arc::new(Field::new("late", DataType::Boolean, false)));
+    Arc::new(Schema::new(fields))
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Table {
+    type Err = LakeError;
+    fn from_str(name: &str) -> Result<Self, LakeError> {
+        Self::ALL
+            .into_iter()
+            .find(|t| t.as_str() == name)
+            .ok_or_else(|| LakeError::Manifest {
+                table: name.to_owned(),
+                reason: "no such table in this version".to_owned(),
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_named_column_exists() {
+        for table in Table::ALL {
+            let schema = table.schema();
+            let named = table
+                .sort_columns()
+                .iter()
+                .chain(table.row_key())
+                .chain([&table.time_column()]);
+            for column in named {
+                assert!(schema.field_with_name(column).is_ok(), "{table}.{column}");
+            }
+            assert_eq!(table.as_str().parse::<Table>().unwrap(), table);
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! The writer: buffers rows by table and commits them by epoch range, each row once however often a job is killed.
+//!
+//! A commit writes and syncs the files of all tables first and inserts their manifest rows last, in one transaction. A
+//! kill before the insert leaves files that nobody sees and the next start removes; a kill after it leaves a range that
+//! the next start knows and whose replayed rows it drops. Ranges are seamless: each begins after the one before.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use arrow::array::RecordBatch;
+use mast_schemas::Epoch;
+use sqlx::{Connection, PgConnection};
+
+use crate::encode::{self, FileSummary};
+use crate::{LakeError, Table, files, manifest};
+
+/// Where and as whom to write.
+#[derive(Clone, Debug)]
+pub struct LakeConfig {
+    /// Folder of the lake.
+    pub root: PathBuf,
+    /// Name of the job, as in `job_progress`.
+    pub job: String,
+    /// Generation of the job, as in `job_progress`.
+    pub generation: u64,
+    /// A range with more rows in a table gets several files.
+    pub max_rows_per_file: usize,
+}
+
+/// Files of one table in a commit.
+#[derive(Clone, Debug)]
+pub(crate) struct TableFiles {
+    pub(crate) table: Table,
+    pub(crate) files: Vec<FileSummary>,
+}
+
+/// Files that are on the disk and not yet in the manifest.
+#[derive(Clone, Debug)]
+#[must_use = "the rows are in the lake only after `insert` and a commit of its transaction"]
+pub struct Pending {
+    job: String,
+    generation: u64,
+    from: Epoch,
+    to: Epoch,
+    tables: Vec<TableFiles>,
+}
+
+impl Pending {
+    /// The range, both ends included.
+    pub const fn epochs(&self) -> (Epoch, Epoch) {
+        (self.from, self.to)
+    }
+
+    /// Rows in the files.
+    pub fn rows(&self) -> u64 {
+        self.tables
+            .iter()
+            .flat_map(|t| &t.files)
+            .map(|f| f.rows)
+            .sum()
+    }
+
+    /// Bytes of the files.
+    pub fn bytes(&self) -> u64 {
+        self.tables
+            .iter()
+            .flat_map(|t| &t.files)
+            .map(|f| f.bytes)
+            .sum()
+    }
+
+    /// Inserts the manifest rows in the caller's transaction. Once that is committed, call [`LakeWriter::confirm`] with
+    /// the epoch returned here. [`LakeError::Fenced`] when a newer generation of the job runs.
+    pub async fn insert(&self, transaction: &mut PgConnection) -> Result<Epoch, LakeError> {
+        manifest::fence(transaction, &self.job, self.generation).await?;
+        manifest::insert(transaction, &self.job, (self.from, self.to), &self.tables).await
+    }
+}
+
+/// Rows of one table that wait for a commit.
+#[derive(Default)]
+struct Buffer {
+    batches: Vec<(Epoch, RecordBatch)>,
+}
+
+/// Writes a job's rows to the lake. See the module documentation.
+pub struct LakeWriter {
+    config: LakeConfig,
+    committed: Option<Epoch>,
+    buffers: [Buffer; Table::ALL.len()],
+    buffered_rows: u64,
+    buffered_bytes: u64,
+    replayed_rows: u64,
+}
+
+impl LakeWriter {
+    /// Opens the lake for the job: learns what is committed and removes what uncommitted ranges left behind. The job's
+    /// `job_progress` row must already be this generation's.
+    pub async fn open(conn: &mut PgConnection, config: LakeConfig) -> Result<Self, LakeError> {
+        let plain =
+            |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+        if config.job.is_empty() || !config.job.chars().all(plain) {
+            return Err(LakeError::JobName(config.job));
+        }
+        let mut tx = conn.begin().await?;
+        manifest::fence(&mut tx, &config.job, config.generation).await?;
+        let committed = manifest::committed(&mut tx, &config.job).await?;
+        let named: HashSet<String> = manifest::names(&mut tx, &config.job)
+            .await?
+            .into_iter()
+            .collect();
+        let (root, job, generation) = (config.root.clone(), config.job.clone(), config.generation);
+        let removed = tokio::task::spawn_blocking(move || {
+            files::create_folders(&root, &job)?;
+            files::clean(&root, &job, generation, &named)
+        })
+        .await??;
+        tx.commit().await?;
+        if removed > 0 {
+            tracing::info!(
+                job = config.job,
+                removed,
+                "removed lake files of uncommitted ranges"
+            );
+        }
+        let buffers = Default::default();
+        Ok(Self {
+            config,
+            committed,
+            buffers,
+            buffered_rows: 0,
+            buffered_bytes: 0,
+            replayed_rows: 0,
+        })
+    }
+
+    /// The lake holds all rows of epochs up to this one, and none after it.
+    pub const fn committed(&self) -> Option<Epoch> {
+        self.committed
+    }
+
+    /// Rows that wait for a commit.
+    pub const fn buffered_rows(&self) -> u64 {
+        self.buffered_rows
+    }
+
+    /// Memory that the waiting rows hold, in bytes.
+    pub const fn buffered_bytes(&self) -> u64 {
+        self.buffered_bytes
+    }
+
+    /// Rows that were dropped because the lake already held their epoch.
+    pub const fn replayed_rows(&self) -> u64 {
+        self.replayed_rows
+    }
+
+    /// Buffers rows that have [`Table::record_schema`]. Rows of an epoch that is already committed are a replay: counted
+    /// and dropped.
+    pub fn append(
+        &mut self,
+        table: Table,
+        epoch: Epoch,
+        late: bool,
+        batch: &RecordBatch,
+    ) -> Result<(), LakeError> {
+        let rows = batch.num_rows() as u64;
+        if self.committed.is_some_and(|c| epoch <= c) {
+            self.replayed_rows += rows;
+            return Ok(());
+        }
+        if rows > 0 {
+            let batch = table.lake_batch(epoch, late, batch)?;
+            self.buffered_rows += rows;
+            self.buffered_bytes += batch.get_array_memory_size() as u64;
+            self.buffers[table as usize].batches.push((epoch, batch));
+        }
+        Ok(())
+    }
+
+    /// Writes the rows of all epochs up to `upto` to files, and syncs them. Nothing when `upto` is already committed. The
+    /// rows stay buffered until [`LakeWriter::confirm`], so that a failed transaction can be tried again.
+    pub async fn prepare(&mut self, upto: Epoch) -> Result<Option<Pending>, LakeError> {
+        if self.committed.is_some_and(|c| upto <= c) {
+            return Ok(None);
+        }
+        let from = self.committed.map_or(Epoch(0), Epoch::next);
+        let ready = Table::ALL.map(|table| {
+            let buffer = &self.buffers[table as usize].batches;
+            let rows = buffer
+                .iter()
+                .filter(|(epoch, _)| *epoch <= upto)
+                .map(|(_, batch)| batch.clone());
+            (table, rows.collect::<Vec<_>>())
+        });
+        let config = self.config.clone();
+        let written: Result<Vec<_>, _> = tokio::task::spawn_blocking(move || {
+            ready
+                .iter()
+                .map(|(table, batches)| write_table(&config, *table, (from, upto), batches))
+                .collect()
+        })
+        .await?;
+        let tables = written?;
+        let LakeConfig {
+            job, generation, ..
+        } = self.config.clone();
+        Ok(Some(Pending {
+            job,
+            generation,
+            from,
+            to: upto,
+            tables,
+        }))
+    }
+
+    /// Takes note that the transaction of [`Pending::insert`], which returned `upto`, is committed; forgets its rows.
+    pub fn confirm(&mut self, upto: Epoch) {
+        self.committed = Some(upto);
+        for buffer in &mut self.buffers {
+            buffer.batches.retain(|(epoch, _)| *epoch > upto);
+        }
+        let kept = || {
+            self.buffers
+                .iter()
+                .flat_map(|b| &b.batches)
+                .map(|(_, batch)| batch)
+        };
+        self.buffered_rows = kept().map(|b| b.num_rows() as u64).sum();
+        self.buffered_bytes = kept().map(|b| b.get_array_memory_size() as u64).sum();
+    }
+
+    /// Commits all epochs up to `upto` in a transaction of its own. Returns what the lake now holds, as
+    /// [`LakeWriter::committed`].
+    pub async fn commit(
+        &mut self,
+        conn: &mut PgConnection,
+        upto: Epoch,
+    ) -> Result<Option<Epoch>, LakeError> {
+        if let Some(pending) = self.prepare(upto).await? {
+            let mut tx = conn.begin().await?;
+            let end = pending.insert(&mut tx).await?;
+            tx.commit().await?;
+            self.confirm(end);
+        }
+        Ok(self.committed)
+    }
+}
+
+/// Writes the files of one table's range; none when it has no rows.
+fn write_table(
+    config: &LakeConfig,
+    table: Table,
+    (from, to): (Epoch, Epoch),
+    batches: &[RecordBatch],
+) -> Result<TableFiles, LakeError> {
+    let mut summaries = Vec::new();
+    if !batches.is_empty() {
+        let order = encode::order(table, batches)?;
+        for (part, rows) in order.chunks(config.max_rows_per_file.max(1)).enumerate() {
+            let relative = files::name(table, &config.job, config.generation, from, to, part);
+            summaries.push(encode::write_file(
+                &config.root,
+                table,
+                batches,
+                rows,
+                &relative,
+            )?);
+        }
+    }
+    Ok(TableFiles {
+        table,
+        files: summaries,
+    })
+}
