@@ -72,7 +72,10 @@ mod tests {
         assert_eq!(hash(1, 2, 3), hash(1, 2, 3));
         assert_ne!(hash(1, 2, 3), hash(2, 2, 3));
         assert_ne!(hash(1, 2, 3), hash(1, 3, 2));
-        assert_eq!(fading(7, 1, 123_456).to_bits(), fading(7, 1, 123_456).to_bits());
+        assert_eq!(
+            fading(7, 1, 123_456).to_bits(),
+            fading(7, 1, 123_456).to_bits()
+        );
     }
 
     #[test]
@@ -80,14 +83,22 @@ mod tests {
         for t in (-50_000..50_000).step_by(100) {
             let now = fading(3, 9, t);
             assert!((-1.0..=1.0).contains(&now));
-            assert!((fading(3, 9, t + 100) - now).abs() < 0.02, "a jump at {t} ms");
+            assert!(
+                (fading(3, 9, t + 100) - now).abs() < 0.02,
+                "a jump at {t} ms"
+            );
         }
     }
 
     #[test]
     fn pareto_has_a_floor_a_cap_and_a_tail() {
-        let values: Vec<f64> = (0..5_000).map(|i| pareto(1, i, 0, 10.0, 1.2, 5_000.0)).collect();
+        let values: Vec<f64> = (0..5_000)
+            .map(|i| pareto(1, i, 0, 10.0, 1.2, 5_000.0))
+            .collect();
         assert!(values.iter().all(|v| (10.0..=5_000.0).contains(v)));
-        assert!(values.iter().filter(|v| **v > 200.0).count() > 50, "no tail");
+        assert!(
+            values.iter().filter(|v| **v > 200.0).count() > 50,
+            "no tail"
+        );
     }
 }

@@ -123,7 +123,12 @@ const STEPS: [(f64, u64); 10] = [
 pub fn rate(snr_db: f64, width_mhz: u32) -> Rate {
     let step = STEPS.iter().take_while(|(need, _)| snr_db >= *need).last();
     let Some((_, unit)) = step else {
-        return Rate { bps: 6_000_000, width_mhz: 20, streams: 0, short_guard: false };
+        return Rate {
+            bps: 6_000_000,
+            width_mhz: 20,
+            streams: 0,
+            short_guard: false,
+        };
     };
     // 52, 108 and 234 data carriers in 20, 40 and 80 MHz.
     let (carriers, width_mhz) = match width_mhz {
@@ -135,7 +140,12 @@ pub fn rate(snr_db: f64, width_mhz: u32) -> Rate {
     let short_guard = snr_db >= 20.0;
     let plain = unit * 10_000 * carriers / 52 * u64::from(streams);
     let bps = if short_guard { plain * 10 / 9 } else { plain };
-    Rate { bps: bps / 100_000 * 100_000, width_mhz, streams, short_guard }
+    Rate {
+        bps: bps / 100_000 * 100_000,
+        width_mhz,
+        streams,
+        short_guard,
+    }
 }
 
 /// Monotone byte and packet counters of something identified by `key`.
@@ -179,8 +189,14 @@ pub fn traffic(plan: &Plan, key: u64, since: Ms, t: Ms) -> Traffic {
 /// Rate now, bits per second (down, up): the slope of [`traffic`] over a second.
 #[must_use]
 pub fn throughput_bps(plan: &Plan, key: u64, since: Ms, t: Ms) -> (u64, u64) {
-    let (then, now) = (traffic(plan, key, since, t - 1_000), traffic(plan, key, since, t));
-    (8 * (now.down_bytes - then.down_bytes), 8 * (now.up_bytes - then.up_bytes))
+    let (then, now) = (
+        traffic(plan, key, since, t - 1_000),
+        traffic(plan, key, since, t),
+    );
+    (
+        8 * (now.down_bytes - then.down_bytes),
+        8 * (now.up_bytes - then.up_bytes),
+    )
 }
 
 #[cfg(test)]
@@ -223,7 +239,10 @@ mod tests {
         let dry = signal_dbm(&plan, link, 60_000, 0.0, Direction::Up);
         let wet = signal_dbm(&plan, link, 60_000, 15.0, Direction::Up);
         assert!((12.0..=15.5).contains(&(dry - wet)));
-        assert_eq!(signal_dbm(&plan, link, 60_000, 90.0, Direction::Up), FLOOR_DBM);
+        assert_eq!(
+            signal_dbm(&plan, link, 60_000, 90.0, Direction::Up),
+            FLOOR_DBM
+        );
     }
 
     #[test]
@@ -236,7 +255,15 @@ mod tests {
             last = now;
         }
         assert_eq!(rate(35.0, 80).bps, 780_000_000);
-        assert_eq!(rate(27.0, 20), Rate { bps: 144_400_000, width_mhz: 20, streams: 2, short_guard: true });
+        assert_eq!(
+            rate(27.0, 20),
+            Rate {
+                bps: 144_400_000,
+                width_mhz: 20,
+                streams: 2,
+                short_guard: true
+            }
+        );
         assert_eq!(rate(0.0, 80).streams, 0);
     }
 
@@ -256,6 +283,9 @@ mod tests {
             totals.push(last.down_bytes);
         }
         totals.sort_unstable();
-        assert!(totals[399] > 20 * totals[200], "the largest user is far above the middle one");
+        assert!(
+            totals[399] > 20 * totals[200],
+            "the largest user is far above the middle one"
+        );
     }
 }

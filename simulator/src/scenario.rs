@@ -33,7 +33,10 @@ pub fn parse(text: &str, plan: &Plan) -> Result<Vec<Event>, SimulatorError> {
             continue;
         }
         let parsed = parse_line(line, plan, 0);
-        events.extend(parsed.map_err(|reason| SimulatorError::Scenario { line: index + 1, reason })?);
+        events.extend(parsed.map_err(|reason| SimulatorError::Scenario {
+            line: index + 1,
+            reason,
+        })?);
     }
     Ok(events)
 }
@@ -56,9 +59,14 @@ pub fn parse_line(line: &str, plan: &Plan, now_ms: Ms) -> Result<Vec<Event>, Str
         _ => {}
     }
     let verb = words.next().ok_or("an event is missing")?;
-    let mut arguments = Arguments { given: BTreeMap::new(), plan };
+    let mut arguments = Arguments {
+        given: BTreeMap::new(),
+        plan,
+    };
     for word in words {
-        let (key, value) = word.split_once('=').ok_or(format!("`{word}` is not key=value"))?;
+        let (key, value) = word
+            .split_once('=')
+            .ok_or(format!("`{word}` is not key=value"))?;
         if arguments.given.insert(key, value).is_some() {
             return Err(format!("`{key}` is given twice"));
         }
@@ -91,38 +99,61 @@ impl Arguments<'_> {
     fn event(&mut self, verb: &str, at_ms: Ms, for_ms: Option<Ms>) -> Result<Event, String> {
         let mut for_ms = for_ms;
         let action = match verb {
-            "rain" => {
-                Action::Attenuate { scope: self.scope()?, db: self.number("db")?.unwrap_or(15.0) }
-            }
+            "rain" => Action::Attenuate {
+                scope: self.scope()?,
+                db: self.number("db")?.unwrap_or(15.0),
+            },
             "signal" => {
                 let db = self.number("db")?.ok_or("`signal` needs db=")?;
-                Action::Attenuate { scope: self.scope()?, db: -db }
+                Action::Attenuate {
+                    scope: self.scope()?,
+                    db: -db,
+                }
             }
-            "interference" => {
-                Action::Interfere { scope: self.scope()?, db: self.number("db")?.unwrap_or(15.0) }
-            }
+            "interference" => Action::Interfere {
+                scope: self.scope()?,
+                db: self.number("db")?.unwrap_or(15.0),
+            },
             "ap_dead" => self.power_off("ap")?,
             "cpe_dead" => self.power_off("cpe")?,
             "dead" => self.power_off("device")?,
             "power" => {
                 let site = self.site()?.ok_or("`power` needs site=")?;
-                Action::PowerOff { devices: self.plan.sites[site].tower.clone(), graceful: false }
+                Action::PowerOff {
+                    devices: self.plan.sites[site].tower.clone(),
+                    graceful: false,
+                }
             }
             "reboot" => {
                 for_ms = Some(for_ms.unwrap_or(15_000));
-                Action::PowerOff { devices: vec![self.device_of(verb)?], graceful: true }
+                Action::PowerOff {
+                    devices: vec![self.device_of(verb)?],
+                    graceful: true,
+                }
             }
-            "silent" => Action::Silence { device: self.device_of(verb)? },
-            "clients_lost" => Action::LoseClients { device: self.required("ap")? },
-            "wrong_password" => Action::WrongPassword { device: self.device_of(verb)? },
+            "silent" => Action::Silence {
+                device: self.device_of(verb)?,
+            },
+            "clients_lost" => Action::LoseClients {
+                device: self.required("ap")?,
+            },
+            "wrong_password" => Action::WrongPassword {
+                device: self.device_of(verb)?,
+            },
             "slow" => {
                 let ms = self.duration("ms")?.unwrap_or(500).clamp(0, 600_000) as u32;
-                Action::Slow { device: self.device_of(verb)?, ms }
+                Action::Slow {
+                    device: self.device_of(verb)?,
+                    ms,
+                }
             }
             "roam" => self.roam()?,
             "flap" => {
                 let every_ms = self.duration("every")?.unwrap_or(10_000);
-                Action::Flap { clients: self.flapping()?, every_ms }
+                Action::Flap {
+                    clients: self.flapping()?,
+                    every_ms,
+                }
             }
             "heal" => Action::Heal,
             _ => {
@@ -133,11 +164,18 @@ impl Arguments<'_> {
                 ));
             }
         };
-        Ok(Event { at_ms, for_ms, action })
+        Ok(Event {
+            at_ms,
+            for_ms,
+            action,
+        })
     }
 
     fn power_off(&mut self, key: &str) -> Result<Action, String> {
-        Ok(Action::PowerOff { devices: vec![self.required(key)?], graceful: false })
+        Ok(Action::PowerOff {
+            devices: vec![self.required(key)?],
+            graceful: false,
+        })
     }
 
     fn roam(&mut self) -> Result<Action, String> {
@@ -148,16 +186,27 @@ impl Arguments<'_> {
         if device.tenant != self.plan.devices[cpe].tenant {
             return Err(format!("`{}` is of another tenant", device.name));
         }
-        let radio = device.radios.first().copied().ok_or(format!("`{}` has no radio", device.name))?;
+        let radio = device
+            .radios
+            .first()
+            .copied()
+            .ok_or(format!("`{}` has no radio", device.name))?;
         let linger_ms = self.duration("linger")?.unwrap_or(0);
-        Ok(Action::Roam { client, radio, linger_ms })
+        Ok(Action::Roam {
+            client,
+            radio,
+            linger_ms,
+        })
     }
 
     fn flapping(&mut self) -> Result<Vec<usize>, String> {
         if let Some(ap) = self.device("ap")? {
             let homes = self.plan.clients.iter().enumerate();
             let mine = |radio: usize| self.plan.radios[radio].device == ap;
-            return Ok(homes.filter(|(_, c)| mine(c.home)).map(|(id, _)| id).collect());
+            return Ok(homes
+                .filter(|(_, c)| mine(c.home))
+                .map(|(id, _)| id)
+                .collect());
         }
         let cpe = self.required("cpe")?;
         Ok(vec![self.client(cpe)?])
@@ -165,7 +214,9 @@ impl Arguments<'_> {
 
     fn client(&self, device: usize) -> Result<usize, String> {
         let found = &self.plan.devices[device];
-        found.client.ok_or(format!("`{}` has no station radio", found.name))
+        found
+            .client
+            .ok_or(format!("`{}` has no station radio", found.name))
     }
 
     fn scope(&mut self) -> Result<Scope, String> {
@@ -182,13 +233,17 @@ impl Arguments<'_> {
     }
 
     fn site(&mut self) -> Result<Option<usize>, String> {
-        let Some(text) = self.given.remove("site") else { return Ok(None) };
+        let Some(text) = self.given.remove("site") else {
+            return Ok(None);
+        };
         let sites = &self.plan.sites;
         let found = match text.parse::<usize>() {
             Ok(number) => (1..=sites.len()).contains(&number).then(|| number - 1),
             Err(_) => sites.iter().position(|s| s.name == text),
         };
-        found.map(Some).ok_or(format!("no site `{text}`; there are {}", sites.len()))
+        found
+            .map(Some)
+            .ok_or(format!("no site `{text}`; there are {}", sites.len()))
     }
 
     fn required(&mut self, key: &str) -> Result<usize, String> {
@@ -205,7 +260,9 @@ impl Arguments<'_> {
     }
 
     fn device(&mut self, key: &str) -> Result<Option<usize>, String> {
-        let Some(text) = self.given.remove(key) else { return Ok(None) };
+        let Some(text) = self.given.remove(key) else {
+            return Ok(None);
+        };
         let role = match key {
             "ap" | "to" => Some(Role::Ap),
             "cpe" => Some(Role::Cpe),
@@ -213,18 +270,30 @@ impl Arguments<'_> {
         };
         let fits = |d: usize| role.is_none_or(|role| self.plan.devices[d].role == role);
         let found = if let Ok(number) = text.parse::<usize>() {
-            number.checked_sub(1).and_then(|n| (0..self.plan.devices.len()).filter(|d| fits(*d)).nth(n))
+            number
+                .checked_sub(1)
+                .and_then(|n| (0..self.plan.devices.len()).filter(|d| fits(*d)).nth(n))
         } else if let Ok(address) = text.parse() {
             self.plan.device_at(address).filter(|d| fits(*d))
         } else {
-            self.plan.devices.iter().position(|d| d.name == text).filter(|d| fits(*d))
+            self.plan
+                .devices
+                .iter()
+                .position(|d| d.name == text)
+                .filter(|d| fits(*d))
         };
-        found.map(Some).ok_or(format!("no {} `{text}`", role.map_or("device", Role::name)))
+        found
+            .map(Some)
+            .ok_or(format!("no {} `{text}`", role.map_or("device", Role::name)))
     }
 
     fn number(&mut self, key: &str) -> Result<Option<f64>, String> {
-        let Some(text) = self.given.remove(key) else { return Ok(None) };
-        let value: f64 = text.parse().map_err(|_| format!("`{key}={text}` is not a number"))?;
+        let Some(text) = self.given.remove(key) else {
+            return Ok(None);
+        };
+        let value: f64 = text
+            .parse()
+            .map_err(|_| format!("`{key}={text}` is not a number"))?;
         if !value.is_finite() {
             return Err(format!("`{key}={text}` is not a number"));
         }
@@ -248,13 +317,25 @@ fn duration_ms(text: &str) -> Result<Ms, String> {
         let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
         let value: u32 = rest[..digits].parse().map_err(|_| wrong())?;
         rest = &rest[digits..];
-        let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
-        let (unit, size) =
-            units.into_iter().find(|(unit, _)| rest.starts_with(unit)).ok_or_else(wrong)?;
+        let units = [
+            ("ms", 1),
+            ("s", 1_000),
+            ("m", 60_000),
+            ("h", 3_600_000),
+            ("d", 86_400_000),
+        ];
+        let (unit, size) = units
+            .into_iter()
+            .find(|(unit, _)| rest.starts_with(unit))
+            .ok_or_else(wrong)?;
         rest = &rest[unit.len()..];
         total += Ms::from(value) * size;
     }
-    if text.is_empty() { Err(wrong()) } else { Ok(total) }
+    if text.is_empty() {
+        Err(wrong())
+    } else {
+        Ok(total)
+    }
 }
 
 #[cfg(test)]
@@ -280,7 +361,10 @@ mod tests {
             Event {
                 at_ms: 300_000,
                 for_ms: Some(120_000),
-                action: Action::Attenuate { scope: Scope::Site(2), db: 18.0 },
+                action: Action::Attenuate {
+                    scope: Scope::Site(2),
+                    db: 18.0
+                },
             }
         );
         assert_eq!(events[1].at_ms, 90_000);
@@ -291,7 +375,11 @@ mod tests {
     #[test]
     fn mistakes_name_their_line() {
         assert_eq!(reason("\n# fine\nat 5m snow site=1").0, 3);
-        assert!(reason("at 5 minutes rain").1.contains("minutes"));
+        assert!(
+            reason("at 5 minutes site=1")
+                .1
+                .contains("`minutes` is no event")
+        );
         assert!(reason("rain site=99").1.contains("no site `99`"));
         assert!(reason("rain site=1 site=2").1.contains("twice"));
         assert!(reason("rain site=1 colour=red").1.contains("no `colour`"));

@@ -4,9 +4,9 @@ use std::fmt;
 
 /// A duration in RouterOS form: `3w2d19h6m3s`, zero parts left out, `0s` for nothing.
 #[derive(Debug, Clone, Copy)]
-pub struct Uptime(
+pub(crate) struct Uptime(
     /// Whole seconds.
-    pub i64,
+    pub(crate) i64,
 );
 
 impl fmt::Display for Uptime {
@@ -20,9 +20,9 @@ impl fmt::Display for Uptime {
 
 /// A duration with milliseconds: `5d2h39m39s750ms`, `0ms` for nothing.
 #[derive(Debug, Clone, Copy)]
-pub struct UptimeMs(
+pub(crate) struct UptimeMs(
     /// Milliseconds.
-    pub i64,
+    pub(crate) i64,
 );
 
 impl fmt::Display for UptimeMs {
@@ -37,7 +37,13 @@ impl fmt::Display for UptimeMs {
 }
 
 fn write_parts(f: &mut fmt::Formatter<'_>, seconds: i64) -> Result<bool, fmt::Error> {
-    let parts = [(604_800, 'w'), (86_400, 'd'), (3_600, 'h'), (60, 'm'), (1, 's')];
+    let parts = [
+        (604_800, 'w'),
+        (86_400, 'd'),
+        (3_600, 'h'),
+        (60, 'm'),
+        (1, 's'),
+    ];
     let mut rest = seconds;
     for (size, unit) in parts {
         if rest >= size {
@@ -50,9 +56,9 @@ fn write_parts(f: &mut fmt::Formatter<'_>, seconds: i64) -> Result<bool, fmt::Er
 
 /// A MAC address in upper case with colons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MacText(
+pub(crate) struct MacText(
     /// The 48 bits of the address.
-    pub u64,
+    pub(crate) u64,
 );
 
 impl fmt::Display for MacText {
@@ -64,9 +70,9 @@ impl fmt::Display for MacText {
 
 /// The default radio name: the MAC without colons.
 #[derive(Debug, Clone, Copy)]
-pub struct RadioName(
+pub(crate) struct RadioName(
     /// The 48 bits of the address.
-    pub u64,
+    pub(crate) u64,
 );
 
 impl fmt::Display for RadioName {
@@ -77,11 +83,11 @@ impl fmt::Display for RadioName {
 
 /// A moment as a row shows it: ISO form from 7.13 on, `nov/24/2016 21:07:05` before.
 #[derive(Debug, Clone, Copy)]
-pub struct Moment {
+pub(crate) struct Moment {
     /// Milliseconds since the Unix epoch.
-    pub unix_ms: i64,
+    pub(crate) unix_ms: i64,
     /// Whether the version writes ISO dates.
-    pub iso: bool,
+    pub(crate) iso: bool,
 }
 
 impl fmt::Display for Moment {
@@ -102,7 +108,10 @@ mod tests {
 
     #[test]
     fn durations_as_in_recorded_replies() {
-        assert_eq!(Uptime(3 * 86_400 + 8 * 3_600 + 35 * 60 + 33).to_string(), "3d8h35m33s");
+        assert_eq!(
+            Uptime(3 * 86_400 + 8 * 3_600 + 35 * 60 + 33).to_string(),
+            "3d8h35m33s"
+        );
         assert_eq!(Uptime(3 * 86_400 + 11 * 60 + 42).to_string(), "3d11m42s");
         assert_eq!(Uptime(48 * 604_800 + 41 * 60).to_string(), "48w41m");
         assert_eq!(Uptime(0).to_string(), "0s");
@@ -114,10 +123,23 @@ mod tests {
 
     #[test]
     fn addresses_and_moments() {
-        assert_eq!(MacText(0x48_8F_5A_20_B2_1F).to_string(), "48:8F:5A:20:B2:1F");
+        assert_eq!(
+            MacText(0x48_8F_5A_20_B2_1F).to_string(),
+            "48:8F:5A:20:B2:1F"
+        );
         assert_eq!(RadioName(0x0C_42_1A_AD_5E).to_string(), "000C421AAD5E");
         let unix_ms = 1_480_021_625_000;
-        assert_eq!(Moment { unix_ms, iso: false }.to_string(), "nov/24/2016 21:07:05");
-        assert_eq!(Moment { unix_ms, iso: true }.to_string(), "2016-11-24 21:07:05");
+        assert_eq!(
+            Moment {
+                unix_ms,
+                iso: false
+            }
+            .to_string(),
+            "nov/24/2016 21:07:05"
+        );
+        assert_eq!(
+            Moment { unix_ms, iso: true }.to_string(),
+            "2016-11-24 21:07:05"
+        );
     }
 }

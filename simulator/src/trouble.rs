@@ -30,26 +30,50 @@ pub fn events(plan: &Plan, seed: u64, from_ms: Ms, span_ms: Ms, every_ms: Ms) ->
         let cpe = cpes[(hash(seed, n, 3) % cpes.len() as u64) as usize];
         let for_ms = 10_000 + (hash(seed, n, 4) % 50_000) as Ms;
         let action = one(plan, seed, n, ap, cpe);
-        events.push(Event { at_ms, for_ms: Some(for_ms), action });
+        events.push(Event {
+            at_ms,
+            for_ms: Some(for_ms),
+            action,
+        });
     }
 }
 
 fn of_role(plan: &Plan, role: Role) -> Vec<usize> {
-    (0..plan.devices.len()).filter(|d| plan.devices[*d].role == role).collect()
+    (0..plan.devices.len())
+        .filter(|d| plan.devices[*d].role == role)
+        .collect()
 }
 
 fn one(plan: &Plan, seed: u64, n: u64, ap: usize, cpe: usize) -> Action {
     let site = plan.devices[ap].site;
     let client = plan.devices[cpe].client.unwrap_or_default();
     match hash(seed, n, 5) % 10 {
-        0 => Action::Attenuate { scope: Scope::Site(site), db: 10.0 + 20.0 * unit(seed, n, 6) },
-        1 => Action::PowerOff { devices: vec![ap], graceful: false },
-        2 => Action::PowerOff { devices: vec![cpe], graceful: false },
-        3 | 4 => Action::PowerOff { devices: vec![cpe], graceful: true },
+        0 => Action::Attenuate {
+            scope: Scope::Site(site),
+            db: 10.0 + 20.0 * unit(seed, n, 6),
+        },
+        1 => Action::PowerOff {
+            devices: vec![ap],
+            graceful: false,
+        },
+        2 => Action::PowerOff {
+            devices: vec![cpe],
+            graceful: false,
+        },
+        3 | 4 => Action::PowerOff {
+            devices: vec![cpe],
+            graceful: true,
+        },
         5 => Action::LoseClients { device: ap },
-        6 => Action::Flap { clients: vec![client], every_ms: 4_000 },
+        6 => Action::Flap {
+            clients: vec![client],
+            every_ms: 4_000,
+        },
         7 => Action::Silence { device: ap },
-        8 => Action::Interfere { scope: Scope::Device(ap), db: 12.0 },
+        8 => Action::Interfere {
+            scope: Scope::Device(ap),
+            db: 12.0,
+        },
         _ => roam(plan, seed, n, cpe, client),
     }
 }
@@ -60,7 +84,11 @@ fn roam(plan: &Plan, seed: u64, n: u64, cpe: usize, client: usize) -> Action {
         .filter(|r| !plan.radios[*r].w60g && plan.devices[plan.radios[*r].device].tenant == tenant)
         .collect();
     let radio = radios[(hash(seed, n, 7) % radios.len() as u64) as usize];
-    Action::Roam { client, radio, linger_ms: 0 }
+    Action::Roam {
+        client,
+        radio,
+        linger_ms: 0,
+    }
 }
 
 #[cfg(test)]

@@ -54,7 +54,11 @@ pub(super) fn interfaces(scene: &Scene<'_>, rows: &mut Table<'_>) {
         let port = Port {
             name: &radio.interface,
             default_name: Some(&radio.interface),
-            kind: if radio.w60g { "w60g" } else { radio_kind(device.stack) },
+            kind: if radio.w60g {
+                "w60g"
+            } else {
+                radio_kind(device.stack)
+            },
             mac: radio.mac,
             running: scene.world.table(id).next().is_some(),
         };
@@ -67,14 +71,26 @@ pub(super) fn interfaces(scene: &Scene<'_>, rows: &mut Table<'_>) {
         };
         let name = station_name(scene);
         let running = scene.uplink().is_some();
-        let port = Port { name, default_name: Some(name), kind, mac: device.mac(8), running };
+        let port = Port {
+            name,
+            default_name: Some(name),
+            kind,
+            mac: device.mac(8),
+            running,
+        };
         row(scene, rows, &mut number, &port);
     }
     for id in scene.cap_radios() {
         let radio = scene.radio(id);
         let (_, name) = radio.reporter();
         let running = scene.world.table(id).next().is_some();
-        let port = Port { name, default_name: None, kind: "cap", mac: radio.mac, running };
+        let port = Port {
+            name,
+            default_name: None,
+            kind: "cap",
+            mac: radio.mac,
+            running,
+        };
         row(scene, rows, &mut number, &port);
     }
     let bridge = Port {
@@ -90,11 +106,14 @@ pub(super) fn interfaces(scene: &Scene<'_>, rows: &mut Table<'_>) {
 fn row(scene: &Scene<'_>, rows: &mut Table<'_>, number: &mut u64, port: &Port<'_>) {
     *number += 1;
     let key = 1 << 41 | (scene.index as u64) << 6 | *number;
-    let counted = match port.running {
-        true => traffic(scene.world.plan(), key, scene.world.booted_ms(scene.index), scene.now),
-        // A port without a link stands still; it must not count while it is down.
-        false => traffic(scene.world.plan(), key, 0, 0),
+    // Counters survive a lost link, and begin anew with a restart only.
+    let used = port.running || port.kind != "ether";
+    let since = if used {
+        scene.world.booted_ms(scene.index)
+    } else {
+        scene.now
     };
+    let counted = traffic(scene.world.plan(), key, since, scene.now);
     // Ports of 7.18 and newer leave error and drop counters out where the switch keeps them.
     let switched = port.kind == "ether" && scene.version_at_least(7, 18);
     rows.row(|r| {
@@ -102,7 +121,14 @@ fn row(scene: &Scene<'_>, rows: &mut Table<'_>, number: &mut u64, port: &Port<'_
             .put("name", port.name)
             .put_some("default-name", port.default_name)
             .put("type", port.kind)
-            .put("mtu", if port.kind == "bridge" { "auto" } else { "1500" })
+            .put(
+                "mtu",
+                if port.kind == "bridge" {
+                    "auto"
+                } else {
+                    "1500"
+                },
+            )
             .put("actual-mtu", "1500")
             .put("l2mtu", if port.kind == "wifi" { "1560" } else { "1600" })
             .put("mac-address", MacText(port.mac));
@@ -120,7 +146,8 @@ fn row(scene: &Scene<'_>, rows: &mut Table<'_>, number: &mut u64, port: &Port<'_
         }
         r.put("tx-queue-drop", counted.down_packets / 50_000);
         if !switched {
-            r.put("rx-error", counted.up_packets / 400_000).put("tx-error", "0");
+            r.put("rx-error", counted.up_packets / 400_000)
+                .put("tx-error", "0");
         }
         r.put("running", port.running).put("disabled", "false");
     });

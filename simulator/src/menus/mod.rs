@@ -55,7 +55,9 @@ impl<'a> Scene<'a> {
 
     /// The station radio's association, if the device has one and is associated.
     fn uplink(&self) -> Option<Association> {
-        self.device().client.and_then(|client| self.world.association(client))
+        self.device()
+            .client
+            .and_then(|client| self.world.association(client))
     }
 
     /// Radios of this device that keep their own table.
@@ -71,7 +73,11 @@ impl<'a> Scene<'a> {
         let controller = self.device().capsman == CapsMan::Controller;
         let site = &plan.sites[self.device().site];
         site.radios.iter().copied().filter(move |r| {
-            controller && plan.radios[*r].cap.as_ref().is_some_and(|(c, _)| *c == index)
+            controller
+                && plan.radios[*r]
+                    .cap
+                    .as_ref()
+                    .is_some_and(|(c, _)| *c == index)
         })
     }
 
@@ -112,7 +118,11 @@ pub fn answer(
     request: &Request,
     replies: &mut ReplyWriter,
 ) -> Outcome {
-    let scene = Scene { world, index: device, now };
+    let scene = Scene {
+        world,
+        index: device,
+        now,
+    };
     let path = request.path();
     if path == "/quit" {
         replies.fatal("session terminated on request");
@@ -134,12 +144,7 @@ pub fn answer(
     }
 }
 
-fn print(
-    scene: &Scene<'_>,
-    menu: &str,
-    request: &Request,
-    replies: &mut ReplyWriter,
-) -> Outcome {
+fn print(scene: &Scene<'_>, menu: &str, request: &Request, replies: &mut ReplyWriter) -> Outcome {
     let mut table = Table::new(request, replies);
     let rows = &mut table;
     match menu {
@@ -171,12 +176,7 @@ fn print(
 }
 
 /// `monitor` of the interfaces named by `=numbers=` or `=.id=`; once, or until cancelled.
-fn monitor(
-    scene: &Scene<'_>,
-    menu: &str,
-    request: &Request,
-    replies: &mut ReplyWriter,
-) -> Outcome {
+fn monitor(scene: &Scene<'_>, menu: &str, request: &Request, replies: &mut ReplyWriter) -> Outcome {
     let given = request.text("numbers").or_else(|| request.text(".id"));
     let Some(numbers) = given else {
         replies.trap(request.tag(), "missing =numbers=", Some(0));
@@ -210,13 +210,20 @@ fn monitor(
 fn exists(scene: &Scene<'_>, menu: &str) -> bool {
     let stack = scene.device().stack;
     match menu {
-        "/system/identity" | "/system/resource" | "/system/routerboard" | "/system/health"
-        | "/system/package" | "/interface" => true,
-        "/interface/wireless" | "/interface/wireless/registration-table"
-        | "/caps-man/interface" | "/caps-man/radio" | "/caps-man/remote-cap"
-        | "/caps-man/registration-table" | "/interface/w60g" | "/interface/w60g/station" => {
-            stack == Stack::Wireless
-        }
+        "/system/identity"
+        | "/system/resource"
+        | "/system/routerboard"
+        | "/system/health"
+        | "/system/package"
+        | "/interface" => true,
+        "/interface/wireless"
+        | "/interface/wireless/registration-table"
+        | "/caps-man/interface"
+        | "/caps-man/radio"
+        | "/caps-man/remote-cap"
+        | "/caps-man/registration-table"
+        | "/interface/w60g"
+        | "/interface/w60g/station" => stack == Stack::Wireless,
         "/interface/wifiwave2" | "/interface/wifiwave2/registration-table" => {
             stack == Stack::Wifiwave2
         }
@@ -230,7 +237,10 @@ fn exists(scene: &Scene<'_>, menu: &str) -> bool {
 /// Version 6 tells nothing; version 7 names the first word that it does not know.
 fn no_such(scene: &Scene<'_>, path: &str, request: &Request, replies: &mut ReplyWriter) {
     let message = if scene.version_at_least(7, 0) {
-        format!("no such command or directory ({})", first_unknown(scene, path))
+        format!(
+            "no such command or directory ({})",
+            first_unknown(scene, path)
+        )
     } else {
         "no such command prefix".to_owned()
     };
@@ -240,12 +250,24 @@ fn no_such(scene: &Scene<'_>, path: &str, request: &Request, replies: &mut Reply
 
 fn first_unknown<'p>(scene: &Scene<'_>, path: &'p str) -> &'p str {
     const MENUS: [&str; 19] = [
-        "/system/identity", "/system/resource", "/system/routerboard", "/system/health",
-        "/system/package", "/interface", "/interface/wireless",
-        "/interface/wireless/registration-table", "/caps-man/interface", "/caps-man/radio",
-        "/caps-man/remote-cap", "/caps-man/registration-table", "/interface/w60g",
-        "/interface/w60g/station", "/interface/wifi", "/interface/wifi/radio",
-        "/interface/wifi/registration-table", "/interface/wifiwave2",
+        "/system/identity",
+        "/system/resource",
+        "/system/routerboard",
+        "/system/health",
+        "/system/package",
+        "/interface",
+        "/interface/wireless",
+        "/interface/wireless/registration-table",
+        "/caps-man/interface",
+        "/caps-man/radio",
+        "/caps-man/remote-cap",
+        "/caps-man/registration-table",
+        "/interface/w60g",
+        "/interface/w60g/station",
+        "/interface/wifi",
+        "/interface/wifi/radio",
+        "/interface/wifi/registration-table",
+        "/interface/wifiwave2",
         "/interface/wifiwave2/registration-table",
     ];
     let mut end = 0;
@@ -253,7 +275,8 @@ fn first_unknown<'p>(scene: &Scene<'_>, path: &'p str) -> &'p str {
         end += 1 + word.len();
         let prefix = &path[..end];
         let known = MENUS.iter().filter(|m| exists(scene, m)).any(|m| {
-            m.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            m.strip_prefix(prefix)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         });
         if !known {
             return word;

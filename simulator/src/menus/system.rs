@@ -33,12 +33,18 @@ pub(super) fn resource(scene: &Scene<'_>, rows: &mut Table<'_>) {
         r.put("uptime", Uptime(uptime_s(scene)))
             .put("version", device.version)
             .put("build-time", built(scene))
-            .put("free-memory", (memory as f64 * (1.0 - used)) as u64 & !4_095)
+            .put(
+                "free-memory",
+                (memory as f64 * (1.0 - used)) as u64 & !4_095,
+            )
             .put("total-memory", memory)
             .put("cpu", board.cpu)
             .put("cpu-count", board.cores)
             .put("cpu-frequency", board.mhz)
-            .put("cpu-load", busy as u64 + jitter(scene.world.plan(), key, scene.now, 4))
+            .put(
+                "cpu-load",
+                busy as u64 + jitter(scene.world.plan(), key, scene.now, 4),
+            )
             .put("free-hdd-space", disk / 3)
             .put("total-hdd-space", disk)
             .put("architecture-name", board.architecture)
@@ -83,7 +89,8 @@ pub(super) fn health(scene: &Scene<'_>, rows: &mut Table<'_>) {
     let celsius = (41.0 + 6.0 * wave(seed(scene), key ^ 0xC3_0000, 1_800_000, scene.now)) as i64;
     if device.version.major == 6 {
         rows.row(|r| {
-            r.put("voltage", format_args!("{volts:.1}")).put("temperature", celsius);
+            r.put("voltage", format_args!("{volts:.1}"))
+                .put("temperature", celsius);
         });
         return;
     }
@@ -122,7 +129,8 @@ pub(super) fn packages(scene: &Scene<'_>, rows: &mut Table<'_>) {
                 .put("build-time", built(scene).to_lowercase())
                 .put("scheduled", "");
             if !v6 && scene.version_at_least(7, 18) {
-                r.put("size", 11_485_329 + n * 2_433_140).put("available", "false");
+                r.put("size", 11_485_329 + n * 2_433_140)
+                    .put("available", "false");
             }
             r.put("disabled", "false");
         });
@@ -132,5 +140,8 @@ pub(super) fn packages(scene: &Scene<'_>, rows: &mut Table<'_>) {
 /// The moment the device last started, as a row shows it.
 pub(super) fn started(scene: &Scene<'_>) -> Moment {
     let at = scene.world.booted_ms(scene.index) + 9_000;
-    Moment { unix_ms: scene.world.unix_ms(at), iso: scene.version_at_least(7, 13) }
+    Moment {
+        unix_ms: scene.world.unix_ms(at),
+        iso: scene.version_at_least(7, 13),
+    }
 }

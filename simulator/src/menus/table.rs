@@ -71,13 +71,20 @@ impl<'a> Table<'a> {
     pub(crate) fn new(request: &'a Request, replies: &'a mut ReplyWriter) -> Self {
         let (proplist, filter) = (request.proplist(), request.filter());
         // A query may ask about properties that are not to be shown: then all are built.
-        let wanted = if filter.is_empty() { proplist.clone() } else { Proplist::default() };
+        let wanted = if filter.is_empty() {
+            proplist.clone()
+        } else {
+            Proplist::default()
+        };
         Self {
             replies,
             tag: request.tag(),
             proplist,
             filter,
-            row: Row { wanted, ..Row::default() },
+            row: Row {
+                wanted,
+                ..Row::default()
+            },
             rows: 0,
             count_only: request.get("count-only").is_some(),
         }
@@ -103,7 +110,9 @@ impl<'a> Table<'a> {
         if self.filter.is_empty() {
             self.replies.re(self.tag, row.properties());
         } else {
-            let shown = row.properties().filter(|(name, _)| self.proplist.allows(name));
+            let shown = row
+                .properties()
+                .filter(|(name, _)| self.proplist.allows(name));
             self.replies.re(self.tag, shown);
         }
     }

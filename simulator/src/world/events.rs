@@ -95,9 +95,15 @@ pub struct Event {
 pub(super) enum Step {
     Begin(u64, Event),
     End(u64),
-    Associate { client: usize, plans: u32 },
+    Associate {
+        client: usize,
+        plans: u32,
+    },
     FlapTurn(u64),
-    NoticeLeft { radio: usize, association: Association },
+    NoticeLeft {
+        radio: usize,
+        association: Association,
+    },
 }
 
 /// An action that has begun and not ended.
@@ -123,13 +129,19 @@ impl World {
             Step::Associate { client, plans } => self.associate(client, plans),
             Step::FlapTurn(id) => self.flap_turn(id),
             Step::NoticeLeft { radio, association } => {
-                self.radios[radio].lingering.retain(|(a, _)| *a != association);
+                self.radios[radio]
+                    .lingering
+                    .retain(|(a, _)| *a != association);
             }
         }
     }
 
     fn begin(&mut self, id: u64, event: Event) {
-        let mut running = Running { action: event.action.clone(), away: false, came_from: 0 };
+        let mut running = Running {
+            action: event.action.clone(),
+            away: false,
+            came_from: 0,
+        };
         match event.action {
             Action::Heal => {
                 let ids: Vec<u64> = self.running.keys().copied().collect();
@@ -152,7 +164,11 @@ impl World {
             }
             Action::Silence { device } => self.silence(device, true),
             Action::LoseClients { device } => self.lose_clients(device, true),
-            Action::Roam { client, radio, linger_ms } => {
+            Action::Roam {
+                client,
+                radio,
+                linger_ms,
+            } => {
                 running.came_from = self.clients[client].target;
                 self.roam(client, radio, linger_ms);
             }
@@ -167,7 +183,9 @@ impl World {
     }
 
     fn end(&mut self, id: u64) {
-        let Some(running) = self.running.remove(&id) else { return };
+        let Some(running) = self.running.remove(&id) else {
+            return;
+        };
         match running.action {
             Action::Attenuate { scope, db } => {
                 self.attenuation.add(scope, -db);
@@ -181,7 +199,9 @@ impl World {
             }
             Action::Silence { device } => self.silence(device, false),
             Action::LoseClients { device } => self.lose_clients(device, false),
-            Action::Roam { client, linger_ms, .. } => {
+            Action::Roam {
+                client, linger_ms, ..
+            } => {
                 self.roam(client, running.came_from, linger_ms);
             }
             Action::Flap { clients, .. } if running.away => self.block(&clients, false),
@@ -215,7 +235,11 @@ impl World {
         let plan = std::sync::Arc::clone(&self.plan);
         self.dirty_sites.insert(plan.devices[device].site);
         let site = &plan.sites[plan.devices[device].site];
-        let caps = site.radios.iter().copied().filter(|r| plan.radios[*r].reporter().0 == device);
+        let caps = site
+            .radios
+            .iter()
+            .copied()
+            .filter(|r| plan.radios[*r].reporter().0 == device);
         for radio in plan.devices[device].radios.iter().copied().chain(caps) {
             self.reconsider_radio(radio);
         }
@@ -263,11 +287,19 @@ impl World {
         if let (Some(association), true) = (self.clients[client].association, linger_ms > 0) {
             let until = self.now_ms + linger_ms;
             self.radios[from].lingering.push((association, until));
-            self.push(until, Step::NoticeLeft { radio: from, association });
+            self.push(
+                until,
+                Step::NoticeLeft {
+                    radio: from,
+                    association,
+                },
+            );
         }
         self.radios[from].clients.retain(|c| *c != client);
         self.radios[radio].clients.push(client);
-        self.radios[radio].lingering.retain(|(a, _)| a.client != client);
+        self.radios[radio]
+            .lingering
+            .retain(|(a, _)| a.client != client);
         self.clients[client].target = radio;
         // A roaming station joins the next radio before the first one misses it.
         self.reconsider(client, Some(0));
@@ -288,8 +320,12 @@ impl World {
     }
 
     fn flap_turn(&mut self, id: u64) {
-        let Some(running) = self.running.get_mut(&id) else { return };
-        let Action::Flap { clients, every_ms } = running.action.clone() else { return };
+        let Some(running) = self.running.get_mut(&id) else {
+            return;
+        };
+        let Action::Flap { clients, every_ms } = running.action.clone() else {
+            return;
+        };
         running.away = !running.away;
         let away = running.away;
         self.block(&clients, away);
@@ -298,8 +334,11 @@ impl World {
 
     fn change_password(&mut self, device: usize, begins: bool) {
         let state = &mut self.devices[device];
-        state.wrong_passwords =
-            if begins { state.wrong_passwords + 1 } else { state.wrong_passwords - 1 };
+        state.wrong_passwords = if begins {
+            state.wrong_passwords + 1
+        } else {
+            state.wrong_passwords - 1
+        };
         state.boots += u32::from(begins);
         self.changed.insert(device);
         self.touch_device(device);

@@ -44,8 +44,14 @@ impl History {
     pub const KEPT_MS: Ms = 2 * 3_600_000;
 
     pub(super) fn new(devices: usize) -> Self {
-        let first = DeviceMoment { reachable: true, manageable: true };
-        Self { devices: vec![vec![(Ms::MIN / 2, first)]; devices], ..Self::default() }
+        let first = DeviceMoment {
+            reachable: true,
+            manageable: true,
+        };
+        Self {
+            devices: vec![vec![(Ms::MIN / 2, first)]; devices],
+            ..Self::default()
+        }
     }
 
     pub(super) fn device(&mut self, device: usize, now: Ms, moment: DeviceMoment) {
@@ -57,18 +63,31 @@ impl History {
     }
 
     pub(super) fn began(&mut self, association: Association) {
-        self.links.push(LinkMoment { association, ended_ms: None });
+        self.links.push(LinkMoment {
+            association,
+            ended_ms: None,
+        });
     }
 
     pub(super) fn ended(&mut self, association: Association, now: Ms) {
-        let found = self.links.iter_mut().rev().find(|l| l.association == association);
+        let found = self
+            .links
+            .iter_mut()
+            .rev()
+            .find(|l| l.association == association);
         if let Some(link) = found {
             link.ended_ms = Some(now);
         }
     }
 
     pub(super) fn spell(&mut self, id: u64, scope: Scope, db: f64, from_ms: Ms) {
-        self.spells.push(Spell { id, scope, db, from_ms, to_ms: None });
+        self.spells.push(Spell {
+            id,
+            scope,
+            db,
+            from_ms,
+            to_ms: None,
+        });
     }
 
     pub(super) fn spell_over(&mut self, id: u64, now: Ms) {
@@ -82,10 +101,14 @@ impl History {
             return;
         }
         self.forgotten_ms = horizon;
-        self.links.retain(|l| l.ended_ms.is_none_or(|end| end >= horizon));
-        self.spells.retain(|s| s.to_ms.is_none_or(|end| end >= horizon));
+        self.links
+            .retain(|l| l.ended_ms.is_none_or(|end| end >= horizon));
+        self.spells
+            .retain(|s| s.to_ms.is_none_or(|end| end >= horizon));
         for changes in &mut self.devices {
-            let keep = changes.partition_point(|(at, _)| *at < horizon).saturating_sub(1);
+            let keep = changes
+                .partition_point(|(at, _)| *at < horizon)
+                .saturating_sub(1);
             changes.drain(..keep);
         }
     }
@@ -94,13 +117,18 @@ impl History {
     #[must_use]
     pub fn device_at(&self, device: usize, t: Ms) -> (Ms, DeviceMoment) {
         let changes = &self.devices[device];
-        let index = changes.partition_point(|(at, _)| *at <= t).saturating_sub(1);
+        let index = changes
+            .partition_point(|(at, _)| *at <= t)
+            .saturating_sub(1);
         changes[index]
     }
 
     /// Every association that began by `t`, ended ones (of the time kept) included.
     pub fn links_until(&self, t: Ms) -> impl Iterator<Item = LinkMoment> + '_ {
-        self.links.iter().copied().filter(move |l| l.association.began_ms <= t)
+        self.links
+            .iter()
+            .copied()
+            .filter(move |l| l.association.began_ms <= t)
     }
 
     /// Attenuation of a link at `t`, dB.

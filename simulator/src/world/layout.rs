@@ -30,33 +30,134 @@ macro_rules! board {
 }
 
 static CORE: Board = board!(
-    "CCR2004-16G-2S+", "CCR2004-16G-2S+", "arm64", "ARM64", 4, 1700, 4096, 128, "al64", true, 5
+    "CCR2004-16G-2S+",
+    "CCR2004-16G-2S+",
+    "arm64",
+    "ARM64",
+    4,
+    1700,
+    4096,
+    128,
+    "al64",
+    true,
+    5
 );
-static EDGE: Board =
-    board!("RB4011iGS+", "RB4011iGS+", "arm", "ARMv7", 4, 1400, 1024, 512, "al2", true, 5);
+static EDGE: Board = board!(
+    "RB4011iGS+",
+    "RB4011iGS+",
+    "arm",
+    "ARMv7",
+    4,
+    1400,
+    1024,
+    512,
+    "al2",
+    true,
+    5
+);
 static NETMETAL: Board = board!(
-    "NetMetal 5", "RB922UAGS-5HPacD", "mipsbe", "MIPS 74Kc V5.0", 1, 720, 128, 128, "qca9550",
-    true, 1
+    "NetMetal 5",
+    "RB922UAGS-5HPacD",
+    "mipsbe",
+    "MIPS 74Kc V5.0",
+    1,
+    720,
+    128,
+    128,
+    "qca9550",
+    true,
+    1
 );
 static MANTBOX: Board = board!(
-    "mANTBox 19s", "RB921GS-5HPacD r2", "mipsbe", "MIPS 74Kc V5.0", 1, 720, 128, 128, "qca9550L",
-    true, 1
+    "mANTBox 19s",
+    "RB921GS-5HPacD r2",
+    "mipsbe",
+    "MIPS 74Kc V5.0",
+    1,
+    720,
+    128,
+    128,
+    "qca9550L",
+    true,
+    1
 );
 static NETMETAL_AX: Board = board!(
-    "NetMetal ax", "L11UG-5HaxD", "arm64", "ARM64", 2, 864, 256, 128, "ipq5000", true, 1
+    "NetMetal ax",
+    "L11UG-5HaxD",
+    "arm64",
+    "ARM64",
+    2,
+    864,
+    256,
+    128,
+    "ipq5000",
+    true,
+    1
 );
-static WAP_AC: Board =
-    board!("hAP ac^3", "RBD53iG-5HacD2HnD", "arm", "ARMv7", 4, 716, 256, 128, "ipq4000", true, 5);
+static WAP_AC: Board = board!(
+    "hAP ac^3",
+    "RBD53iG-5HacD2HnD",
+    "arm",
+    "ARMv7",
+    4,
+    716,
+    256,
+    128,
+    "ipq4000",
+    true,
+    5
+);
 static SXTSQ: Board = board!(
-    "SXTsq 5 ac", "RBSXTsqG-5acD", "arm", "ARMv7", 4, 716, 256, 16, "ipq4000L", true, 1
+    "SXTsq 5 ac",
+    "RBSXTsqG-5acD",
+    "arm",
+    "ARMv7",
+    4,
+    716,
+    256,
+    16,
+    "ipq4000L",
+    true,
+    1
 );
 static LHG: Board = board!(
-    "LHG 5", "RBLHG-5nD", "mipsbe", "MIPS 74Kc V5.0", 1, 600, 64, 16, "qca9531L", false, 1
+    "LHG 5",
+    "RBLHG-5nD",
+    "mipsbe",
+    "MIPS 74Kc V5.0",
+    1,
+    600,
+    64,
+    16,
+    "qca9531L",
+    false,
+    1
 );
-static LHG_AX: Board =
-    board!("LHG 5 ax", "LHGGM-5axD", "arm64", "ARM64", 2, 864, 256, 128, "ipq5000", true, 1);
+static LHG_AX: Board = board!(
+    "LHG 5 ax",
+    "LHGGM-5axD",
+    "arm64",
+    "ARM64",
+    2,
+    864,
+    256,
+    128,
+    "ipq5000",
+    true,
+    1
+);
 static WIRE: Board = board!(
-    "wAP 60G AP", "RBwAPG-60ad", "arm", "ARMv7", 4, 716, 256, 16, "ipq4000L", true, 1
+    "wAP 60G AP",
+    "RBwAPG-60ad",
+    "arm",
+    "ARMv7",
+    4,
+    716,
+    256,
+    16,
+    "ipq4000L",
+    true,
+    1
 );
 
 const V6: Version = Version::new(6, 49, 10, "long-term");
@@ -113,7 +214,12 @@ pub fn lay_out(seed: u64, devices: usize, first_number: u64) -> Plan {
         8..50 => 2,
         _ => (devices + DEVICES_PER_SITE / 2) / DEVICES_PER_SITE,
     };
-    let mut builder = Builder { plan: &mut plan, first_number, ap_cards: 0, cpe_cards: 0 };
+    let mut builder = Builder {
+        plan: &mut plan,
+        first_number,
+        ap_cards: 0,
+        cpe_cards: 0,
+    };
     let mut left = devices;
     for site in 0..sites {
         let share = left / (sites - site);
@@ -127,11 +233,21 @@ pub fn lay_out(seed: u64, devices: usize, first_number: u64) -> Plan {
 
 /// The pairs of sites joined by a 60 GHz link: (AP end, station end), of one tenant.
 fn backhaul_pairs(sites: usize) -> impl Iterator<Item = (usize, usize)> {
-    (0..sites).filter(|s| s % 3 == 0).map(|s| (s, s + 2)).filter(move |(_, far)| *far < sites)
+    (0..sites)
+        .filter(|s| s % 3 == 0)
+        .map(|s| (s, s + 2))
+        .filter(move |(_, far)| *far < sites)
 }
 
 fn backhaul_ends(site: usize, sites: usize) -> usize {
-    backhaul_pairs(sites).filter(|(a, b)| *a == site || *b == site).count()
+    backhaul_pairs(sites)
+        .filter(|(a, b)| *a == site || *b == site)
+        .count()
+}
+
+/// Coordinates to about 10 cm.
+fn millionths(degrees: f64) -> f64 {
+    (degrees * 1e6).round() / 1e6
 }
 
 struct Builder<'a> {
@@ -150,8 +266,8 @@ impl Builder<'_> {
         self.plan.sites.push(Site {
             name: prefix.clone(),
             tenant: site % 2,
-            latitude: -29.5 + away * angle.sin(),
-            longitude: 26.2 + away * angle.cos(),
+            latitude: millionths(-29.5 + away * angle.sin()),
+            longitude: millionths(26.2 + away * angle.cos()),
             elevation_m: between(seed, site as u64, 3, 900.0, 1_700.0).round(),
             router: self.plan.devices.len(),
             tower: Vec::new(),
@@ -170,7 +286,13 @@ impl Builder<'_> {
         let mut left = share.saturating_sub(1);
         for end in 0..backhauls.min(left.saturating_sub(2)) {
             let name = format!("{prefix}-bh{}", end + 1);
-            self.device(name, site, None, Role::Backhaul, (Stack::Wireless, V7_18, &WIRE));
+            self.device(
+                name,
+                site,
+                None,
+                Role::Backhaul,
+                (Stack::Wireless, V7_18, &WIRE),
+            );
             left -= 1;
         }
         self.sectors(site, &prefix, left, capsman.then_some(router));
@@ -276,9 +398,17 @@ impl Builder<'_> {
             mac: owner.mac(8 + port as u64),
             interface,
             cap,
-            ssid: if two_ghz { format!("{name} 2G") } else { name.to_owned() },
+            ssid: if two_ghz {
+                format!("{name} 2G")
+            } else {
+                name.to_owned()
+            },
             frequency_mhz,
-            width_mhz: if two_ghz { 20 } else { *pick(seed, id as u64, 22, &[20, 40, 80]) },
+            width_mhz: if two_ghz {
+                20
+            } else {
+                *pick(seed, id as u64, 22, &[20, 40, 80])
+            },
             w60g: false,
         });
         let site = owner.site;
@@ -294,7 +424,13 @@ impl Builder<'_> {
         let home = self.plan.devices[ap].radios[0];
         let distance_m = pareto(self.plan.seed, cpe as u64, 31, 350.0, 1.1, 7_500.0);
         self.plan.devices[cpe].client = Some(self.plan.clients.len());
-        self.plan.clients.push(Client { mac, device: Some(cpe), home, distance_m, comment: None });
+        self.plan.clients.push(Client {
+            mac,
+            device: Some(cpe),
+            home,
+            distance_m,
+            comment: None,
+        });
     }
 
     /// Clients whose MAC belongs to no managed device.
@@ -311,13 +447,21 @@ impl Builder<'_> {
                 | n;
             let comment = (n == 1).then(|| "-= Pump house camera =-".to_owned());
             let distance_m = between(seed, number, 60 + n, 20.0, 180.0);
-            self.plan.clients.push(Client { mac, device: None, home, distance_m, comment });
+            self.plan.clients.push(Client {
+                mac,
+                device: None,
+                home,
+                distance_m,
+                comment,
+            });
         }
     }
 
     fn join_backhauls(&mut self, sites: usize) {
         for (near, far) in backhaul_pairs(sites) {
-            let (Some(a), Some(b)) = (self.free_end(near), self.free_end(far)) else { continue };
+            let (Some(a), Some(b)) = (self.free_end(near), self.free_end(far)) else {
+                continue;
+            };
             let id = self.plan.radios.len();
             let mac = self.plan.devices[a].mac(8);
             self.plan.devices[a].radios.push(id);
@@ -352,12 +496,6 @@ impl Builder<'_> {
     }
 }
 
-/// The parent a device is reached through: the tower's router.
-#[must_use]
-pub(crate) fn router_of(plan: &Plan, device: usize) -> usize {
-    plan.sites[plan.devices[device].site].router
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
@@ -382,15 +520,26 @@ mod tests {
         assert_eq!(plan.sites.len(), 12);
         assert_eq!(plan.tenants.len(), 2);
         for stack in [Stack::Wireless, Stack::Wifi, Stack::Wifiwave2] {
-            assert!(plan.devices.iter().any(|d| d.role == Role::Ap && d.stack == stack));
+            assert!(
+                plan.devices
+                    .iter()
+                    .any(|d| d.role == Role::Ap && d.stack == stack)
+            );
         }
-        assert!(plan.devices.iter().any(|d| d.capsman == CapsMan::Controller));
+        assert!(
+            plan.devices
+                .iter()
+                .any(|d| d.capsman == CapsMan::Controller)
+        );
         assert!(plan.radios.iter().any(|r| r.w60g));
         assert!(plan.devices.iter().any(|d| !d.version.plain_login()));
         assert!(plan.devices.iter().any(|d| d.plain_only));
         assert!(plan.clients.iter().any(|c| c.device.is_none()));
         for backhaul in plan.devices.iter().filter(|d| d.role == Role::Backhaul) {
-            assert!(!backhaul.radios.is_empty() || backhaul.client.is_some(), "an end without a far end");
+            assert!(
+                !backhaul.radios.is_empty() || backhaul.client.is_some(),
+                "an end without a far end"
+            );
         }
     }
 

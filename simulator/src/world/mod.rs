@@ -15,13 +15,13 @@ use std::{
     sync::Arc,
 };
 
-use self::{
-    events::{Running, Step},
-    model::{Ms, Plan, Role},
-};
 pub use self::{
     events::{Action, Event, Scope},
     history::{DeviceMoment, History, LinkMoment},
+};
+use self::{
+    events::{Running, Step},
+    model::{Ms, Plan, Role},
 };
 use crate::{
     noise::{between, hash, pareto},
@@ -151,9 +151,16 @@ impl World {
             let ap_booted = self.devices[plan.radios[c.home].device].booted_ms;
             let own_booted = c.device.map_or(Ms::MIN, |d| self.devices[d].booted_ms);
             let wish = -(pareto(plan.seed, client as u64, 102, 60_000.0, 0.5, 1.2e9) as Ms);
-            let began_ms = wish.max(ap_booted + 25_000).max(own_booted.saturating_add(25_000));
+            let began_ms = wish
+                .max(ap_booted + 25_000)
+                .max(own_booted.saturating_add(25_000));
             let row_id = self.take_row();
-            let association = Association { client, radio: c.home, began_ms, row_id };
+            let association = Association {
+                client,
+                radio: c.home,
+                began_ms,
+                row_id,
+            };
             self.radios[c.home].clients.push(client);
             self.history.began(association);
             self.clients.push(ClientState {
@@ -231,10 +238,19 @@ impl World {
         self.clients[client].association
     }
 
+    /// Clients that are at a radio, or would be if they could.
+    #[must_use]
+    pub fn members(&self, radio: usize) -> &[usize] {
+        &self.radios[radio].clients
+    }
+
     /// The rows of a radio's table: its clients and those it has not yet noticed leaving.
     pub fn table(&self, radio: usize) -> impl Iterator<Item = Association> + '_ {
         let state = &self.radios[radio];
-        let here = state.clients.iter().filter_map(|c| self.clients[*c].association);
+        let here = state
+            .clients
+            .iter()
+            .filter_map(|c| self.clients[*c].association);
         here.chain(state.lingering.iter().map(|(association, _)| *association))
     }
 
@@ -261,7 +277,8 @@ impl World {
     #[must_use]
     pub fn noise_floor_dbm(&self, radio: usize, t: Ms) -> f64 {
         let ap = self.plan.radios[radio].device;
-        let db = self.interference.sites[self.plan.devices[ap].site] + self.interference.devices[ap];
+        let db =
+            self.interference.sites[self.plan.devices[ap].site] + self.interference.devices[ap];
         physics::noise_floor_dbm(&self.plan, radio, t, db)
     }
 
@@ -292,8 +309,13 @@ impl World {
         state.blocked == 0
             && self.radios[state.target].lost == 0
             && self.powered(radio.device)
-            && radio.cap.as_ref().is_none_or(|(controller, _)| self.powered(*controller))
-            && self.plan.clients[client].device.is_none_or(|d| self.powered(d))
+            && radio
+                .cap
+                .as_ref()
+                .is_none_or(|(controller, _)| self.powered(*controller))
+            && self.plan.clients[client]
+                .device
+                .is_none_or(|d| self.powered(d))
     }
 
     /// Brings a client's association in line with what is possible; a new one begins after a
@@ -303,7 +325,9 @@ impl World {
         let state = &mut self.clients[client];
         state.plans += 1;
         let plans = state.plans;
-        let stays = state.association.is_some_and(|a| possible && a.radio == state.target);
+        let stays = state
+            .association
+            .is_some_and(|a| possible && a.radio == state.target);
         if stays {
             return;
         }
@@ -324,7 +348,12 @@ impl World {
         }
         let row_id = self.take_row();
         let radio = self.clients[client].target;
-        let association = Association { client, radio, began_ms: self.now_ms, row_id };
+        let association = Association {
+            client,
+            radio,
+            began_ms: self.now_ms,
+            row_id,
+        };
         self.clients[client].association = Some(association);
         self.history.began(association);
         self.touch_client(client);
@@ -332,7 +361,8 @@ impl World {
 
     fn touch_client(&mut self, client: usize) {
         let radio = self.clients[client].target;
-        self.dirty_sites.insert(self.plan.devices[self.plan.radios[radio].device].site);
+        self.dirty_sites
+            .insert(self.plan.devices[self.plan.radios[radio].device].site);
     }
 
     fn push(&mut self, at: Ms, step: Step) {
@@ -371,7 +401,10 @@ impl World {
             state.reachable = reachable;
             self.changed.insert(device);
         }
-        let moment = DeviceMoment { reachable, manageable: state.wrong_passwords == 0 };
+        let moment = DeviceMoment {
+            reachable,
+            manageable: state.wrong_passwords == 0,
+        };
         self.history.device(device, self.now_ms, moment);
     }
 }

@@ -20,7 +20,12 @@ pub struct Version {
 
 impl Version {
     pub(crate) const fn new(major: u8, minor: u8, patch: u8, channel: &'static str) -> Self {
-        Self { major, minor, patch, channel }
+        Self {
+            major,
+            minor,
+            patch,
+            channel,
+        }
     }
 
     /// Whether this is `major.minor` or newer.

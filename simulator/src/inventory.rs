@@ -1,0 +1,111 @@
+//! The fleet as an inventory file: what an operator would import to have it watched.
+
+use mast_schemas::{
+    control::{Role as EntryRole, TlsPolicy},
+    inventory::{Device, Inventory, Sector, Site, Tenant},
+};
+
+use crate::world::model::{Plan, Role};
+
+/// The inventory of a fleet that listens on these ports.
+#[must_use]
+pub fn inventory(
+    plan: &Plan,
+    api_port: u16,
+    api_ssl_port: u16,
+    interval_s: Option<f64>,
+) -> Inventory {
+    let of_site = |site: usize| plan.sites[site].name.clone();
+    let tenants = plan.tenants.iter().enumerate().map(|(t, name)| Tenant {
+        name: name.clone(),
+        sites: plan
+            .sites
+            .iter()
+            .filter(|s| s.tenant == t)
+            .map(site_entry)
+            .collect(),
+        sectors: plan
+            .sectors
+            .iter()
+            .filter(|s| plan.sites[s.site].tenant == t)
+            .map(|s| Sector {
+                name: s.name.clone(),
+                site: of_site(s.site),
+                azimuth_deg: Some(s.azimuth_deg),
+                beamwidth_deg: Some(s.beamwidth_deg),
+            })
+            .collect(),
+        devices: plan
+            .devices
+            .iter()
+            .filter(|d| d.tenant == t)
+            .map(|d| Device {
+                name: d.name.clone(),
+                address: d.address.to_string(),
+                api_port,
+                api_ssl_port,
+                username: Plan::USERNAME.into(),
+                password: d.password.clone(),
+                tls: if d.plain_only {
+                    TlsPolicy::Plain
+                } else {
+                    TlsPolicy::Auto
+                },
+                site: Some(of_site(d.site)),
+                sector: d.sector.map(|s| plan.sectors[s].name.clone()),
+                role: entry_role(d.role),
+                interval_s,
+            })
+            .collect(),
+    });
+    Inventory {
+        tenants: tenants.collect(),
+    }
+}
+
+fn site_entry(site: &crate::world::model::Site) -> Site {
+    Site {
+        name: site.name.clone(),
+        latitude: Some(site.latitude),
+        longitude: Some(site.longitude),
+        elevation_m: Some(site.elevation_m),
+    }
+}
+
+fn entry_role(role: Role) -> EntryRole {
+    match role {
+        Role::Router => EntryRole::Router,
+        Role::Ap => EntryRole::Ap,
+        Role::Cpe => EntryRole::Cpe,
+        Role::Backhaul => EntryRole::Backhaul,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::layout::lay_out;
+
+    #[test]
+    fn every_device_is_in_it_once_and_names_what_is_there() {
+        let plan = lay_out(1, 300, 0);
+        let inventory = inventory(&plan, 8728, 8729, Some(2.0));
+        let devices: usize = inventory.tenants.iter().map(|t| t.devices.len()).sum();
+        assert_eq!(devices, 300);
+        for tenant in &inventory.tenants {
+            for device in &tenant.devices {
+                assert!(
+                    tenant
+                        .sites
+                        .iter()
+                        .any(|s| Some(&s.name) == device.site.as_ref())
+                );
+                if let Some(sector) = &device.sector {
+                    assert!(tenant.sectors.iter().any(|s| s.name == *sector));
+                }
+            }
+        }
+        let text = serde_json::to_string(&inventory).unwrap();
+        assert!(serde_json::from_str::<Inventory>(&text).unwrap() == inventory);
+    }
+}
