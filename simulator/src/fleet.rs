@@ -21,7 +21,7 @@ use crate::{
     control,
     error::SimulatorError,
     inventory::inventory,
-    journal::Journal,
+    journal::{Journal, Said},
     scenario,
     server::{Stage, listen},
     truth::Truth,
@@ -290,8 +290,6 @@ impl Shared {
         Ok(format!("ok {count}"))
     }
 }
-
-type Said = Vec<(i64, String)>;
 
 fn open_journal(
     config: &FleetConfig,

@@ -12,6 +12,9 @@ use std::{
 
 use crate::error::SimulatorError;
 
+/// What was said: when (simulated milliseconds), and the line.
+pub(crate) type Said = Vec<(i64, String)>;
+
 /// An open journal.
 #[derive(Debug)]
 pub(crate) struct Journal(File);
@@ -22,7 +25,7 @@ impl Journal {
         path: &Path,
         fleet: &str,
         now_unix_ms: i64,
-    ) -> Result<(Self, i64, Vec<(i64, String)>), SimulatorError> {
+    ) -> Result<(Self, i64, Said), SimulatorError> {
         let what = || format!("opening the journal {}", path.display());
         let mut options = OpenOptions::new();
         let mut file = options

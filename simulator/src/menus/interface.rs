@@ -39,7 +39,8 @@ pub(super) fn interfaces(scene: &Scene<'_>, rows: &mut Table<'_>) {
     let mut number = 0;
     for ether in 0..u64::from(device.board.ethers) {
         let name = format!("ether{}", ether + 1);
-        let plugged = ether == 0 || hash(scene.world.plan().seed, device.number, ether) % 3 == 0;
+        let plugged =
+            ether == 0 || hash(scene.world.plan().seed, device.number, ether).is_multiple_of(3);
         let port = Port {
             name: &name,
             default_name: Some(&name),

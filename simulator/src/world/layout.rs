@@ -3,198 +3,11 @@
 //! Variety is dealt from decks rather than drawn, so that even a small fleet holds every kind of
 //! table and the shares are exact.
 
-use super::model::{
-    Board, CapsMan, Client, Device, Plan, Radio, Role, Sector, Site, Stack, Version, address_of,
-};
+use super::hardware::{AP_DECK, CORE, CPE_DECK, EDGE, Kind, V6, V7_13, V7_18, WAP_AC, WIRE};
+use super::model::{CapsMan, Client, Device, Plan, Radio, Role, Sector, Site, Stack, address_of};
 use crate::noise::{between, hash, pareto, pick, unit};
 
 const DEVICES_PER_SITE: usize = 25;
-
-macro_rules! board {
-    ($name:literal, $model:literal, $arch:literal, $cpu:literal, $cores:literal, $mhz:literal,
-     $mem:literal, $disk:literal, $fw:literal, $sensors:literal, $ethers:literal) => {
-        Board {
-            name: $name,
-            model: $model,
-            architecture: $arch,
-            cpu: $cpu,
-            cores: $cores,
-            mhz: $mhz,
-            memory_mib: $mem,
-            disk_mib: $disk,
-            firmware: $fw,
-            has_sensors: $sensors,
-            ethers: $ethers,
-        }
-    };
-}
-
-static CORE: Board = board!(
-    "CCR2004-16G-2S+",
-    "CCR2004-16G-2S+",
-    "arm64",
-    "ARM64",
-    4,
-    1700,
-    4096,
-    128,
-    "al64",
-    true,
-    5
-);
-static EDGE: Board = board!(
-    "RB4011iGS+",
-    "RB4011iGS+",
-    "arm",
-    "ARMv7",
-    4,
-    1400,
-    1024,
-    512,
-    "al2",
-    true,
-    5
-);
-static NETMETAL: Board = board!(
-    "NetMetal 5",
-    "RB922UAGS-5HPacD",
-    "mipsbe",
-    "MIPS 74Kc V5.0",
-    1,
-    720,
-    128,
-    128,
-    "qca9550",
-    true,
-    1
-);
-static MANTBOX: Board = board!(
-    "mANTBox 19s",
-    "RB921GS-5HPacD r2",
-    "mipsbe",
-    "MIPS 74Kc V5.0",
-    1,
-    720,
-    128,
-    128,
-    "qca9550L",
-    true,
-    1
-);
-static NETMETAL_AX: Board = board!(
-    "NetMetal ax",
-    "L11UG-5HaxD",
-    "arm64",
-    "ARM64",
-    2,
-    864,
-    256,
-    128,
-    "ipq5000",
-    true,
-    1
-);
-static WAP_AC: Board = board!(
-    "hAP ac^3",
-    "RBD53iG-5HacD2HnD",
-    "arm",
-    "ARMv7",
-    4,
-    716,
-    256,
-    128,
-    "ipq4000",
-    true,
-    5
-);
-static SXTSQ: Board = board!(
-    "SXTsq 5 ac",
-    "RBSXTsqG-5acD",
-    "arm",
-    "ARMv7",
-    4,
-    716,
-    256,
-    16,
-    "ipq4000L",
-    true,
-    1
-);
-static LHG: Board = board!(
-    "LHG 5",
-    "RBLHG-5nD",
-    "mipsbe",
-    "MIPS 74Kc V5.0",
-    1,
-    600,
-    64,
-    16,
-    "qca9531L",
-    false,
-    1
-);
-static LHG_AX: Board = board!(
-    "LHG 5 ax",
-    "LHGGM-5axD",
-    "arm64",
-    "ARM64",
-    2,
-    864,
-    256,
-    128,
-    "ipq5000",
-    true,
-    1
-);
-static WIRE: Board = board!(
-    "wAP 60G AP",
-    "RBwAPG-60ad",
-    "arm",
-    "ARMv7",
-    4,
-    716,
-    256,
-    16,
-    "ipq4000L",
-    true,
-    1
-);
-
-const V6: Version = Version::new(6, 49, 10, "long-term");
-const V6_MID: Version = Version::new(6, 44, 5, "long-term");
-const V6_OLD: Version = Version::new(6, 42, 12, "long-term");
-const V7_WAVE2: Version = Version::new(7, 12, 1, "stable");
-const V7_13: Version = Version::new(7, 16, 2, "stable");
-const V7_18: Version = Version::new(7, 18, 2, "stable");
-const V7_NEW: Version = Version::new(7, 20, 4, "stable");
-
-type Kind = (Stack, Version, &'static Board);
-
-static AP_DECK: [Kind; 10] = [
-    (Stack::Wireless, V6, &NETMETAL),
-    (Stack::Wifi, V7_18, &NETMETAL_AX),
-    (Stack::Wireless, V6_MID, &MANTBOX),
-    (Stack::Wifi, V7_13, &NETMETAL_AX),
-    (Stack::Wireless, V6_OLD, &MANTBOX),
-    (Stack::Wifiwave2, V7_WAVE2, &WAP_AC),
-    (Stack::Wireless, V7_18, &NETMETAL),
-    (Stack::Wireless, V6, &MANTBOX),
-    (Stack::Wifi, V7_NEW, &NETMETAL_AX),
-    (Stack::Wireless, V7_13, &NETMETAL),
-];
-
-static CPE_DECK: [Kind; 10] = [
-    (Stack::Wireless, V6, &LHG),
-    (Stack::Wireless, V6, &SXTSQ),
-    (Stack::Wifi, V7_18, &LHG_AX),
-    (Stack::Wireless, V6_MID, &LHG),
-    (Stack::Wireless, V7_18, &SXTSQ),
-    (Stack::Wifi, V7_13, &LHG_AX),
-    (Stack::Wireless, V6_OLD, &LHG),
-    (Stack::Wireless, V7_13, &SXTSQ),
-    (Stack::Wifiwave2, V7_WAVE2, &WAP_AC),
-    (Stack::Wifi, V7_NEW, &LHG_AX),
-];
 
 /// Lays out `devices` devices; device numbers start at `first_number`.
 #[must_use]
@@ -273,7 +86,7 @@ impl Builder<'_> {
             tower: Vec::new(),
             radios: Vec::new(),
         });
-        let capsman = site % 5 == 4 || (site == 1 && share >= 4 && share < DEVICES_PER_SITE);
+        let capsman = site % 5 == 4 || (site == 1 && (4..DEVICES_PER_SITE).contains(&share));
         let kind = match (capsman, site % 3) {
             (true, _) | (false, 0) => (Stack::Wireless, V6, &EDGE),
             (false, 1) => (Stack::Wifi, V7_18, &CORE),
@@ -369,7 +182,7 @@ impl Builder<'_> {
         if controller.is_some() {
             self.plan.devices[ap].capsman = CapsMan::Cap;
         }
-        let radios = 1 + usize::from(kind.2.ethers > 1 || sector % 3 == 0);
+        let radios = 1 + usize::from(kind.2.ethers > 1 || sector.is_multiple_of(3));
         for port in 0..radios {
             let cap = controller.map(|c| (c, format!("cap-{name}-{}", port + 1)));
             self.radio(ap, port, cap, name);

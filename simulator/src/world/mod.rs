@@ -6,6 +6,7 @@
 //! costs nothing between events, and replaying the same events gives the same world.
 
 mod events;
+mod hardware;
 mod history;
 pub mod layout;
 pub mod model;
