@@ -1,1 +1,7 @@
-//! mast-dataflow
+#![doc = include_str!("../README.md")]
+
+pub mod control;
+pub mod decode;
+pub mod engine;
+pub mod outputs;
+pub mod sequencer;

@@ -1,0 +1,287 @@
+//! From a log message to the rows that the steps take: only the columns that decide are decoded, and text stays borrowed.
+//!
+//! A registration or interface row belongs to the poll of its device and sequence. Writers keep all sections in the order of
+//! the polls, so one pass joins them; a row without its poll row does not count.
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, FixedSizeBinaryArray, PrimitiveArray, RecordBatch, StringArray};
+use arrow::datatypes::{
+    ArrowPrimitiveType, Int16Type, TimestampMicrosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+};
+use bytes::Bytes;
+use mast_schemas::message::{Header, read_section};
+use mast_schemas::records::{Interface, Outcome, Poll, PollId, Registration, Source, Tables};
+use mast_schemas::{DeviceId, Mac, SchemaError, TenantId, Timestamp};
+use mast_state::messages::{PollInput, RegistrationInput, Sample};
+
+const POLL: &[&str] = &[
+    "tenant_id",
+    "device_id",
+    "observed_at",
+    "lease_epoch",
+    "sequence",
+    "outcome",
+    "next_due_at",
+    "interval_ms",
+    "tables",
+    "identity",
+    "version",
+    "board",
+    "architecture",
+    "serial",
+    "firmware",
+    "round_trip_ms",
+    "cpu_load_percent",
+    "memory_free_bytes",
+    "uptime_s",
+];
+
+const INTERFACE: &[&str] = &["device_id", "sequence", "mac", "remote"];
+
+const REGISTRATION: &[&str] = &[
+    "device_id",
+    "sequence",
+    "source",
+    "interface",
+    "radio_mac",
+    "remote",
+    "mac",
+    "far_end",
+    "uptime_s",
+    "signal_dbm",
+    "tx_signal_dbm",
+    "snr_db",
+    "tx_ccq_percent",
+    "tx_rate_bps",
+    "rx_rate_bps",
+];
+
+/// The deciding columns of one message.
+pub struct Columns {
+    polls: RecordBatch,
+    interfaces: Option<RecordBatch>,
+    registrations: Option<RecordBatch>,
+}
+
+impl Columns {
+    /// Decodes the deciding columns; `None` when the message has no polls.
+    ///
+    /// # Errors
+    /// As [`read_section`].
+    pub fn decode(header: &Header, body: &Bytes) -> Result<Option<Self>, SchemaError> {
+        let Some(polls) = read_section::<Poll>(header, body, Some(POLL))? else { return Ok(None) };
+        Ok(Some(Self {
+            polls,
+            interfaces: read_section::<Interface>(header, body, Some(INTERFACE))?,
+            registrations: read_section::<Registration>(header, body, Some(REGISTRATION))?,
+        }))
+    }
+
+    /// The rows, borrowed from the columns.
+    ///
+    /// # Errors
+    /// [`SchemaError::Word`] for an outcome or source that this build does not know.
+    pub fn rows(&self) -> Result<Rows<'_>, SchemaError> {
+        let heads = heads(&self.polls)?;
+        let (mut interfaces, mut interface_ends) = (Vec::new(), vec![0; heads.len()]);
+        if let Some(batch) = &self.interfaces {
+            let (macs, remote) = (column::<UInt64Type>(batch, 2), batch.column(3).as_boolean());
+            join(batch, &heads, &mut interface_ends, |row| {
+                if let Some(mac) = value(macs, row)
+                    && !flag(remote, row)
+                {
+                    interfaces.push(Mac(mac));
+                }
+                interfaces.len()
+            });
+        }
+        let (mut registrations, mut registration_ends) = (Vec::new(), vec![0; heads.len()]);
+        if let Some(batch) = &self.registrations {
+            let reader = RegistrationReader::new(batch);
+            let mut failed = None;
+            registrations.reserve(batch.num_rows());
+            join(batch, &heads, &mut registration_ends, |row| {
+                match reader.row(row) {
+                    Ok(input) => registrations.push(input),
+                    Err(e) => failed = Some(e),
+                }
+                registrations.len()
+            });
+            if let Some(e) = failed {
+                return Err(e);
+            }
+        }
+        Ok(Rows { heads, interfaces, interface_ends, registrations, registration_ends })
+    }
+}
+
+/// The rows of a message, poll by poll.
+pub struct Rows<'a> {
+    heads: Vec<PollInput<'a>>,
+    interfaces: Vec<Mac>,
+    interface_ends: Vec<usize>,
+    registrations: Vec<RegistrationInput<'a>>,
+    registration_ends: Vec<usize>,
+}
+
+impl Rows<'_> {
+    /// Number of polls.
+    pub fn len(&self) -> usize {
+        self.heads.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.heads.is_empty()
+    }
+
+    /// Number of registrations that belong to a poll.
+    pub fn registrations(&self) -> usize {
+        self.registrations.len()
+    }
+
+    /// Where the poll stands in the order of its slot.
+    pub fn order(&self, i: usize) -> (Timestamp, DeviceId, PollId) {
+        let head = &self.heads[i];
+        (head.at, head.device, head.poll)
+    }
+
+    /// A poll with its rows.
+    pub fn poll(&self, i: usize) -> PollInput<'_> {
+        let from = |ends: &[usize]| if i == 0 { 0 } else { ends[i - 1] };
+        PollInput {
+            interfaces: &self.interfaces[from(&self.interface_ends)..self.interface_ends[i]],
+            registrations: &self.registrations[from(&self.registration_ends)..self.registration_ends[i]],
+            ..self.heads[i].clone()
+        }
+    }
+}
+
+/// Walks rows and polls together; `take` adds a row and says how many were added so far. `ends` gets, for each poll, the
+/// number added up to its last row.
+fn join(batch: &RecordBatch, heads: &[PollInput<'_>], ends: &mut [usize], mut take: impl FnMut(usize) -> usize) {
+    let (devices, sequences) = (batch.column(0).as_fixed_size_binary(), column::<UInt64Type>(batch, 1));
+    let mut row = 0;
+    let rows = batch.num_rows();
+    let mut added = 0;
+    let same = |row: usize, head: &PollInput<'_>| {
+        sequences.value(row) == head.poll.sequence && devices.value(row) == head.device.as_bytes().as_slice()
+    };
+    for (i, head) in heads.iter().enumerate() {
+        // A row that no later poll owns is skipped, so that it cannot hide the rows behind it.
+        while row < rows && !same(row, head) && !heads[i + 1..].iter().any(|later| same(row, later)) {
+            row += 1;
+        }
+        while row < rows && same(row, head) {
+            added = take(row);
+            row += 1;
+        }
+        ends[i] = added;
+    }
+}
+
+fn heads(batch: &RecordBatch) -> Result<Vec<PollInput<'_>>, SchemaError> {
+    let tenants = batch.column(0).as_fixed_size_binary();
+    let devices = batch.column(1).as_fixed_size_binary();
+    let at = column::<TimestampMicrosecondType>(batch, 2);
+    let (lease, sequence) = (column::<UInt64Type>(batch, 3), column::<UInt64Type>(batch, 4));
+    let outcome = batch.column(5).as_string::<i32>();
+    let due = column::<TimestampMicrosecondType>(batch, 6);
+    let (interval, tables) = (column::<UInt32Type>(batch, 7), column::<UInt32Type>(batch, 8));
+    let attributes: [&StringArray; 6] = std::array::from_fn(|i| batch.column(9 + i).as_string::<i32>());
+    let (round_trip, cpu) = (column::<UInt32Type>(batch, 15), column::<UInt8Type>(batch, 16));
+    let (memory, uptime) = (column::<UInt64Type>(batch, 17), column::<UInt64Type>(batch, 18));
+    (0..batch.num_rows())
+        .map(|row| {
+            Ok(PollInput {
+                tenant: TenantId::from_bytes(id(tenants, row)),
+                device: DeviceId::from_bytes(id(devices, row)),
+                at: Timestamp(at.value(row)),
+                poll: PollId { lease_epoch: lease.value(row), sequence: sequence.value(row) },
+                outcome: outcome.value(row).parse::<Outcome>()?,
+                next_due_at: Timestamp(due.value(row)),
+                interval_ms: interval.value(row),
+                tables: Tables(tables.value(row)),
+                attributes: std::array::from_fn(|i| text(attributes[i], row)),
+                round_trip_ms: value(round_trip, row),
+                cpu_load_percent: value(cpu, row),
+                memory_free_bytes: value(memory, row),
+                uptime_s: value(uptime, row),
+                interfaces: &[],
+                registrations: &[],
+            })
+        })
+        .collect()
+}
+
+struct RegistrationReader<'a> {
+    source: &'a StringArray,
+    interface: &'a StringArray,
+    radio_mac: &'a PrimitiveArray<UInt64Type>,
+    remote: &'a BooleanArray,
+    mac: &'a PrimitiveArray<UInt64Type>,
+    far_end: &'a StringArray,
+    uptime_s: &'a PrimitiveArray<UInt64Type>,
+    signal: [&'a PrimitiveArray<Int16Type>; 3],
+    ccq: &'a PrimitiveArray<UInt16Type>,
+    rates: [&'a PrimitiveArray<UInt64Type>; 2],
+}
+
+impl<'a> RegistrationReader<'a> {
+    fn new(batch: &'a RecordBatch) -> Self {
+        Self {
+            source: batch.column(2).as_string(),
+            interface: batch.column(3).as_string(),
+            radio_mac: column(batch, 4),
+            remote: batch.column(5).as_boolean(),
+            mac: column(batch, 6),
+            far_end: batch.column(7).as_string(),
+            uptime_s: column(batch, 8),
+            signal: std::array::from_fn(|i| column(batch, 9 + i)),
+            ccq: column(batch, 12),
+            rates: std::array::from_fn(|i| column(batch, 13 + i)),
+        }
+    }
+
+    fn row(&self, row: usize) -> Result<RegistrationInput<'a>, SchemaError> {
+        let kbps = |rate: Option<u64>| rate.map(|bps| u32::try_from(bps / 1_000).unwrap_or(u32::MAX));
+        Ok(RegistrationInput {
+            source: self.source.value(row).parse::<Source>()?,
+            interface: self.interface.value(row),
+            radio_mac: value(self.radio_mac, row).map(Mac),
+            remote: flag(self.remote, row),
+            mac: Mac(self.mac.value(row)),
+            far_end_is_ap: text(self.far_end, row) == Some("ap"),
+            uptime_s: value(self.uptime_s, row),
+            sample: Sample {
+                signal_dbm: value(self.signal[0], row),
+                tx_signal_dbm: value(self.signal[1], row),
+                snr_db: value(self.signal[2], row),
+                tx_ccq_percent: value(self.ccq, row),
+                tx_rate_kbps: kbps(value(self.rates[0], row)),
+                rx_rate_kbps: kbps(value(self.rates[1], row)),
+            },
+        })
+    }
+}
+
+fn column<T: ArrowPrimitiveType>(batch: &RecordBatch, i: usize) -> &PrimitiveArray<T> {
+    let array: &ArrayRef = batch.column(i);
+    array.as_primitive()
+}
+
+fn value<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>, row: usize) -> Option<T::Native> {
+    array.is_valid(row).then(|| array.value(row))
+}
+
+fn flag(array: &BooleanArray, row: usize) -> bool {
+    array.is_valid(row) && array.value(row)
+}
+
+fn text(array: &StringArray, row: usize) -> Option<&str> {
+    array.is_valid(row).then(|| array.value(row))
+}
+
+fn id(array: &FixedSizeBinaryArray, row: usize) -> [u8; 16] {
+    // The schema says 16 bytes; a wrong width was refused when the section was read.
+    array.value(row).try_into().unwrap_or_default()
+}

@@ -1,0 +1,83 @@
+//! What the flow hands to whoever commits it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use mast_schemas::checkpoint::{ApRecord, CapRecord, DeviceRecord, RoamRecord};
+use mast_schemas::control::Change;
+use mast_schemas::message::Header;
+use mast_schemas::views::{
+    Counts, DeviceEvent, DeviceGauge, DeviceView, LinkEvent, LinkGauge, LinkView, Place, Signals,
+};
+use mast_schemas::{DeviceId, Epoch, LinkId};
+use mast_state::messages::Verdict;
+
+use mast_schemas::epochs::Binding;
+
+/// A record of the telemetry topic.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// Its partition.
+    pub partition: u32,
+    /// Its offset.
+    pub offset: u64,
+    /// Its header.
+    pub header: Arc<Header>,
+    /// Its sections.
+    pub body: Bytes,
+}
+
+/// What a binding binds: the input of the slots that it closes.
+#[derive(Clone, Debug)]
+pub struct SlotInput {
+    /// The binding.
+    pub binding: Binding,
+    /// Control changes, in offset order.
+    pub control: Vec<Change>,
+    /// Telemetry records, by partition and offset. Records without sections may be left out.
+    pub messages: Vec<Message>,
+}
+
+/// The outputs of a run of slots. Rows of one key appear in the order of their epochs; the last one holds.
+#[derive(Debug, Default)]
+pub struct Outputs {
+    /// All slots up to this one are complete in the outputs so far.
+    pub upto: Epoch,
+    /// Devices that changed; `None` = deleted.
+    pub devices: Vec<(Epoch, DeviceId, Option<DeviceView>)>,
+    /// Links that changed; `None` = no longer in the view.
+    pub links: Vec<(Epoch, LinkId, Option<LinkView>)>,
+    /// Counts that changed; `None` = the place has nothing to count.
+    pub counts: Vec<(Epoch, Place, Option<Counts>)>,
+    /// Signals that changed; `None` = no live link with a signal.
+    pub signals: Vec<(Epoch, Place, Option<Signals>)>,
+    /// Transitions of devices.
+    pub device_events: Vec<(Epoch, DeviceEvent)>,
+    /// Transitions of links.
+    pub link_events: Vec<(Epoch, LinkEvent)>,
+    /// Measurements of devices.
+    pub device_gauges: Vec<DeviceGauge>,
+    /// Measurements of links.
+    pub link_gauges: Vec<LinkGauge>,
+    /// Messages for the lake, with what became of each poll (in the order of the poll section).
+    pub history: Vec<(Epoch, Message, Vec<Verdict>)>,
+    /// Messages that did not decode, with the reason.
+    pub poison: Vec<(Epoch, Message, String)>,
+}
+
+/// All state of the flow as of the end of a slot; what a checkpoint holds and a restart begins with.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// State as of this slot; `Epoch(0)` = empty.
+    pub epoch: Epoch,
+    /// Control tables.
+    pub control: Vec<Change>,
+    /// Devices, with their key group.
+    pub devices: Vec<(u8, DeviceRecord)>,
+    /// Roaming clients, with their key group.
+    pub roam: Vec<(u8, RoamRecord)>,
+    /// Access points, with their key group.
+    pub aps: Vec<(u8, ApRecord)>,
+    /// Remote radios, with their key group.
+    pub caps: Vec<(u8, CapRecord)>,
+}
