@@ -1,1 +1,3 @@
-//! mast-oracle
+#![doc = include_str!("../README.md")]
+
+pub mod script;
