@@ -1,1 +1,19 @@
-//! mast-postgres
+#![doc = include_str!("../README.md")]
+
+mod error;
+pub mod lease;
+mod migrate;
+mod private;
+mod roles;
+mod tenant;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use error::PostgresError;
+pub use migrate::migrate;
+pub use private::Private;
+pub use roles::{Role, bootstrap_database, bootstrap_roles, pool};
+pub use tenant::{find_tenant, tenant_snapshot, tenant_tx};
+
+/// The channel on which the outbox tells of new records.
+pub const OUTBOX_CHANNEL: &str = "mast_outbox";

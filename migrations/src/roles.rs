@@ -1,0 +1,74 @@
+//! The roles that log in, and what a superuser does once so that they can.
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{PgConnection, PgPool};
+
+use crate::PostgresError;
+
+/// Who logs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Migrates, and owns what the migrations make.
+    Owner,
+    /// The API, imports and queries: one tenant a transaction.
+    Api,
+    /// Ingest nodes.
+    Ingest,
+    /// Dataflow jobs.
+    Dataflow,
+}
+
+impl Role {
+    /// All, in the order of their declaration.
+    pub const ALL: [Self; 4] = [Self::Owner, Self::Api, Self::Ingest, Self::Dataflow];
+
+    /// Its name in Postgres.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Owner => "mast_owner",
+            Self::Api => "mast_api",
+            Self::Ingest => "mast_ingest",
+            Self::Dataflow => "mast_dataflow",
+        }
+    }
+}
+
+/// Makes the roles of a server, or takes from them every power that a migration did not grant. As a superuser.
+///
+/// # Errors
+/// [`PostgresError::Sql`] when the connection is no superuser's or breaks.
+pub async fn bootstrap_roles(superuser: &mut PgConnection) -> Result<(), PostgresError> {
+    sqlx::raw_sql(include_str!("roles.sql"))
+        .execute(superuser)
+        .await?;
+    Ok(())
+}
+
+/// Gives the connected database to the owner and lets only our roles in. As a superuser, after [`bootstrap_roles`].
+///
+/// # Errors
+/// [`PostgresError::Sql`] when the connection is no superuser's or breaks.
+pub async fn bootstrap_database(superuser: &mut PgConnection) -> Result<(), PostgresError> {
+    sqlx::raw_sql(include_str!("database.sql"))
+        .execute(superuser)
+        .await?;
+    Ok(())
+}
+
+/// A pool with the settings that all services share; connects once, so that a wrong address is known at start.
+///
+/// # Errors
+/// [`PostgresError::Sql`] when the server cannot be reached or refuses the login.
+pub async fn pool(
+    options: PgConnectOptions,
+    max_connections: u32,
+) -> Result<PgPool, PostgresError> {
+    let pool = PgPoolOptions::new()
+        .max_connections(max_connections)
+        .acquire_timeout(Duration::from_secs(10))
+        .connect_with(options)
+        .await?;
+    Ok(pool)
+}

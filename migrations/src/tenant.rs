@@ -1,0 +1,64 @@
+//! Transactions that see one tenant.
+//!
+//! Row level security compares each row with the setting `mast.tenant_id`. It is set with `SET LOCAL`, so it ends with the
+//! transaction. A plain `SET` would stay with the *session*, and a session goes back to the pool: the next request, of
+//! another tenant, that forgets to set its own would read the last one's rows. Behind a pooler that shares sessions by
+//! transaction, it could happen even to one that did set its own. Outside of such a transaction the setting is empty and
+//! no row is seen: forgetting is an empty answer, never another's.
+
+use mast_schemas::TenantId;
+use sqlx::{AssertSqlSafe, PgExecutor, PgPool, Postgres, Transaction};
+
+/// Opens a transaction that reads and writes the rows of `tenant_id` alone.
+///
+/// # Errors
+/// Those of the pool and the connection.
+pub async fn tenant_tx(
+    pool: &PgPool,
+    tenant_id: TenantId,
+) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    begin(pool, tenant_id, "BEGIN").await
+}
+
+/// Opens a read-only transaction over one snapshot of the rows of `tenant_id`: every statement in it sees the same epoch.
+///
+/// # Errors
+/// Those of the pool and the connection.
+pub async fn tenant_snapshot(
+    pool: &PgPool,
+    tenant_id: TenantId,
+) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    begin(
+        pool,
+        tenant_id,
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+    )
+    .await
+}
+
+/// One round trip for both statements. A UUID prints as hexadecimal digits and dashes: there is nothing to escape.
+async fn begin(
+    pool: &PgPool,
+    tenant_id: TenantId,
+    begin: &'static str,
+) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    let tenant_id = tenant_id.0.hyphenated();
+    pool.begin_with(AssertSqlSafe(format!(
+        "{begin}; SET LOCAL mast.tenant_id = '{tenant_id}'"
+    )))
+    .await
+}
+
+/// The tenant of a name, before there is a transaction of a tenant. As [`Role::Api`](crate::Role::Api) or the owner.
+///
+/// # Errors
+/// Those of the connection.
+pub async fn find_tenant(
+    executor: impl PgExecutor<'_>,
+    name: &str,
+) -> Result<Option<TenantId>, sqlx::Error> {
+    let id = sqlx::query_scalar!("SELECT find_tenant($1)", name)
+        .fetch_one(executor)
+        .await?;
+    Ok(id.map(TenantId))
+}
