@@ -1,0 +1,4 @@
+//! The one integration test binary of this crate.
+
+mod corpus;
+mod surprising;
