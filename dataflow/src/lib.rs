@@ -3,5 +3,6 @@
 pub mod control;
 pub mod decode;
 pub mod engine;
+mod flow;
 pub mod outputs;
 pub mod sequencer;

@@ -81,3 +81,35 @@ pub struct Snapshot {
     /// Remote radios, with their key group.
     pub caps: Vec<(u8, CapRecord)>,
 }
+
+impl Outputs {
+    /// Adds another worker's outputs of the same slots.
+    pub(crate) fn join(&mut self, mut other: Self) {
+        self.devices.append(&mut other.devices);
+        self.links.append(&mut other.links);
+        self.counts.append(&mut other.counts);
+        self.signals.append(&mut other.signals);
+        self.device_events.append(&mut other.device_events);
+        self.link_events.append(&mut other.link_events);
+        self.device_gauges.append(&mut other.device_gauges);
+        self.link_gauges.append(&mut other.link_gauges);
+        self.history.append(&mut other.history);
+        self.poison.append(&mut other.poison);
+    }
+
+    /// Puts the rows in an order that does not depend on how many workers made them.
+    pub(crate) fn settle(&mut self) {
+        self.devices.sort_by_key(|(epoch, id, _)| (*epoch, *id));
+        self.links.sort_by_key(|(epoch, id, _)| (*epoch, *id));
+        // Of a place's two changes in a slot, what holds comes last.
+        self.counts.sort_by_key(|(epoch, place, row)| (*epoch, *place, row.is_some()));
+        self.signals.sort_by_key(|(epoch, place, _)| (*epoch, *place));
+        self.device_events.sort_by_key(|(epoch, e)| (*epoch, e.at, e.device_id, e.event_id));
+        self.link_events
+            .sort_by_key(|(epoch, e)| (*epoch, e.at, e.ap_device_id, e.radio_mac, e.mac, e.event_id));
+        self.device_gauges.sort_by_key(|g| (g.observed_at, g.device_id));
+        self.link_gauges.sort_by_key(|g| (g.observed_at, g.id));
+        self.history.sort_by_key(|(epoch, m, _)| (*epoch, m.partition, m.offset));
+        self.poison.sort_by_key(|(epoch, m, _)| (*epoch, m.partition, m.offset));
+    }
+}

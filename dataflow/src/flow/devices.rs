@@ -1,0 +1,202 @@
+//! The device stage: polls in, statuses, claims, tables and station rows out.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use mast_schemas::views::DeviceState;
+use mast_schemas::{DeviceId, Epoch, Mac, TenantId, Timestamp};
+use mast_state::Devices;
+use mast_state::messages::{ApInput, DeviceControl, DeviceOut, RoamEvent, Verdict};
+
+use crate::decode::{Columns, Rows};
+use crate::flow::bssids::BssidMessage;
+use crate::flow::types::{Collection, Scope, StageBuilder, Stream, Time};
+use crate::outputs::{Message, Outputs};
+
+/// What the stage reads.
+#[derive(Clone, Debug)]
+pub(crate) enum DeviceMessage {
+    /// Control, for the begin of the slot.
+    Control(DeviceControl),
+    /// A telemetry record.
+    Telemetry(Message),
+}
+
+/// A claim on an address: who has it since when.
+pub(crate) type Claim = ((TenantId, Mac), (Timestamp, DeviceId));
+
+/// What comes out, by who needs it.
+pub(crate) struct DeviceStreams<'s> {
+    /// To the links of the same device.
+    pub(crate) links: Stream<'s, ApInput>,
+    /// To the clients.
+    pub(crate) roaming: Stream<'s, RoamEvent>,
+    /// To the BSSIDs.
+    pub(crate) bssids: Stream<'s, BssidMessage>,
+    /// Claims on addresses.
+    pub(crate) claims: Collection<'s, Claim>,
+    /// States of devices.
+    pub(crate) states: Collection<'s, (DeviceId, DeviceState)>,
+    /// Remote radios by who reports them.
+    pub(crate) remote: Collection<'s, (DeviceId, (TenantId, Mac))>,
+}
+
+type Updates<D> = Vec<(D, Time, isize)>;
+
+/// Builds the stage on `state`, whose restored part is told in slot 0 by `restored`.
+pub(crate) fn devices<'s>(
+    scope: Scope<'s, Time>,
+    input: Stream<'s, DeviceMessage>,
+    state: Rc<RefCell<Devices>>,
+    (restored_at, restored): (Epoch, DeviceOut),
+    outputs: Rc<RefCell<Outputs>>,
+) -> DeviceStreams<'s> {
+    use differential_dataflow::AsCollection;
+
+    let mut stage = StageBuilder::new("devices", scope, input);
+    let (links_port, links) = stage.port();
+    let (roaming_port, roaming) = stage.port();
+    let (bssids_port, bssids) = stage.port();
+    let (claims_port, claims) = stage.port();
+    let (states_port, states) = stage.port();
+    let (remote_port, remote) = stage.port();
+    let timers = state.clone();
+    let mut out = restored;
+    let open = move |c: &[_]| {
+        (
+            links_port.open(c),
+            roaming_port.open(c),
+            bssids_port.open(c),
+            claims_port.open(c),
+            states_port.open(c),
+            remote_port.open(c),
+        )
+    };
+    stage.build(
+        open,
+        move || timers.borrow().next_timer(),
+        move |slot, messages, (to_links, to_roaming, to_bssids, to_claims, to_states, to_remote)| {
+            if slot > 0 {
+                let history = run_slot(&mut state.borrow_mut(), Epoch(slot), messages, &mut out, &outputs);
+                outputs.borrow_mut().history.extend(history);
+            } else {
+                let (control, _) = by_kind(messages);
+                state.borrow_mut().begin_slot(restored_at.end(), &control, &mut out);
+            }
+            to_links.send(slot, &mut link_messages(&mut out));
+            to_roaming.send(slot, &mut out.roam);
+            to_states.send(slot, &mut state_changes(slot, &out));
+            to_remote.send(slot, &mut remote_radios(slot, &out));
+            to_bssids.send(slot, &mut bssid_messages(&mut out));
+            let claim = |c: mast_state::messages::ClaimChange| {
+                (((c.tenant, c.mac), (c.first_seen, c.device)), slot, isize::from(c.diff))
+            };
+            to_claims.send(slot, &mut out.claims.drain(..).map(claim).collect());
+            emit(slot, &mut out, &mut outputs.borrow_mut());
+        },
+    );
+    DeviceStreams {
+        links,
+        roaming,
+        bssids,
+        claims: claims.as_collection(),
+        states: states.as_collection(),
+        remote: remote.as_collection(),
+    }
+}
+
+/// Runs one slot: control, polls in their order, timers. Returns the messages for the lake.
+fn run_slot(
+    state: &mut Devices,
+    slot: Epoch,
+    messages: Vec<DeviceMessage>,
+    out: &mut DeviceOut,
+    outputs: &Rc<RefCell<Outputs>>,
+) -> Vec<(Epoch, Message, Vec<Verdict>)> {
+    let (control, mut telemetry) = by_kind(messages);
+    // Decided by place in the log, not by the order of arrival.
+    telemetry.sort_by_key(|m| (m.partition, m.offset));
+    state.begin_slot(slot.end() - mast_schemas::time::SLOT, &control, out);
+
+    let mut decoded = Vec::with_capacity(telemetry.len());
+    for message in telemetry {
+        match Columns::decode(&message.header, &message.body) {
+            Ok(Some(columns)) => decoded.push((message, columns)),
+            Ok(None) => {}
+            Err(e) => outputs.borrow_mut().poison.push((slot, message, e.to_string())),
+        }
+    }
+    let mut rows: Vec<Option<Rows<'_>>> = Vec::with_capacity(decoded.len());
+    for (message, columns) in &decoded {
+        match columns.rows() {
+            Ok(r) => rows.push(Some(r)),
+            Err(e) => {
+                outputs.borrow_mut().poison.push((slot, message.clone(), e.to_string()));
+                rows.push(None);
+            }
+        }
+    }
+    let mut order: Vec<_> = rows
+        .iter()
+        .enumerate()
+        .filter_map(|(m, r)| r.as_ref().map(|r| (m, r)))
+        .flat_map(|(m, r)| (0..r.len()).map(move |p| (r.order(p), m, p)))
+        .collect();
+    order.sort_unstable();
+    let mut verdicts: Vec<Vec<Verdict>> =
+        rows.iter().map(|r| vec![Verdict::UnknownDevice; r.as_ref().map_or(0, Rows::len)]).collect();
+    for (_, m, p) in order {
+        if let Some(rows) = &rows[m] {
+            verdicts[m][p] = state.poll(&rows.poll(p), out);
+        }
+    }
+    state.end_slot(slot.end(), out);
+    drop(rows);
+    decoded.into_iter().zip(verdicts).filter(|(_, v)| !v.is_empty()).map(|((m, _), v)| (slot, m, v)).collect()
+}
+
+fn by_kind(messages: Vec<DeviceMessage>) -> (Vec<DeviceControl>, Vec<Message>) {
+    let (mut control, mut telemetry) = (Vec::new(), Vec::new());
+    for message in messages {
+        match message {
+            DeviceMessage::Control(c) => control.push(c),
+            DeviceMessage::Telemetry(m) => telemetry.push(m),
+        }
+    }
+    (control, telemetry)
+}
+
+fn link_messages(out: &mut DeviceOut) -> Vec<ApInput> {
+    let statuses = out.statuses.drain(..).map(ApInput::Status);
+    statuses.chain(out.tables.drain(..).map(ApInput::Table)).collect()
+}
+
+fn bssid_messages(out: &mut DeviceOut) -> Vec<BssidMessage> {
+    let radios = out.radios.drain(..).map(BssidMessage::Radio);
+    let stations = out.stations.drain(..).map(BssidMessage::Station);
+    radios.chain(stations).chain(out.remote.drain(..).map(BssidMessage::Remote)).collect()
+}
+
+fn state_changes(slot: Time, out: &DeviceOut) -> Updates<(DeviceId, DeviceState)> {
+    let mut updates = Vec::new();
+    for (device, old, new) in &out.views {
+        let (old, new) = (old.as_ref().map(|v| v.state), new.as_ref().map(|v| v.state));
+        if old != new {
+            updates.extend(old.map(|s| ((*device, s), slot, -1)));
+            updates.extend(new.map(|s| ((*device, s), slot, 1)));
+        }
+    }
+    updates
+}
+
+fn remote_radios(slot: Time, out: &DeviceOut) -> Updates<(DeviceId, (TenantId, Mac))> {
+    let remote = out.radios.iter().filter(|r| r.remote);
+    remote.map(|r| ((r.device, (r.tenant, r.radio)), slot, if r.known { 1 } else { -1 })).collect()
+}
+
+fn emit(slot: Time, out: &mut DeviceOut, outputs: &mut Outputs) {
+    let epoch = Epoch(slot);
+    outputs.devices.extend(out.views.drain(..).map(|(device, _, new)| (epoch, device, new)));
+    outputs.device_events.extend(out.events.drain(..).map(|e| (epoch, e)));
+    outputs.device_gauges.append(&mut out.gauges);
+}

@@ -1,0 +1,127 @@
+//! The link stage: tables, verdicts, statuses and station words in, link changes out.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use mast_schemas::{DeviceId, Epoch, LinkId, Mac, TenantId};
+use mast_state::Aps;
+use mast_state::messages::{ApInput, ApOut, DeviceControl, LinkCore, Stamp};
+
+use crate::flow::types::{Collection, Scope, StageBuilder, Stream, Time};
+use crate::outputs::Outputs;
+
+/// What the stage reads.
+#[derive(Clone, Debug)]
+pub(crate) enum LinkMessage {
+    /// Control, for the begin of the slot.
+    Control(DeviceControl),
+    /// Something for an access point's links.
+    Input(ApInput),
+}
+
+/// The access point that a message is for.
+pub(crate) const fn ap(input: &ApInput) -> DeviceId {
+    match input {
+        ApInput::Status(m) => m.device,
+        ApInput::Verdict(m) => m.ap,
+        ApInput::Table(m) => m.ap,
+        ApInput::Station { ap, .. } | ApInput::RadioMoved { ap, .. } | ApInput::Reporter { ap, .. } => *ap,
+    }
+}
+
+/// Its place in the slot, or `None` for the slot's end. At one place verdicts come first, then station words, then
+/// tables by rising BSSID.
+fn order(input: &ApInput) -> Option<(Stamp, u8, Mac)> {
+    match input {
+        ApInput::Status(m) => Some((m.stamp, 0, Mac(0))),
+        ApInput::Verdict(m) => Some((m.stamp, 1, m.mac)),
+        ApInput::Station { fact, .. } => Some((fact.stamp, 2, fact.mac)),
+        ApInput::Table(m) => Some((m.stamp, 3, m.radio)),
+        ApInput::RadioMoved { .. } | ApInput::Reporter { .. } => None,
+    }
+}
+
+/// What comes out.
+pub(crate) struct LinkStreams<'s> {
+    /// Links that changed: new row, or `None`.
+    pub(crate) changes: Stream<'s, (LinkId, Option<LinkCore>)>,
+    /// Links that exist, by client.
+    pub(crate) clients: Collection<'s, ((TenantId, Mac), LinkId)>,
+    /// Changes of signal histograms, by access point.
+    pub(crate) signals: Stream<'s, (DeviceId, i16, i32)>,
+}
+
+/// Builds the stage; `input` is on the access points' workers already.
+pub(crate) fn links<'s>(
+    scope: Scope<'s, Time>,
+    input: Stream<'s, LinkMessage>,
+    state: Rc<RefCell<Aps>>,
+    (restored_at, restored): (Epoch, ApOut),
+    outputs: Rc<RefCell<Outputs>>,
+) -> LinkStreams<'s> {
+    use differential_dataflow::AsCollection;
+
+    let mut stage = StageBuilder::new("links", scope, input);
+    let (changes_port, changes) = stage.port();
+    let (clients_port, clients) = stage.port();
+    let (signals_port, signals) = stage.port();
+    let timers = state.clone();
+    let mut out = restored;
+    stage.build(
+        move |c| (changes_port.open(c), clients_port.open(c), signals_port.open(c)),
+        move || timers.borrow().next_timer(),
+        move |slot, messages, (to_changes, to_clients, to_signals)| {
+            let state = &mut state.borrow_mut();
+            if slot > 0 {
+                run_slot(state, Epoch(slot), messages, &mut out);
+            } else {
+                state.begin_slot(restored_at.end(), &controls(&messages), &mut out);
+            }
+            to_clients.send(slot, &mut existence(slot, &out));
+            to_changes.send(slot, &mut out.links.drain(..).map(|(id, _, new)| (id, new)).collect());
+            to_signals.send(slot, &mut out.signals);
+            let outputs = &mut outputs.borrow_mut();
+            outputs.link_events.extend(out.events.drain(..).map(|e| (Epoch(slot), e)));
+            outputs.link_gauges.append(&mut out.gauges);
+        },
+    );
+    LinkStreams { changes, clients: clients.as_collection(), signals }
+}
+
+fn run_slot(state: &mut Aps, slot: Epoch, messages: Vec<LinkMessage>, out: &mut ApOut) {
+    let (mut control, mut ordered, mut at_end) = (Vec::new(), Vec::with_capacity(messages.len()), Vec::new());
+    for message in messages {
+        match message {
+            LinkMessage::Control(c) => control.push(c),
+            LinkMessage::Input(input) => match order(&input) {
+                Some(place) => ordered.push((place, input)),
+                None => at_end.push(input),
+            },
+        }
+    }
+    ordered.sort_by_key(|m| m.0);
+    state.begin_slot(slot.end() - mast_schemas::time::SLOT, &control, out);
+    for (_, input) in ordered {
+        state.apply(input, out);
+    }
+    // Moves and reporters of different radios do not touch each other; this order makes runs alike.
+    at_end.sort_by_key(|input| match input {
+        ApInput::Reporter { ap, radio, reporter, .. } => (*ap, *radio, 1, *reporter),
+        ApInput::RadioMoved { ap, radio } => (*ap, *radio, 0, DeviceId::default()),
+        other => (ap(other), Mac(0), 2, DeviceId::default()),
+    });
+    state.end_slot(slot.end(), &mut at_end, out);
+}
+
+fn controls(messages: &[LinkMessage]) -> Vec<DeviceControl> {
+    let control = messages.iter().filter_map(|m| match m {
+        LinkMessage::Control(c) => Some(*c),
+        LinkMessage::Input(_) => None,
+    });
+    control.collect()
+}
+
+fn existence(slot: Time, out: &ApOut) -> Vec<(((TenantId, Mac), LinkId), Time, isize)> {
+    let changed = out.links.iter().filter(|(_, old, new)| old.is_some() != new.is_some());
+    changed.map(|(id, _, new)| (((id.tenant_id, id.mac), *id), slot, if new.is_some() { 1 } else { -1 })).collect()
+}

@@ -1,0 +1,203 @@
+//! The flow: how data moves between the steps. The only place that names timely and differential.
+//!
+//! ```text
+//! polls ─► devices ─┬─────────────── tables, statuses ──────────────┐
+//!                   ├─► bssids ─┬─── remote tables, station words ──┤
+//!                   │     ▲     ▼                                   ▼
+//!                   ├─────┼─► roaming ────────── verdicts ────────► links ─► visible ─► counts
+//!                   └─► owners (differential) ◄───── clients ─────────┘ └─► signals
+//! ```
+//! No stage depends on a later one, so a slot passes once and nothing circulates. A stage handles a slot when all of it has
+//! arrived, in the order of `docs/semantics.md`; views go to [`Outputs`](crate::outputs::Outputs) at the edge.
+
+mod bssids;
+mod devices;
+mod links;
+mod pairing;
+mod places;
+mod roaming;
+mod signals;
+mod types;
+mod visible;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use differential_dataflow::input::{Input as _, InputSession};
+use mast_schemas::thresholds::Thresholds;
+use mast_schemas::{DeviceId, Epoch, Mac, TenantId};
+use mast_state::messages::{ApOut, DeviceControl, DeviceOut};
+use mast_state::{Aps, Bssids, Devices, Forgetting, Roaming};
+use timely::dataflow::operators::vec::{Input as _, Map};
+use timely::dataflow::{InputHandleVec, ProbeHandle};
+
+use crate::flow::bssids::BssidMessage;
+use crate::flow::devices::DeviceMessage;
+use crate::flow::links::LinkMessage;
+pub(crate) use crate::flow::places::Standing;
+use crate::flow::signals::SignalMessage;
+use crate::flow::types::{Concatenate, Exchange, Probe, Time, route};
+use crate::flow::visible::ViewMessage;
+use crate::outputs::{Message, Outputs, Snapshot};
+
+pub(crate) use timely;
+
+/// The keyed state of one worker.
+pub(crate) struct State {
+    pub(crate) devices: Rc<RefCell<Devices>>,
+    pub(crate) roaming: Rc<RefCell<Roaming>>,
+    pub(crate) bssids: Rc<RefCell<Bssids>>,
+    pub(crate) aps: Rc<RefCell<Aps>>,
+}
+
+/// One worker's end of the flow.
+pub(crate) struct Worker {
+    messages: InputHandleVec<Time, Message>,
+    control: InputHandleVec<Time, DeviceControl>,
+    standing: InputSession<Time, (DeviceId, Standing), isize>,
+    pub(crate) probe: ProbeHandle<Time>,
+    pub(crate) outputs: Rc<RefCell<Outputs>>,
+    pub(crate) state: State,
+}
+
+impl Worker {
+    /// Gives the worker its part of a slot.
+    pub(crate) fn feed(
+        &mut self,
+        slot: Time,
+        control: &[DeviceControl],
+        standing: impl IntoIterator<Item = (DeviceId, Standing, isize)>,
+        messages: impl IntoIterator<Item = Message>,
+    ) {
+        debug_assert!(*self.messages.time() <= slot, "slots rise");
+        self.advance(slot);
+        control.iter().for_each(|c| self.control.send(*c));
+        standing.into_iter().for_each(|(device, place, diff)| self.standing.update((device, place), diff));
+        messages.into_iter().for_each(|m| self.messages.send(m));
+    }
+
+    /// Says that nothing before `slot` will be fed any more. Every input moves: one left behind would hold all.
+    pub(crate) fn advance(&mut self, slot: Time) {
+        if *self.messages.time() < slot {
+            self.messages.advance_to(slot);
+            self.control.advance_to(slot);
+            self.standing.advance_to(slot);
+            self.standing.flush();
+        }
+    }
+}
+
+/// Restores the keyed state of this worker from its part of a snapshot.
+fn restore(thresholds: Thresholds, snapshot: Snapshot) -> (State, DeviceOut, ApOut) {
+    let (mut device_out, mut ap_out) = (DeviceOut::default(), ApOut::default());
+    let mut devices = Devices::new(thresholds);
+    devices.restore(snapshot.devices.into_iter().map(|(_, r)| r).collect(), &mut device_out);
+    let mut roaming = Roaming::new(thresholds);
+    roaming.restore(snapshot.roam.into_iter().map(|(_, r)| r).collect());
+    let mut bssids = Bssids::new(thresholds);
+    bssids.restore(snapshot.caps.into_iter().map(|(_, r)| r).collect());
+    let mut aps = Aps::new(thresholds);
+    aps.restore(snapshot.aps.into_iter().map(|(_, r)| r).collect(), &mut ap_out);
+    let state = State {
+        devices: Rc::new(RefCell::new(devices)),
+        roaming: Rc::new(RefCell::new(roaming)),
+        bssids: Rc::new(RefCell::new(bssids)),
+        aps: Rc::new(RefCell::new(aps)),
+    };
+    (state, device_out, ap_out)
+}
+
+/// Builds the flow on a worker. `snapshot` is the worker's own part.
+pub(crate) fn build(
+    worker: &mut timely::worker::Worker,
+    partitions: u32,
+    thresholds: Thresholds,
+    snapshot: Snapshot,
+) -> Worker {
+    let restored_at = snapshot.epoch;
+    let (state, device_out, ap_out) = restore(thresholds, snapshot);
+    let outputs = Rc::new(RefCell::new(Outputs::default()));
+    worker.dataflow::<Time, _, _>(|scope| {
+        let (messages, message_stream) = scope.new_input::<Message>();
+        let (control, control_stream) = scope.new_input::<DeviceControl>();
+        let (standing, standings) = scope.new_collection::<(DeviceId, Standing), isize>();
+
+        let telemetry = message_stream.map(DeviceMessage::Telemetry);
+        let known = control_stream.clone().map(DeviceMessage::Control);
+        let device_input = scope.concatenate([telemetry, known]);
+        let from = devices::devices(scope, device_input, state.devices.clone(), (restored_at, device_out), outputs.clone());
+
+        let owners = pairing::owners(from.claims);
+        let facts = pairing::remote_facts(from.remote, owners.clone(), from.states.clone());
+        let bssid_input = scope.concatenate([from.bssids, facts]).exchange(|m: &BssidMessage| hash(m.key()));
+        let (remote_links, remote_roaming) = bssids::bssids(scope, bssid_input, state.bssids.clone());
+
+        let roam_input =
+            scope.concatenate([from.roaming, remote_roaming]).exchange(|e| hash((e.tenant, e.mac)));
+        let verdicts = roaming::roaming(scope, roam_input, state.roaming.clone());
+
+        let from_elsewhere = scope
+            .concatenate([remote_links, verdicts.map(mast_state::messages::ApInput::Verdict)])
+            .exchange(move |input| route(&links::ap(input), partitions));
+        let link_input = scope.concatenate([
+            control_stream.clone().map(LinkMessage::Control),
+            from.links.map(LinkMessage::Input),
+            from_elsewhere.map(LinkMessage::Input),
+        ]);
+        let out = links::links(scope, link_input, state.aps.clone(), (restored_at, ap_out), outputs.clone());
+
+        let far_ends = pairing::far_ends(owners, out.clients)
+            .inner
+            .map(|((link, device), _time, diff)| (link, device, diff > 0))
+            .exchange(move |(link, ..)| route(&link.ap_device_id, partitions));
+        let view_input = scope.concatenate([
+            out.changes.map(|(link, core)| ViewMessage::Link(link, core)),
+            far_ends.map(|(link, device, gained)| ViewMessage::FarEnd(link, device, gained)),
+        ]);
+        let forgetting = Rc::new(RefCell::new(Forgetting::new(thresholds)));
+        let counted = visible::visible(scope, view_input, forgetting, restored_at, outputs.clone());
+
+        let counts = places::counts(from.states, counted, standings);
+        let sink = outputs.clone();
+        let counts = counts.inner.map(move |((place, diff), time, change)| {
+            let row = (change > 0).then(|| diff.into());
+            sink.borrow_mut().counts.push((Epoch(time), place, row));
+        });
+
+        let signal_input = scope.concatenate([
+            control_stream.map(SignalMessage::Control),
+            out.signals.map(|(device, dbm, n)| SignalMessage::Bins(device, dbm, n)),
+        ]);
+        let by_place = signals::by_place(scope, signal_input).exchange(|(place, ..)| place_hash(*place));
+        let signals = signals::signals(scope, by_place, outputs.clone());
+
+        let (probe, _) = scope.concatenate([counts, signals]).probe();
+        Worker { messages, control, standing, probe, outputs, state }
+    })
+}
+
+/// A stable, well-mixed hash of an address within a tenant.
+fn hash((tenant, mac): (TenantId, Mac)) -> u64 {
+    let mut id = *tenant.as_bytes();
+    id.iter_mut().zip(mac.0.to_be_bytes()).for_each(|(a, b)| *a ^= b);
+    mast_schemas::partition::mix(&id)
+}
+
+fn place_hash(place: mast_schemas::views::Place) -> u64 {
+    use mast_schemas::views::Place;
+    mast_schemas::partition::mix(match &place {
+        Place::Tenant(id) => id.as_bytes(),
+        Place::Site(_, id) => id.as_bytes(),
+        Place::Sector(_, id) => id.as_bytes(),
+    })
+}
+
+/// Which worker keeps a client's roaming state; the same as the exchange of the roaming stage.
+pub(crate) fn client_route(tenant: TenantId, mac: Mac) -> u64 {
+    hash((tenant, mac))
+}
+
+/// Which worker keeps a device's state.
+pub(crate) fn device_route(device: &DeviceId, partitions: u32) -> u64 {
+    route(device, partitions)
+}
