@@ -36,11 +36,7 @@ impl Folder {
     /// Makes the folder where it is missing, locks it, and gives it to the server's user with mode 0700.
     pub(super) fn open(data_dir: &Path) -> Result<Self, PostgresError> {
         let file = PostgresError::file;
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(data_dir)
-            .map_err(file(data_dir))?;
+        make(data_dir).map_err(file(data_dir))?;
         let root = data_dir.canonicalize().map_err(file(data_dir))?;
         let lock = lock(&root)?;
         let cluster = root.join("cluster");
@@ -122,6 +118,17 @@ impl Folder {
             Ok(cwd) => cwd == self.cluster,
             Err(e) => e.kind() == std::io::ErrorKind::PermissionDenied,
         }
+    }
+}
+
+/// Makes the folder for its owner alone, but its parents as usual: the server's user has to pass them.
+fn make(data_dir: &Path) -> std::io::Result<()> {
+    if let Some(parent) = data_dir.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    match DirBuilder::new().mode(0o700).create(data_dir) {
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists && data_dir.is_dir() => Ok(()),
+        made => made,
     }
 }
 
