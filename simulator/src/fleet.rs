@@ -268,6 +268,8 @@ impl Shared {
         if line == "truth" {
             return serde_json::to_string(&self.truth()).map_err(|e| e.to_string());
         }
+        // The world stands still from here on, so that a replay of the journal does the same.
+        let mut world = self.stage.world_mut();
         let now = self.stage.now_ms();
         let events = scenario::parse_line(line, self.stage.plan(), now)?;
         let count = events.len();
@@ -281,7 +283,6 @@ impl Shared {
                 .append(now, line)
                 .map_err(|e| format!("the journal: {e}"))?;
         }
-        let mut world = self.stage.world_mut();
         for event in events {
             world.schedule(event);
         }
