@@ -27,6 +27,10 @@ pub enum Part {
     Aps,
     /// [`CapRecord`]s by tenant and radio.
     Caps,
+    /// [`BssidRecord`]s by tenant and radio.
+    Bssids,
+    /// [`ApFlagsRecord`]s by access point.
+    ApFlags,
 }
 
 /// First bytes of a file, postcard.
@@ -221,6 +225,45 @@ pub struct CapRecord {
     pub reporters: Vec<DeviceId>,
     /// The access point that its links belong to.
     pub ap_device_id: DeviceId,
+}
+
+/// What the flow knows of a [`CapRecord`]'s radio besides: where tables went and what was told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BssidRecord {
+    /// Owner.
+    pub tenant_id: TenantId,
+    /// BSSID.
+    pub radio_mac: Mac,
+    /// The device that owns the radio's address, as of the last slot end.
+    pub owner: Option<DeviceId>,
+    /// Controllers that show it, or did so, lowest id first.
+    pub reporters: Vec<ReporterRecord>,
+}
+
+/// A controller of a [`BssidRecord`]'s radio.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReporterRecord {
+    /// The controller.
+    pub device_id: DeviceId,
+    /// The access point that its last table reached.
+    pub told: Option<DeviceId>,
+    /// The radio's access point was told that it is not observed.
+    pub unobserved: bool,
+    /// It no longer shows the radio.
+    pub gone: bool,
+}
+
+/// What the links of an access point know of devices' statuses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApFlagsRecord {
+    /// The access point; also a device without links.
+    pub device_id: DeviceId,
+    /// It is unobserved or unmanageable, or was when it last was neither online nor offline.
+    pub unobserved: bool,
+    /// Reporters of its radios that are not observed: (radio, reporter).
+    pub reporters: Vec<(Mac, DeviceId)>,
+    /// Discovered links whose latest row was bad, by which a station's word would decide: (radio, client).
+    pub bad: Vec<(Mac, Mac)>,
 }
 
 /// The manifest of a checkpoint, JSON.

@@ -1,3 +1,21 @@
 #![doc = include_str!("../README.md")]
 
+mod ap;
+mod bssid;
+mod compact;
+mod device;
+mod forgetting;
+mod link;
 pub mod messages;
+mod radio;
+mod roam;
+mod signals;
+mod table;
+mod timers;
+
+pub use ap::Aps;
+pub use bssid::{BssidOut, Bssids};
+pub use device::Devices;
+pub use forgetting::Forgetting;
+pub use roam::{Roaming, key_group_of_client};
+pub use signals::SignalBins;

@@ -16,7 +16,7 @@ pub struct Stamp {
     pub device: DeviceId,
     /// The poll; a timer has the poll before it.
     pub poll: PollId,
-    /// Step within the poll: see [`Stamp::status`], [`Stamp::association`], [`Stamp::table`].
+    /// Step within the poll: see [`Stamp::STATUS`], [`Stamp::association`], [`Stamp::table`].
     pub step: u8,
 }
 
@@ -24,14 +24,45 @@ impl Stamp {
     /// The device's own status comes first.
     pub const STATUS: u8 = 0;
 
-    /// Associations (and verdicts on them) of a source come before its tables.
+    /// Associations (and verdicts on them) of all sources come before all tables.
     pub const fn association(source: Source) -> u8 {
-        1 + 2 * source as u8
+        1 + source as u8
     }
 
-    /// Tables and station rows of a source.
+    /// Radio tables of a source.
     pub const fn table(source: Source) -> u8 {
-        2 + 2 * source as u8
+        6 + 2 * source as u8
+    }
+
+    /// Station rows of a source, after its radio tables.
+    pub const fn station(source: Source) -> u8 {
+        7 + 2 * source as u8
+    }
+
+    /// What control does at a slot's begin: before all polls, also those that were observed before the slot. It fires
+    /// no timers and lends no time.
+    pub const fn begin(device: DeviceId) -> Self {
+        Self {
+            at: Timestamp(i64::MIN),
+            device,
+            poll: PollId { lease_epoch: 0, sequence: 0 },
+            step: Self::STATUS,
+        }
+    }
+
+    /// What happens at a slot's end, after all polls and timers; the time is the slot's end.
+    pub const fn end(device: DeviceId) -> Self {
+        Self {
+            at: Timestamp(i64::MAX),
+            device,
+            poll: PollId { lease_epoch: u64::MAX, sequence: u64::MAX },
+            step: u8::MAX,
+        }
+    }
+
+    /// Whether this is [`Stamp::end`].
+    pub const fn is_end(&self) -> bool {
+        self.at.0 == i64::MAX
     }
 
     /// The same place, another step.
@@ -163,6 +194,13 @@ pub struct Association {
     pub began: Timestamp,
 }
 
+impl RoamEvent {
+    /// Order in which a roam step takes events.
+    pub fn order(&self) -> (Stamp, Mac) {
+        (self.stamp, self.association.radio)
+    }
+}
+
 /// A change of associations, to the roam step of (tenant, MAC).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoamEvent {
@@ -172,7 +210,7 @@ pub struct RoamEvent {
     pub tenant: TenantId,
     /// The client.
     pub mac: Mac,
-    /// What happened; of [`RoamChange::Departed`] and [`RoamChange::Dropped`] `began` means nothing.
+    /// What happened; of [`RoamChange::Departed`] `began` means nothing.
     pub association: Association,
     /// Which change.
     pub change: RoamChange,
@@ -185,8 +223,6 @@ pub enum RoamChange {
     Appeared,
     /// Present → absent.
     Departed,
-    /// Its access point is gone, or the radio belongs to another one now.
-    Dropped,
 }
 
 /// A verdict of the roam step, to the link (access point, radio, MAC).
@@ -194,6 +230,8 @@ pub enum RoamChange {
 pub struct RoamVerdict {
     /// Place.
     pub stamp: Stamp,
+    /// Owner of the devices.
+    pub tenant: TenantId,
     /// Access point.
     pub ap: DeviceId,
     /// Radio.
@@ -204,6 +242,8 @@ pub struct RoamVerdict {
     pub roamed: bool,
     /// Its address is ambiguous.
     pub ambiguous: bool,
+    /// Its association was dropped after a long absence: a link that is not down yet is stale.
+    pub expired: bool,
 }
 
 /// A radio's part of a whole registration table.
@@ -221,7 +261,7 @@ pub struct RadioTable {
     pub reporter: DeviceId,
     /// In which table.
     pub source: Source,
-    /// Interface name, sent with the radio's first table and when it changed.
+    /// Interface name, sent with the reporter's first table of the radio and when it changed.
     pub interface: Option<Box<str>>,
     /// Clients, by rising MAC, each once.
     pub rows: Vec<ClientRow>,
@@ -334,6 +374,29 @@ pub struct DeviceOut {
     pub events: Vec<DeviceEvent>,
     /// Gauges of each accepted poll that reached the device.
     pub gauges: Vec<DeviceGauge>,
+}
+
+impl ApInput {
+    /// The access point it goes to.
+    pub const fn ap(&self) -> DeviceId {
+        match self {
+            Self::Status(status) => status.device,
+            Self::Verdict(verdict) => verdict.ap,
+            Self::Table(table) => table.ap,
+            Self::Station { ap, .. } | Self::RadioMoved { ap, .. } | Self::Reporter { ap, .. } => *ap,
+        }
+    }
+
+    /// Its place: an access point's inputs of a slot are applied in this order, ties in the order of their making.
+    pub const fn stamp(&self) -> Stamp {
+        match self {
+            Self::Status(status) => status.stamp,
+            Self::Verdict(verdict) => verdict.stamp,
+            Self::Table(table) => table.stamp,
+            Self::Station { fact, .. } => fact.stamp,
+            Self::RadioMoved { ap, .. } | Self::Reporter { ap, .. } => Stamp::end(*ap),
+        }
+    }
 }
 
 /// A message to an access point's links.

@@ -1,0 +1,335 @@
+//! Access points: each holds its radios' links and hands them, in order, what polls, verdicts, stations and timers say.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mast_schemas::checkpoint::{ApFlagsRecord, ApRecord};
+use mast_schemas::partition::key_group;
+use mast_schemas::thresholds::Thresholds;
+use mast_schemas::time::SLOT;
+use mast_schemas::views::DeviceState;
+use mast_schemas::{DeviceId, LinkId, Mac, TenantId, Timestamp};
+
+use crate::compact::Map;
+use crate::messages::{ApInput, ApOut, ApStatus, DeviceControl, LinkCore};
+use crate::radio::{Bins, Radio, Step};
+use crate::timers::{UNARMED, Wheel};
+
+/// All access points of a worker.
+#[derive(Debug)]
+pub struct Aps {
+    t: Thresholds,
+    aps: Map<DeviceId, Ap>,
+    /// Devices that are unobserved or unmanageable, with links or without.
+    unobserved: BTreeSet<DeviceId>,
+    wheel: Wheel<DeviceId>,
+    before: BTreeMap<LinkId, Option<LinkCore>>,
+    /// Access points with a verdict whose table has not come yet.
+    waiting: BTreeSet<DeviceId>,
+    bins: Bins,
+    pending: Vec<ApInput>,
+    slot_end: Timestamp,
+}
+
+#[derive(Debug)]
+struct Ap {
+    tenant: TenantId,
+    /// Bucket of its entry in the wheel.
+    armed: i64,
+    /// By rising BSSID.
+    radios: Vec<Radio>,
+}
+
+impl Ap {
+    const fn new(tenant: TenantId) -> Self {
+        Self { tenant, armed: UNARMED, radios: Vec::new() }
+    }
+
+    fn find(&mut self, mac: Mac) -> Option<&mut Radio> {
+        let i = self.radios.binary_search_by_key(&mac, |radio| radio.mac).ok()?;
+        Some(&mut self.radios[i])
+    }
+
+    fn radio(&mut self, mac: Mac) -> &mut Radio {
+        let i = match self.radios.binary_search_by_key(&mac, |radio| radio.mac) {
+            Ok(i) => i,
+            Err(i) => {
+                self.radios.insert(i, Radio::new(mac));
+                i
+            }
+        };
+        &mut self.radios[i]
+    }
+
+    /// Fires what is due ≤ `until`: of one link, of one radio, or all.
+    fn fire(&mut self, step: &mut Step<'_>, until: Timestamp, only: Option<(Mac, Option<Mac>)>) {
+        if self.armed.saturating_mul(SLOT.0) > until.0 {
+            return;
+        }
+        for radio in &mut self.radios {
+            match only {
+                None => radio.fire(step, until, None),
+                Some((mac, client)) if mac == radio.mac => radio.fire(step, until, client),
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+impl Aps {
+    /// No access points yet.
+    pub fn new(t: Thresholds) -> Self {
+        Self {
+            t,
+            aps: Map::default(),
+            unobserved: BTreeSet::new(),
+            wheel: Wheel::default(),
+            before: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            bins: Bins::default(),
+            pending: Vec::new(),
+            slot_end: Timestamp(i64::MIN),
+        }
+    }
+
+    /// Opens a slot that begins at `begin`; links of deleted access points are forgotten.
+    pub fn begin_slot(&mut self, begin: Timestamp, control: &[DeviceControl], out: &mut ApOut) {
+        self.slot_end = begin + SLOT;
+        for change in control.iter().filter(|change| change.info.is_none()) {
+            self.on(change.device, None, out, |ap, step| {
+                ap.radios.iter_mut().for_each(|radio| radio.forget_all(step, begin));
+            });
+            self.aps.remove(&change.device);
+            self.unobserved.remove(&change.device);
+        }
+    }
+
+    /// Runs a step on an access point; `tenant` makes it if it is not there. Then its timer is armed.
+    fn on(
+        &mut self,
+        id: DeviceId,
+        tenant: Option<TenantId>,
+        out: &mut ApOut,
+        act: impl FnOnce(&mut Ap, &mut Step<'_>),
+    ) {
+        let ap = match tenant {
+            Some(tenant) => self.aps.entry(id).or_insert_with(|| Ap::new(tenant)),
+            None => match self.aps.get_mut(&id) {
+                Some(ap) => ap,
+                None => return,
+            },
+        };
+        let mut step = Step {
+            t: &self.t,
+            tenant: ap.tenant,
+            ap: id,
+            unobserved: self.unobserved.contains(&id),
+            before: &mut self.before,
+            bins: &mut self.bins,
+            out,
+            due: None,
+        };
+        act(ap, &mut step);
+        step.flush_signals();
+        if let Some(due) = step.due {
+            self.wheel.arm(due, id, &mut ap.armed);
+        }
+    }
+
+    /// One input; a slot's inputs are given by rising [`ApInput::stamp`]. What belongs to the slot's end is kept for it.
+    pub fn apply(&mut self, input: ApInput, out: &mut ApOut) {
+        let stamp = input.stamp();
+        if stamp.is_end() {
+            self.pending.push(input);
+            return;
+        }
+        self.act(input, stamp.at, stamp.at.min(self.slot_end), out);
+    }
+
+    fn act(&mut self, input: ApInput, at: Timestamp, until: Timestamp, out: &mut ApOut) {
+        match input {
+            ApInput::Status(status) => self.status(&status, at, until, out),
+            ApInput::Verdict(verdict) => {
+                let marks = verdict.roamed || verdict.ambiguous;
+                if marks {
+                    self.waiting.insert(verdict.ap);
+                }
+                self.on(verdict.ap, marks.then_some(verdict.tenant), out, |ap, step| {
+                    ap.fire(step, until, Some((verdict.radio, Some(verdict.mac))));
+                    if marks || ap.find(verdict.radio).is_some() {
+                        ap.radio(verdict.radio).verdict(step, &verdict, at);
+                    }
+                });
+            }
+            ApInput::Table(table) => {
+                self.on(table.ap, Some(table.tenant), out, |ap, step| {
+                    ap.fire(step, until, Some((table.radio, None)));
+                    ap.radio(table.radio).table(step, &table);
+                });
+            }
+            ApInput::Station { ap, fact } => self.on(ap, None, out, |ap, step| {
+                ap.fire(step, until, Some((fact.radio, Some(fact.mac))));
+                if let Some(radio) = ap.find(fact.radio) {
+                    radio.station(step, &fact, at);
+                }
+            }),
+            ApInput::RadioMoved { ap, radio } => self.on(ap, None, out, |ap, step| {
+                ap.radio(radio).forget_all(step, at);
+                ap.radios.retain(|known| known.mac != radio);
+            }),
+            ApInput::Reporter { ap, radio, reporter, unobserved } => {
+                self.on(ap, None, out, |ap, step| {
+                    if let Some(radio) = ap.find(radio) {
+                        radio.report(step, reporter, unobserved);
+                    }
+                });
+            }
+        }
+    }
+
+    fn status(&mut self, status: &ApStatus, at: Timestamp, until: Timestamp, out: &mut ApOut) {
+        let unobserved =
+            matches!(status.state, DeviceState::Unobserved | DeviceState::Unmanageable);
+        self.on(status.device, None, out, |ap, step| {
+            ap.fire(step, until, None);
+            ap.radios.iter().for_each(|radio| radio.remember_all(step));
+            if status.state == DeviceState::Offline {
+                ap.radios.iter_mut().for_each(|radio| radio.offline(step, at));
+            }
+        });
+        if unobserved {
+            self.unobserved.insert(status.device);
+        } else {
+            self.unobserved.remove(&status.device);
+        }
+    }
+
+    /// Closes the slot: pending timers due ≤ `end`, then what belongs to the slot's end, then the links that changed.
+    pub fn end_slot(&mut self, end: Timestamp, slot_end: &mut Vec<ApInput>, out: &mut ApOut) {
+        for (bucket, id) in self.wheel.take(end) {
+            if self.aps.get(&id).is_none_or(|ap| ap.armed != bucket) {
+                continue;
+            }
+            self.on(id, None, out, |ap, step| {
+                ap.fire(step, end, None);
+                ap.armed = UNARMED;
+                step.due = ap.radios.iter().filter_map(|radio| radio.next_due(step.t)).min();
+            });
+        }
+        self.pending.append(slot_end);
+        let mut pending = std::mem::take(&mut self.pending);
+        pending.sort_by_key(|input| (input.ap(), order_at_end(input)));
+        for input in pending {
+            self.act(input, end, Timestamp(i64::MIN), out);
+        }
+        for id in std::mem::take(&mut self.waiting) {
+            let Some(ap) = self.aps.get_mut(&id) else { continue };
+            ap.radios.retain_mut(|radio| !radio.clear_verdicts());
+            if ap.radios.is_empty() {
+                self.aps.remove(&id);
+            }
+        }
+        self.flush(out);
+    }
+
+    fn flush(&mut self, out: &mut ApOut) {
+        for (id, before) in std::mem::take(&mut self.before) {
+            let mut now = None;
+            self.on(id.ap_device_id, None, out, |ap, step| {
+                now = ap.find(id.radio_mac).and_then(|radio| radio.core(step, id.mac));
+            });
+            if before != now {
+                out.links.push((id, before, now));
+            }
+        }
+        out.signals.sort_unstable();
+        out.signals.dedup_by(|next, kept| {
+            let same = (next.0, next.1) == (kept.0, kept.1);
+            if same {
+                kept.2 += next.2;
+            }
+            same
+        });
+        out.signals.retain(|signal| signal.2 != 0);
+    }
+
+    /// No timer is due before this; `None` if none is pending.
+    pub fn next_timer(&self) -> Option<Timestamp> {
+        self.wheel.next()
+    }
+
+    /// The records of a key group, by rising id.
+    pub fn records(&self, group: u8) -> Vec<ApRecord> {
+        let mut records: Vec<_> = self
+            .aps
+            .iter()
+            .filter(|(id, _)| key_group(id.as_bytes()) == group)
+            .map(|(id, ap)| ApRecord {
+                device_id: *id,
+                tenant_id: ap.tenant,
+                radios: ap.radios.iter().map(Radio::record).collect(),
+            })
+            .collect();
+        records.sort_by_key(|record| record.device_id);
+        records
+    }
+
+    /// What links know of statuses, for a key group, by rising id; only where there is something to know.
+    pub fn flags(&self, group: u8) -> Vec<ApFlagsRecord> {
+        let ids: BTreeSet<_> = self.unobserved.iter().chain(self.aps.keys()).copied().collect();
+        let ids = ids.into_iter().filter(|id| key_group(id.as_bytes()) == group);
+        ids.map(|id| {
+            let radios = self.aps.get(&id).map_or(&[][..], |ap| &ap.radios);
+            let mut reporters: Vec<_> = radios
+                .iter()
+                .flat_map(|radio| radio.unobserved().map(|device| (radio.mac, device)))
+                .collect();
+            reporters.dedup();
+            let bad = radios.iter().flat_map(|radio| radio.bad().map(|mac| (radio.mac, mac)));
+            ApFlagsRecord {
+                device_id: id,
+                unobserved: self.unobserved.contains(&id),
+                reporters,
+                bad: bad.collect(),
+            }
+        })
+        .filter(|flags| flags.unobserved || !flags.reporters.is_empty() || !flags.bad.is_empty())
+        .collect()
+    }
+
+    /// Takes records in. `out` gets each link as new, and its signal; no events.
+    pub fn restore(&mut self, aps: Vec<ApRecord>, flags: Vec<ApFlagsRecord>, out: &mut ApOut) {
+        let ids: Vec<_> = aps.iter().map(|record| record.device_id).collect();
+        for record in aps {
+            let mut ap = Ap::new(record.tenant_id);
+            ap.radios = record.radios.into_iter().map(Radio::restore).collect();
+            ap.radios.sort_by_key(|radio| radio.mac);
+            self.aps.insert(record.device_id, ap);
+        }
+        for flags in flags {
+            if flags.unobserved {
+                self.unobserved.insert(flags.device_id);
+            }
+            let Some(ap) = self.aps.get_mut(&flags.device_id) else { continue };
+            for (radio, device) in flags.reporters {
+                ap.radio(radio).set_unobserved(device);
+            }
+            for (radio, mac) in flags.bad {
+                ap.radio(radio).set_bad(mac);
+            }
+        }
+        for id in ids {
+            self.on(id, None, out, |ap, step| {
+                ap.radios.iter().for_each(|radio| radio.announce(step));
+            });
+        }
+        self.flush(out);
+    }
+}
+
+/// Links move before their new access point hears of reporters.
+const fn order_at_end(input: &ApInput) -> u8 {
+    match input {
+        ApInput::RadioMoved { .. } => 0,
+        _ => 1,
+    }
+}

@@ -1,0 +1,526 @@
+//! A radio with its links: one pass over a whole table, merged with the stored links, both by rising MAC. Nothing is
+//! allocated for a row that changes nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use mast_schemas::checkpoint::{RadioRecord, StationRecord};
+use mast_schemas::records::Source;
+use mast_schemas::thresholds::Thresholds;
+use mast_schemas::views::{LinkEvent, LinkGauge, LinkState, link_event_id};
+use mast_schemas::{DeviceId, LinkId, Mac, TenantId, Timestamp};
+
+use crate::compact::{Mac48, Maybe};
+use crate::link::{Change, Head, Link};
+use crate::messages::{
+    ApOut, ClientRow, LinkCore, RadioTable, RoamVerdict, StationFact, StationSignal,
+};
+
+/// A radio of an access point.
+#[derive(Debug)]
+pub(crate) struct Radio {
+    pub(crate) mac: Mac,
+    interface: Arc<str>,
+    /// By rising MAC.
+    links: Vec<Link>,
+    /// What stations say, by rising MAC.
+    words: Vec<Word>,
+    reporters: Vec<Reporter>,
+    /// Verdicts on links that the same poll's table is about to make: (client, roamed, ambiguous).
+    verdicts: Vec<(Mac48, bool, bool)>,
+}
+
+/// Who shows links of a radio.
+#[derive(Debug)]
+pub(crate) struct Reporter {
+    pub(crate) device: DeviceId,
+    pub(crate) source: Source,
+    unobserved: bool,
+    interface: Option<Arc<str>>,
+}
+
+/// A station's word: 40 bytes.
+#[derive(Clone, Copy, Debug)]
+struct Word {
+    device: DeviceId,
+    at: Timestamp,
+    signal: Option<i16>,
+    mac: Mac48,
+}
+
+/// Changes of signals within one step: count by value + 200.
+#[derive(Debug)]
+pub(crate) struct Bins([i32; 256]);
+
+impl Default for Bins {
+    fn default() -> Self {
+        Self([0; 256])
+    }
+}
+
+/// What a step on an access point's radios needs besides them.
+pub(crate) struct Step<'a> {
+    pub(crate) t: &'a Thresholds,
+    pub(crate) tenant: TenantId,
+    pub(crate) ap: DeviceId,
+    /// The access point itself is not observed.
+    pub(crate) unobserved: bool,
+    /// Links as they were before the slot, of those that changed in it.
+    pub(crate) before: &'a mut BTreeMap<LinkId, Option<LinkCore>>,
+    pub(crate) bins: &'a mut Bins,
+    pub(crate) out: &'a mut ApOut,
+    /// The earliest timer of the links that the step touched.
+    pub(crate) due: Option<Timestamp>,
+}
+
+/// What a link was before a step.
+#[derive(Clone, Copy)]
+struct Was {
+    head: Option<Head>,
+    signal: Option<i16>,
+}
+
+impl Was {
+    const NONE: Self = Self { head: None, signal: None };
+
+    const fn of(link: &Link) -> Self {
+        Self { head: Some(link.head), signal: link.live_signal() }
+    }
+}
+
+impl Step<'_> {
+    const fn id(&self, radio: Mac, mac: Mac) -> LinkId {
+        LinkId { tenant_id: self.tenant, ap_device_id: self.ap, radio_mac: radio, mac }
+    }
+
+    fn signal(&mut self, was: Option<i16>, is: Option<i16>) {
+        if was == is {
+            return;
+        }
+        for (dbm, diff) in [(was, -1), (is, 1)] {
+            let Some(dbm) = dbm else { continue };
+            match usize::try_from(i32::from(dbm) + 200).ok().and_then(|i| self.bins.0.get_mut(i)) {
+                Some(bin) => *bin += diff,
+                None => self.out.signals.push((self.ap, dbm, diff)),
+            }
+        }
+    }
+
+    /// Empties the bins into the output.
+    pub(crate) fn flush_signals(&mut self) {
+        for (i, count) in (-200i16..).zip(&mut self.bins.0) {
+            if *count != 0 {
+                self.out.signals.push((self.ap, i, *count));
+                *count = 0;
+            }
+        }
+    }
+
+    fn event(&mut self, id: LinkId, (from, to, at, reason): Change) {
+        self.out.events.push(LinkEvent {
+            event_id: link_event_id(&id, at, from, to),
+            tenant_id: id.tenant_id,
+            ap_device_id: id.ap_device_id,
+            radio_mac: id.radio_mac,
+            mac: id.mac,
+            at,
+            from_state: from,
+            to_state: to,
+            reason,
+        });
+    }
+
+    fn core(&self, interface: &Arc<str>, reporters: &[Reporter], head: Head) -> LinkCore {
+        let reporter = &reporters[usize::from(head.reporter)];
+        LinkCore {
+            interface: Arc::clone(interface),
+            source: reporter.source,
+            state: head.state,
+            since: head.since,
+            reason: head.reason,
+            discovered_at: head.discovered_at,
+            unobserved: self.unobserved || (reporter.device != self.ap && reporter.unobserved),
+            ambiguous: head.ambiguous,
+        }
+    }
+}
+
+/// What of a radio a step on one of its links reads.
+struct Shared<'a> {
+    mac: Mac,
+    interface: &'a Arc<str>,
+    reporters: &'a [Reporter],
+}
+
+impl Shared<'_> {
+    /// Takes down what a step changed on a link.
+    fn settle(&self, step: &mut Step<'_>, link: &Link, was: Was, changes: &[Change]) {
+        if was.head != Some(link.head) {
+            let id = step.id(self.mac, link.mac.into());
+            if !step.before.contains_key(&id) {
+                let core = was.head.map(|head| step.core(self.interface, self.reporters, head));
+                step.before.insert(id, core);
+            }
+            if !link.head.ambiguous {
+                changes.iter().for_each(|change| step.event(id, *change));
+            }
+        }
+        step.signal(was.signal, link.live_signal());
+        if matches!(link.head.state, LinkState::Down | LinkState::Stale)
+            && let Some((due, _)) = link.due(step.t)
+        {
+            step.due = Some(step.due.map_or(due, |earliest| earliest.min(due)));
+        }
+    }
+
+    /// Takes down that a link is no more.
+    fn forget(&self, step: &mut Step<'_>, link: &Link, was: Was, changes: &[Change]) {
+        let id = step.id(self.mac, link.mac.into());
+        if !step.before.contains_key(&id) {
+            let core = was.head.map(|head| step.core(self.interface, self.reporters, head));
+            step.before.insert(id, core);
+        }
+        if !link.head.ambiguous {
+            changes.iter().for_each(|change| step.event(id, *change));
+        }
+        step.signal(was.signal, None);
+    }
+}
+
+macro_rules! shared {
+    ($radio:ident) => {
+        Shared { mac: $radio.mac, interface: &$radio.interface, reporters: &$radio.reporters }
+    };
+}
+
+impl Radio {
+    pub(crate) fn new(mac: Mac) -> Self {
+        Self {
+            mac,
+            interface: "".into(),
+            links: Vec::new(),
+            words: Vec::new(),
+            reporters: Vec::new(),
+            verdicts: Vec::new(),
+        }
+    }
+
+    /// A link as others see it now.
+    pub(crate) fn core(&self, step: &Step<'_>, mac: Mac) -> Option<LinkCore> {
+        let i = self.find(mac.into()).ok()?;
+        Some(step.core(&self.interface, &self.reporters, self.links[i].head))
+    }
+
+    fn find(&self, mac: Mac48) -> Result<usize, usize> {
+        self.links.binary_search_by_key(&mac, |link| link.mac)
+    }
+
+    /// Notes each link before something that all of them show changes.
+    pub(crate) fn remember_all(&self, step: &mut Step<'_>) {
+        for link in &self.links {
+            let id = step.id(self.mac, link.mac.into());
+            if !step.before.contains_key(&id) {
+                let core = step.core(&self.interface, &self.reporters, link.head);
+                step.before.insert(id, Some(core));
+            }
+        }
+    }
+
+    /// A whole table of one reporter.
+    pub(crate) fn table(&mut self, step: &mut Step<'_>, table: &RadioTable) {
+        let reporter = self.reporter(step, table);
+        let at = table.stamp.at;
+        let shared = shared!(self);
+        let mut fresh: Vec<Link> = Vec::new();
+        let mut words = self.words.iter().peekable();
+        let mut links = self.links.iter_mut().peekable();
+        let mut departed = 0usize;
+        let mut miss = |link: &mut Link, step: &mut Step<'_>| {
+            if link.head.reporter == reporter {
+                let was = Was::of(link);
+                let changes = link.missing(at, step.t);
+                shared.settle(step, link, was, &changes);
+            }
+            departed += usize::from(link.departed_at != Maybe::NONE);
+        };
+        for row in &table.rows {
+            let mac = Mac48::from(row.mac);
+            while let Some(link) = links.next_if(|link| link.mac < mac) {
+                miss(link, step);
+            }
+            while words.next_if(|word| word.mac < mac).is_some() {}
+            let word = words.peek().filter(|word| word.mac == mac);
+            let confirmed = word.is_some_and(|word| word.confirms(row.began, step.t));
+            let (was, changes);
+            let link = match links.next_if(|link| link.mac == mac) {
+                Some(link) => {
+                    if link.head.reporter != reporter && !shows(link, row, step.t) {
+                        continue;
+                    }
+                    was = Was::of(link);
+                    if link.head.reporter != reporter {
+                        link.change_reporter(reporter);
+                    }
+                    changes = link.seen(row, at, confirmed, step.t);
+                    link
+                }
+                None => {
+                    let verdict = self.verdicts.iter().rfind(|verdict| verdict.0 == mac);
+                    let marks = verdict.map_or((false, false), |verdict| (verdict.1, verdict.2));
+                    let made = Link::new(row, at, reporter, marks, confirmed, step.t);
+                    (was, changes) = (Was::NONE, made.1);
+                    fresh.push(made.0);
+                    let last = fresh.len() - 1;
+                    &mut fresh[last]
+                }
+            };
+            shared.settle(step, link, was, &changes);
+            let station = word.and_then(|word| word.signal);
+            step.out.gauges.push(gauge(step.id(self.mac, row.mac), at, row, station));
+        }
+        links.for_each(|link| miss(link, step));
+        self.verdicts.clear();
+        if !fresh.is_empty() {
+            self.links.append(&mut fresh);
+            self.links.sort_by_key(|link| link.mac);
+        }
+        self.cap(step, at, table.rows.len(), departed);
+    }
+
+    /// The reporter's number; takes its interface as the radio's.
+    fn reporter(&mut self, step: &mut Step<'_>, table: &RadioTable) -> u16 {
+        let i = self.reporter_number(table.reporter, table.source);
+        if let Some(interface) = &table.interface {
+            self.reporters[usize::from(i)].interface = Some(interface.as_ref().into());
+        }
+        if let Some(interface) = self.reporters[usize::from(i)].interface.clone()
+            && interface != self.interface
+        {
+            self.remember_all(step);
+            self.interface = interface;
+        }
+        i
+    }
+
+    fn reporter_number(&mut self, device: DeviceId, source: Source) -> u16 {
+        let same = |r: &Reporter| r.device == device && r.source == source;
+        let i = self.reporters.iter().position(same).unwrap_or_else(|| {
+            let unobserved = self.reporters.iter().any(|r| r.device == device && r.unobserved);
+            self.reporters.push(Reporter { device, source, unobserved, interface: None });
+            self.reporters.len() - 1
+        });
+        u16::try_from(i).unwrap_or(u16::MAX)
+    }
+
+    /// Forgets departed links beyond what the radio keeps, oldest first.
+    fn cap(&mut self, step: &mut Step<'_>, at: Timestamp, clients: usize, departed: usize) {
+        let factor = step.t.departed_factor as usize;
+        let keep = (step.t.departed_least as usize).max(factor.saturating_mul(clients));
+        let Some(surplus) = departed.checked_sub(keep).filter(|surplus| *surplus > 0) else {
+            return;
+        };
+        let departed = |link: &Link| Some((link.departed_at.get()?, link.mac));
+        let mut oldest: Vec<_> = self.links.iter().filter_map(departed).collect();
+        oldest.sort_unstable();
+        let Some(&last) = oldest.get(surplus - 1) else { return };
+        let shared = shared!(self);
+        self.links.retain(|link| {
+            let goes = departed(link).is_some_and(|key| key <= last);
+            if goes {
+                shared.forget(step, link, Was::of(link), &[link.forgotten(at)]);
+            }
+            !goes
+        });
+    }
+
+    /// Fires the timers of one link, or of all, due ≤ `until`.
+    pub(crate) fn fire(&mut self, step: &mut Step<'_>, until: Timestamp, only: Option<Mac>) {
+        let only = only.map(Mac48::from);
+        let shared = shared!(self);
+        self.links.retain_mut(|link| {
+            if only.is_some_and(|only| only != link.mac) {
+                return true;
+            }
+            let was = Was::of(link);
+            let (changes, forgotten) = link.fire(until, step.t);
+            if forgotten {
+                shared.forget(step, link, was, &changes);
+            } else {
+                shared.settle(step, link, was, &changes);
+            }
+            !forgotten
+        });
+    }
+
+    /// The access point went offline.
+    pub(crate) fn offline(&mut self, step: &mut Step<'_>, at: Timestamp) {
+        let shared = shared!(self);
+        for link in &mut self.links {
+            let was = Was::of(link);
+            let changes = link.ap_offline(at);
+            shared.settle(step, link, was, &changes);
+        }
+    }
+
+    /// A verdict on one client; kept for the poll's table if the link is not there yet.
+    pub(crate) fn verdict(&mut self, step: &mut Step<'_>, verdict: &RoamVerdict, at: Timestamp) {
+        let mac = Mac48::from(verdict.mac);
+        let Ok(i) = self.find(mac) else {
+            self.verdicts.push((mac, verdict.roamed, verdict.ambiguous));
+            return;
+        };
+        let shared = shared!(self);
+        let link = &mut self.links[i];
+        let was = Was::of(link);
+        let mut changes = link.verdict(at, verdict.roamed, verdict.ambiguous);
+        if verdict.expired {
+            changes.extend(link.expire(at));
+        }
+        shared.settle(step, link, was, &changes);
+    }
+
+    /// Verdicts for links that no table made are void once the slot ends; true if no table ever came.
+    pub(crate) fn clear_verdicts(&mut self) -> bool {
+        self.verdicts.clear();
+        self.links.is_empty() && self.reporters.is_empty() && self.interface.is_empty()
+    }
+
+    /// A station's word, or its end.
+    pub(crate) fn station(&mut self, step: &mut Step<'_>, fact: &StationFact, at: Timestamp) {
+        let mac = Mac48::from(fact.mac);
+        let found = self.words.binary_search_by_key(&mac, |word| word.mac);
+        let Some(StationSignal(signal)) = fact.signal else {
+            if let Ok(i) = found
+                && self.words[i].device == fact.device
+            {
+                self.words.remove(i);
+            }
+            return;
+        };
+        let word = Word { device: fact.device, at: fact.stamp.at, signal, mac };
+        match found {
+            Ok(i) => self.words[i] = word,
+            Err(i) => self.words.insert(i, word),
+        }
+        let Ok(i) = self.find(mac) else { return };
+        let shared = shared!(self);
+        let link = &mut self.links[i];
+        let was = Was::of(link);
+        let changes = link.station(at, word.confirms(link.began, step.t), step.t);
+        shared.settle(step, link, was, &changes);
+    }
+
+    /// Whether a reporting device is observed.
+    pub(crate) fn report(&mut self, step: &mut Step<'_>, device: DeviceId, unobserved: bool) {
+        self.remember_all(step);
+        for reporter in self.reporters.iter_mut().filter(|r| r.device == device) {
+            reporter.unobserved = unobserved;
+        }
+    }
+
+    /// All its links are forgotten.
+    pub(crate) fn forget_all(&mut self, step: &mut Step<'_>, at: Timestamp) {
+        let shared = shared!(self);
+        for link in self.links.drain(..) {
+            shared.forget(step, &link, Was::of(&link), &[link.forgotten(at)]);
+        }
+    }
+
+    /// The earliest timer of its links.
+    pub(crate) fn next_due(&self, t: &Thresholds) -> Option<Timestamp> {
+        self.links.iter().filter_map(|link| link.due(t)).map(|due| due.0).min()
+    }
+
+    /// Reporters known as not observed.
+    pub(crate) fn unobserved(&self) -> impl Iterator<Item = DeviceId> {
+        self.reporters.iter().filter(|reporter| reporter.unobserved).map(|reporter| reporter.device)
+    }
+
+    /// Discovered clients whose latest row was bad.
+    pub(crate) fn bad(&self) -> impl Iterator<Item = Mac> {
+        let bad = |link: &&Link| link.bad && link.head.state == LinkState::Discovered;
+        self.links.iter().filter(bad).map(|link| link.mac.into())
+    }
+
+    pub(crate) fn set_bad(&mut self, mac: Mac) {
+        if let Ok(i) = self.find(mac.into()) {
+            self.links[i].bad = true;
+        }
+    }
+
+    pub(crate) fn set_unobserved(&mut self, device: DeviceId) {
+        for source in Source::ALL {
+            let i = self.reporter_number(device, *source);
+            self.reporters[usize::from(i)].unobserved = true;
+        }
+    }
+
+    pub(crate) fn record(&self) -> RadioRecord {
+        let reporter = |link: &Link| &self.reporters[usize::from(link.head.reporter)];
+        let station = |word: &Word| StationRecord {
+            mac: word.mac.into(),
+            device_id: word.device,
+            observed_at: word.at,
+            signal_dbm: word.signal,
+        };
+        RadioRecord {
+            radio_mac: self.mac,
+            interface: self.interface.as_ref().to_owned(),
+            links: self.links.iter().map(|link| link.record(reporter(link))).collect(),
+            stations: self.words.iter().map(station).collect(),
+        }
+    }
+
+    /// From a record; each link appears.
+    pub(crate) fn restore(record: RadioRecord) -> Self {
+        let mut radio = Self::new(record.radio_mac);
+        radio.interface = record.interface.into();
+        for link in record.links {
+            let reporter = radio.reporter_number(link.reporter, link.source);
+            radio.links.push(Link::restore(link, reporter));
+        }
+        radio.links.sort_by_key(|link| link.mac);
+        radio.words.extend(record.stations.into_iter().map(|station| Word {
+            device: station.device_id,
+            at: station.observed_at,
+            signal: station.signal_dbm,
+            mac: station.mac.into(),
+        }));
+        radio.words.sort_by_key(|word| word.mac);
+        radio
+    }
+
+    /// Tells every link as new.
+    pub(crate) fn announce(&self, step: &mut Step<'_>) {
+        for link in &self.links {
+            shared!(self).settle(step, link, Was::NONE, &[]);
+        }
+    }
+}
+
+impl Word {
+    /// Whether it is not older than an association.
+    fn confirms(&self, began: Timestamp, t: &Thresholds) -> bool {
+        self.at >= began - t.association_tolerance
+    }
+}
+
+/// Whether another reporter's table shows the link: its own one misses it, or the association is a new one.
+fn shows(link: &Link, row: &ClientRow, t: &Thresholds) -> bool {
+    link.miss_run > 0 || row.began > link.began + t.association_tolerance
+}
+
+fn gauge(id: LinkId, at: Timestamp, row: &ClientRow, station: Option<i16>) -> LinkGauge {
+    let sample = &row.sample;
+    let bps = |kbps: u32| u64::from(kbps) * 1_000;
+    LinkGauge {
+        id,
+        observed_at: at,
+        signal_dbm: sample.signal_dbm,
+        station_signal_dbm: station.or(sample.tx_signal_dbm),
+        snr_db: sample.snr_db,
+        tx_ccq_percent: sample.tx_ccq_percent,
+        tx_rate_bps: sample.tx_rate_kbps.map(bps),
+        rx_rate_bps: sample.rx_rate_kbps.map(bps),
+    }
+}

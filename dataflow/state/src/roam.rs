@@ -1,0 +1,463 @@
+//! Roaming: which of a client's associations is its live one, by (tenant, MAC). Access points know only their own tables;
+//! here the associations of all of them meet, and the links that lost hear of it.
+//!
+//! A client with one association, which is nearly every one, is 48 bytes inline; what only roaming clients have is boxed.
+
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use mast_schemas::checkpoint::{AssociationRecord, RoamRecord};
+use mast_schemas::partition::key_group;
+use mast_schemas::records::PollId;
+use mast_schemas::thresholds::Thresholds;
+use mast_schemas::time::SLOT;
+use mast_schemas::{DeviceId, Mac, TenantId, Timestamp};
+use std::hash::BuildHasher;
+
+use crate::compact::{Interner, Mac48, Maybe};
+use crate::messages::{DeviceControl, RoamChange, RoamEvent, RoamVerdict, Stamp};
+use crate::timers::{UNARMED, Wheel};
+
+/// The key group of a client: by tenant and address, for ever the same.
+pub fn key_group_of_client(tenant: &TenantId, mac: Mac) -> u8 {
+    let id = u128::from_be_bytes(*tenant.as_bytes()) ^ u128::from(mac.0);
+    key_group(&id.to_be_bytes())
+}
+
+/// All clients of a worker.
+#[derive(Debug)]
+pub struct Roaming {
+    t: Thresholds,
+    entries: HashTable<Entry>,
+    tenants: Interner<TenantId>,
+    radios: Interner<(DeviceId, Mac)>,
+    wheel: Wheel<(u32, Mac48)>,
+    /// Radios whose associations are dropped at the slot's end.
+    moved: Vec<(DeviceId, Mac)>,
+    slot_end: Timestamp,
+}
+
+/// No association.
+const NOWHERE: u32 = u32::MAX;
+
+#[derive(Debug)]
+struct Entry {
+    tenant: u32,
+    mac: Mac48,
+    /// The owner's access point and radio, or [`NOWHERE`].
+    radio: u32,
+    began: Timestamp,
+    departed_at: Maybe,
+    /// The newest change of owner.
+    changed_at: Maybe,
+    more: Option<Box<More>>,
+}
+
+#[derive(Debug)]
+struct More {
+    /// (radio, begin).
+    others: Vec<(u32, Timestamp)>,
+    /// Changes of owner before the newest.
+    changes: Vec<Timestamp>,
+    ambiguous: bool,
+    armed: i64,
+}
+
+impl Default for More {
+    fn default() -> Self {
+        Self { others: Vec::new(), changes: Vec::new(), ambiguous: false, armed: UNARMED }
+    }
+}
+
+/// What a step on one entry needs besides it.
+struct Step<'a> {
+    t: &'a Thresholds,
+    radios: &'a Interner<(DeviceId, Mac)>,
+    tenant: TenantId,
+    stamp: Stamp,
+    out: &'a mut Vec<RoamVerdict>,
+}
+
+impl Step<'_> {
+    fn verdict(&mut self, mac: Mac48, radio: u32, roamed: bool, ambiguous: bool) {
+        self.say(mac, radio, roamed, ambiguous, false);
+    }
+
+    fn say(&mut self, mac: Mac48, radio: u32, roamed: bool, ambiguous: bool, expired: bool) {
+        let Some(&(ap, radio)) = self.radios.value(radio) else { return };
+        let (stamp, tenant, mac) = (self.stamp, self.tenant, mac.into());
+        self.out.push(RoamVerdict { stamp, tenant, ap, radio, mac, roamed, ambiguous, expired });
+    }
+
+    fn place(&self, radio: u32) -> Option<(DeviceId, Mac)> {
+        self.radios.value(radio).copied()
+    }
+}
+
+impl Entry {
+    fn more(&mut self) -> &mut More {
+        self.more.get_or_insert_default()
+    }
+
+    fn others(&self) -> &[(u32, Timestamp)] {
+        self.more.as_ref().map_or(&[], |more| &more.others)
+    }
+
+    fn ambiguous(&self) -> bool {
+        self.more.as_ref().is_some_and(|more| more.ambiguous)
+    }
+
+    /// Takes an association out of the others.
+    fn leave(&mut self, radio: u32) -> bool {
+        let Some(more) = &mut self.more else { return false };
+        let before = more.others.len();
+        more.others.retain(|other| other.0 != radio);
+        before != more.others.len()
+    }
+
+    fn appeared(&mut self, radio: u32, began: Timestamp, step: &mut Step<'_>) {
+        if self.radio == radio {
+            if began > self.began + step.t.association_tolerance {
+                self.began = began;
+            }
+            self.departed_at = Maybe::NONE;
+            if self.ambiguous() {
+                step.verdict(self.mac, radio, false, true);
+            }
+            return;
+        }
+        self.leave(radio);
+        let later = self.radio == NOWHERE
+            || (began, step.place(radio)) > (self.began, step.place(self.radio));
+        if later {
+            self.take_over(radio, began, step);
+        } else {
+            self.more().others.push((radio, began));
+            let ambiguous = self.ambiguous();
+            step.verdict(self.mac, radio, !ambiguous, ambiguous);
+        }
+    }
+
+    /// A change of owner: the former one joins the others, unless it had departed.
+    fn take_over(&mut self, radio: u32, began: Timestamp, step: &mut Step<'_>) {
+        let former = (self.radio, self.began);
+        let departed = self.departed_at.get().is_some();
+        if former.0 != NOWHERE && !departed {
+            self.more().others.push(former);
+        }
+        (self.radio, self.began, self.departed_at) = (radio, began, Maybe::NONE);
+        let was = self.ambiguous();
+        self.count_change(step);
+        let ambiguous = self.ambiguous();
+        if ambiguous && !was {
+            for i in 0..self.others().len() {
+                step.verdict(self.mac, self.others()[i].0, false, true);
+            }
+        }
+        if former.0 != NOWHERE && (departed || !ambiguous) {
+            step.verdict(self.mac, former.0, true, false);
+        }
+        step.verdict(self.mac, radio, false, ambiguous);
+    }
+
+    fn count_change(&mut self, step: &Step<'_>) {
+        let at = step.stamp.at;
+        let since = at - step.t.ambiguous_window;
+        let before = self.changed_at.get();
+        let newest = before.map_or(at, |before| before.max(at));
+        self.changed_at = Some(newest).into();
+        let limit = usize::from(step.t.ambiguous_owners);
+        if before.is_some_and(|before| before > since) || self.more.is_some() || limit == 0 {
+            let more = self.more();
+            more.changes.extend(before.map(|before| before.min(at)));
+            more.changes.retain(|change| *change > since);
+            more.ambiguous |= more.changes.len() + 1 > limit;
+            let surplus = more.changes.len().saturating_sub(limit + 1);
+            more.changes.drain(..surplus);
+        }
+    }
+
+    fn departed(&mut self, radio: u32, step: &mut Step<'_>) {
+        if self.radio == radio {
+            self.departed_at = Some(step.stamp.at).into();
+        } else if self.leave(radio) && self.ambiguous() {
+            step.verdict(self.mac, radio, self.radio != NOWHERE, false);
+        }
+    }
+
+    /// An association is gone for good: its access point was deleted, or its radio belongs to another one.
+    fn dropped(&mut self, radio: u32, step: &mut Step<'_>) {
+        if self.radio != radio {
+            self.departed(radio, step);
+            return;
+        }
+        let greatest =
+            self.others().iter().copied().max_by_key(|&(radio, began)| (began, step.place(radio)));
+        self.departed_at = Maybe::NONE;
+        self.radio = NOWHERE;
+        if let Some((next, began)) = greatest {
+            self.leave(next);
+            (self.radio, self.began) = (next, began);
+        }
+        if self.ambiguous() {
+            step.verdict(self.mac, radio, self.radio != NOWHERE, false);
+        } else if self.radio != NOWHERE {
+            step.verdict(self.mac, self.radio, false, false);
+        }
+    }
+
+    /// The next timer: when, and whether it ends ambiguity (else it drops the departed owner).
+    fn next_due(&self, t: &Thresholds) -> Option<(Timestamp, bool)> {
+        let departed = self.departed_at.get().filter(|_| self.others().is_empty());
+        let drop = departed.map(|at| (at + t.stale_after, false));
+        let clear = self.changed_at.get().filter(|_| self.ambiguous());
+        let clear = clear.map(|at| (at + t.ambiguous_window, true));
+        [drop, clear].into_iter().flatten().min()
+    }
+
+    /// Fires what is due ≤ `until`.
+    fn fire(&mut self, until: Timestamp, step: &mut Step<'_>) {
+        let stamp = step.stamp;
+        while let Some((due, clear)) = self.next_due(step.t).filter(|next| next.0 <= until) {
+            let device = step.place(self.radio).map_or(stamp.device, |place| place.0);
+            step.stamp = Stamp { at: due, device, poll: PollId::default(), step: 0 };
+            if clear {
+                self.more().ambiguous = false;
+                step.verdict(self.mac, self.radio, false, false);
+                for i in 0..self.others().len() {
+                    step.verdict(self.mac, self.others()[i].0, true, false);
+                }
+            } else {
+                step.say(self.mac, self.radio, false, false, true);
+                self.radio = NOWHERE;
+                self.departed_at = Maybe::NONE;
+            }
+        }
+        step.stamp = stamp;
+    }
+
+    /// Whether nothing is left that later changes could depend on.
+    fn spent(&self, now: Timestamp, t: &Thresholds) -> bool {
+        let recent = self.changed_at.get().is_some_and(|at| at > now - t.ambiguous_window);
+        self.radio == NOWHERE && self.others().is_empty() && !self.ambiguous() && !recent
+    }
+}
+
+fn hash(tenant: u32, mac: Mac48) -> u64 {
+    FixedState::with_seed(0).hash_one((tenant, mac))
+}
+
+impl Roaming {
+    /// No clients yet.
+    pub fn new(t: Thresholds) -> Self {
+        Self {
+            t,
+            entries: HashTable::new(),
+            tenants: Interner::default(),
+            radios: Interner::default(),
+            wheel: Wheel::default(),
+            moved: Vec::new(),
+            slot_end: Timestamp(i64::MIN),
+        }
+    }
+
+    /// Opens a slot that begins at `begin`. Every worker needs all of control: a deleted access point drops its
+    /// associations, whoever the clients are.
+    pub fn begin_slot(
+        &mut self,
+        begin: Timestamp,
+        control: &[DeviceControl],
+        out: &mut Vec<RoamVerdict>,
+    ) {
+        self.slot_end = begin + SLOT;
+        for change in control.iter().filter(|change| change.info.is_none()) {
+            self.drop_radios(Stamp::begin(change.device), out, |ap, _| ap == change.device);
+        }
+    }
+
+    /// A radio belongs to another access point: its associations under `ap` are dropped at the slot's end. Every
+    /// worker needs all of these.
+    pub fn radio_moved(&mut self, ap: DeviceId, radio: Mac) {
+        self.moved.push((ap, radio));
+    }
+
+    fn drop_radios(
+        &mut self,
+        stamp: Stamp,
+        out: &mut Vec<RoamVerdict>,
+        gone: impl Fn(DeviceId, Mac) -> bool,
+    ) {
+        let gone: Vec<u32> = self.radios.numbers(|&(ap, radio)| gone(ap, radio));
+        if gone.is_empty() {
+            return;
+        }
+        let mut hit: Vec<(u32, Mac48)> = Vec::new();
+        for entry in &self.entries {
+            let others = entry.others().iter().map(|other| other.0);
+            if others.chain([entry.radio]).any(|radio| gone.binary_search(&radio).is_ok()) {
+                hit.push((entry.tenant, entry.mac));
+            }
+        }
+        hit.sort_unstable();
+        for key in hit {
+            for &radio in &gone {
+                self.step(key, stamp, out, |entry, step| entry.dropped(radio, step));
+            }
+        }
+    }
+
+    /// One change of associations; a slot's changes are given in the order of [`RoamEvent::order`].
+    pub fn apply(&mut self, event: &RoamEvent, out: &mut Vec<RoamVerdict>) {
+        let key = (self.tenants.number(&event.tenant), Mac48::from(event.mac));
+        let radio = self.radios.number(&(event.association.ap, event.association.radio));
+        let until = event.stamp.at.min(self.slot_end);
+        match event.change {
+            RoamChange::Appeared => {
+                let fresh = || Entry {
+                    tenant: key.0,
+                    mac: key.1,
+                    radio: NOWHERE,
+                    began: Timestamp(0),
+                    departed_at: Maybe::NONE,
+                    changed_at: Maybe::NONE,
+                    more: None,
+                };
+                self.entries
+                    .entry(
+                        hash(key.0, key.1),
+                        |entry| (entry.tenant, entry.mac) == key,
+                        |entry| hash(entry.tenant, entry.mac),
+                    )
+                    .or_insert_with(fresh);
+                self.step(key, event.stamp, out, |entry, step| {
+                    entry.fire(until, step);
+                    entry.appeared(radio, event.association.began, step);
+                });
+            }
+            RoamChange::Departed => self.step(key, event.stamp, out, |entry, step| {
+                entry.fire(until, step);
+                entry.departed(radio, step);
+            }),
+        }
+    }
+
+    /// One step on one entry; then its timer is armed.
+    fn step(
+        &mut self,
+        key: (u32, Mac48),
+        stamp: Stamp,
+        out: &mut Vec<RoamVerdict>,
+        act: impl FnOnce(&mut Entry, &mut Step<'_>),
+    ) {
+        let found =
+            self.entries.find_mut(hash(key.0, key.1), |e| (e.tenant, e.mac) == key);
+        let Some(entry) = found else { return };
+        let Some(&tenant) = self.tenants.value(key.0) else { return };
+        act(entry, &mut Step { t: &self.t, radios: &self.radios, tenant, stamp, out });
+        Self::arm(&mut self.wheel, &self.t, entry);
+    }
+
+    fn arm(wheel: &mut Wheel<(u32, Mac48)>, t: &Thresholds, entry: &mut Entry) {
+        let recheck = entry.changed_at.get().filter(|_| entry.radio == NOWHERE);
+        let recheck = recheck.map(|at| at + t.ambiguous_window);
+        let due = entry.next_due(t).map(|next| next.0).or(recheck);
+        let Some(due) = due else { return };
+        let key = (entry.tenant, entry.mac);
+        match &mut entry.more {
+            Some(more) => wheel.arm(due, key, &mut more.armed),
+            None => wheel.arm(due, key, &mut { UNARMED }),
+        }
+    }
+
+    /// Closes the slot: pending timers due ≤ `end`, then associations of radios that moved.
+    pub fn end_slot(&mut self, end: Timestamp, out: &mut Vec<RoamVerdict>) {
+        for (bucket, key) in self.wheel.take(end) {
+            let code = hash(key.0, key.1);
+            let Ok(mut found) = self.entries.find_entry(code, |e| (e.tenant, e.mac) == key) else {
+                continue;
+            };
+            let entry = found.get_mut();
+            if let Some(more) = &mut entry.more {
+                if more.armed < bucket {
+                    continue;
+                }
+                more.armed = UNARMED;
+            }
+            let stamp = Stamp::end(DeviceId::default());
+            let Some(&tenant) = self.tenants.value(key.0) else { continue };
+            entry.fire(end, &mut Step { t: &self.t, radios: &self.radios, tenant, stamp, out });
+            if entry.spent(end, &self.t) {
+                found.remove();
+            } else {
+                Self::arm(&mut self.wheel, &self.t, entry);
+            }
+        }
+        let mut moved = std::mem::take(&mut self.moved);
+        if !moved.is_empty() {
+            moved.sort_unstable();
+            let stamp = Stamp::end(moved[0].0);
+            self.drop_radios(stamp, out, |ap, radio| moved.binary_search(&(ap, radio)).is_ok());
+        }
+    }
+
+    /// No timer is due before this; `None` if none is pending.
+    pub fn next_timer(&self) -> Option<Timestamp> {
+        self.wheel.next()
+    }
+
+    /// The records of a key group of [`key_group_of_client`], by tenant and MAC.
+    pub fn records(&self, group: u8) -> Vec<RoamRecord> {
+        let mut records: Vec<_> = self
+            .entries
+            .iter()
+            .filter_map(|entry| Some((self.tenants.value(entry.tenant)?, entry)))
+            .filter(|(tenant, entry)| key_group_of_client(tenant, entry.mac.into()) == group)
+            .map(|(tenant, entry)| self.record(*tenant, entry))
+            .collect();
+        records.sort_by_key(|record| (record.tenant_id, record.mac));
+        records
+    }
+
+    fn record(&self, tenant: TenantId, entry: &Entry) -> RoamRecord {
+        let association = |(radio, began): (u32, Timestamp)| {
+            let &(ap_device_id, radio_mac) = self.radios.value(radio)?;
+            Some(AssociationRecord { ap_device_id, radio_mac, began_at: began })
+        };
+        let earlier = entry.more.as_ref().map_or(&[][..], |more| &more.changes);
+        RoamRecord {
+            tenant_id: tenant,
+            mac: entry.mac.into(),
+            owner: association((entry.radio, entry.began)),
+            owner_departed_at: entry.departed_at.get(),
+            others: entry.others().iter().filter_map(|other| association(*other)).collect(),
+            changes: earlier.iter().copied().chain(entry.changed_at.get()).collect(),
+            ambiguous: entry.ambiguous(),
+        }
+    }
+
+    /// Takes records in; says nothing.
+    pub fn restore(&mut self, records: Vec<RoamRecord>) {
+        for record in records {
+            let mut number = |a: &AssociationRecord| {
+                (self.radios.number(&(a.ap_device_id, a.radio_mac)), a.began_at)
+            };
+            let owner = record.owner.as_ref().map(&mut number);
+            let others: Vec<_> = record.others.iter().map(&mut number).collect();
+            let mut changes = record.changes;
+            let changed_at = changes.pop().into();
+            let plain = others.is_empty() && changes.is_empty() && !record.ambiguous;
+            let ambiguous = record.ambiguous;
+            let mut entry = Entry {
+                tenant: self.tenants.number(&record.tenant_id),
+                mac: record.mac.into(),
+                radio: owner.map_or(NOWHERE, |owner| owner.0),
+                began: owner.map_or(Timestamp(0), |owner| owner.1),
+                departed_at: record.owner_departed_at.into(),
+                changed_at,
+                more: (!plain).then(|| Box::new(More { others, changes, ambiguous, armed: UNARMED })),
+            };
+            Self::arm(&mut self.wheel, &self.t, &mut entry);
+            let code = hash(entry.tenant, entry.mac);
+            self.entries.insert_unique(code, entry, |e| hash(e.tenant, e.mac));
+        }
+    }
+}

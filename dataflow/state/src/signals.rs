@@ -1,0 +1,92 @@
+//! Signals of the live links of a place as counts by value: sum, worst and tenth percentile without sorting, kept by
+//! differences.
+
+use std::collections::BTreeMap;
+
+use mast_schemas::views::Signals;
+
+/// Counts of the values −127 … 0 dBm, and of the few outside.
+#[derive(Clone, Debug)]
+pub struct SignalBins {
+    /// `bins[n]` counts −n dBm.
+    bins: [i32; 128],
+    outside: BTreeMap<i16, i32>,
+}
+
+impl Default for SignalBins {
+    fn default() -> Self {
+        Self { bins: [0; 128], outside: BTreeMap::new() }
+    }
+}
+
+impl SignalBins {
+    /// Adds `count` (or takes away) values of `signal_dbm`.
+    pub fn add(&mut self, signal_dbm: i16, count: i32) {
+        match usize::try_from(-i32::from(signal_dbm)).ok().and_then(|bin| self.bins.get_mut(bin)) {
+            Some(bin) => *bin += count,
+            None => {
+                let entry = self.outside.entry(signal_dbm).or_default();
+                *entry += count;
+                if *entry == 0 {
+                    self.outside.remove(&signal_dbm);
+                }
+            }
+        }
+    }
+
+    /// Whether nothing is counted.
+    pub fn is_empty(&self) -> bool {
+        self.rising().next().is_none()
+    }
+
+    /// Values counted, rising.
+    fn rising(&self) -> impl Iterator<Item = (i16, i64)> {
+        let outside = |below| {
+            let range = if below { i16::MIN..0 } else { 0..i16::MAX };
+            let last = self.outside.get(&i16::MAX).filter(|_| !below).map(|n| (i16::MAX, *n));
+            self.outside.range(range).map(|(dbm, n)| (*dbm, *n)).chain(last)
+        };
+        let inside = (0i16..128).rev().map(|n| (-n, self.bins[n as usize]));
+        let all = outside(true).chain(inside).chain(outside(false));
+        all.filter(|(_, n)| *n != 0).map(|(dbm, n)| (dbm, i64::from(n)))
+    }
+
+    /// The view of the place; without links there is none.
+    pub fn signals(&self) -> Option<Signals> {
+        let clients: i64 = self.rising().map(|(_, n)| n).sum();
+        let rank = (clients + 9) / 10;
+        let mut passed = 0;
+        let p10 = self.rising().find(|(_, n)| {
+            passed += n;
+            passed >= rank
+        });
+        (clients > 0).then(|| Signals {
+            clients,
+            sum_dbm: self.rising().map(|(dbm, n)| i64::from(dbm) * n).sum(),
+            p10_dbm: p10.map(|(dbm, _)| dbm),
+            worst_dbm: self.rising().next().map(|(dbm, _)| dbm),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equals_sorting() {
+        let values: Vec<i16> = (0..137).map(|i| -140 + (i * 37 % 160)).collect();
+        for n in 1..values.len() {
+            let mut bins = SignalBins::default();
+            let mut sorted = values[..n].to_vec();
+            sorted.iter().for_each(|dbm| bins.add(*dbm, 1));
+            sorted.sort_unstable();
+            let signals = bins.signals().unwrap();
+            assert_eq!(signals.p10_dbm, Some(sorted[n.div_ceil(10) - 1]), "{n}");
+            assert_eq!(signals.worst_dbm, Some(sorted[0]));
+            assert_eq!(signals.sum_dbm, sorted.iter().map(|dbm| i64::from(*dbm)).sum::<i64>());
+            sorted.iter().for_each(|dbm| bins.add(*dbm, -1));
+            assert!(bins.is_empty() && bins.signals().is_none());
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! A wheel of dwell timers: coarse buckets, lazily re-armed. A timer that moves later (each poll moves a device's overdue
+//! instant) costs nothing: its entry stays where it is, and whoever owns it puts it where it belongs once it comes up.
+
+use std::collections::BTreeMap;
+
+use mast_schemas::Timestamp;
+use mast_schemas::time::SLOT;
+
+/// No entry in the wheel.
+pub(crate) const UNARMED: i64 = i64::MAX;
+
+/// Keys by the bucket in which their timer may become due.
+#[derive(Debug)]
+pub(crate) struct Wheel<K> {
+    buckets: BTreeMap<i64, Vec<K>>,
+}
+
+impl<K> Default for Wheel<K> {
+    fn default() -> Self {
+        Self { buckets: BTreeMap::new() }
+    }
+}
+
+impl<K: Ord> Wheel<K> {
+    /// Sees to it that `key` comes up no later than `due`. `armed` is the key's own note of its entry.
+    pub(crate) fn arm(&mut self, due: Timestamp, key: K, armed: &mut i64) {
+        let bucket = due.0.div_euclid(SLOT.0);
+        if bucket < *armed {
+            *armed = bucket;
+            self.buckets.entry(bucket).or_default().push(key);
+        }
+    }
+
+    /// Takes out each key that may have a timer due at or before `end`, with its bucket. A key whose note says another
+    /// bucket has a better entry elsewhere.
+    pub(crate) fn take(&mut self, end: Timestamp) -> Vec<(i64, K)> {
+        let last = end.0.div_euclid(SLOT.0);
+        let mut taken = Vec::new();
+        while let Some(entry) = self.buckets.first_entry() {
+            let bucket = *entry.key();
+            if bucket > last {
+                break;
+            }
+            let mut keys = entry.remove();
+            keys.sort_unstable();
+            keys.dedup();
+            taken.extend(keys.into_iter().map(|key| (bucket, key)));
+        }
+        taken
+    }
+
+    /// No timer is due before this.
+    pub(crate) fn next(&self) -> Option<Timestamp> {
+        self.buckets.keys().next().map(|bucket| Timestamp(bucket.saturating_mul(SLOT.0)))
+    }
+}
