@@ -1,3 +1,17 @@
 #![doc = include_str!("../README.md")]
 
+mod caps;
+mod devices;
+mod laws;
+mod links;
+mod oracle;
+mod records;
+mod roaming;
 pub mod script;
+mod tables;
+mod views;
+
+pub use laws::{Breach, laws};
+pub use oracle::{Counters, Events, Oracle};
+pub use records::Restored;
+pub use views::Views;

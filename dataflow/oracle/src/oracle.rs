@@ -1,0 +1,193 @@
+//! The fold: slots in, one state, in the order of `docs/semantics.md` §1.
+//!
+//! All timers stand in one ordered set. An entry is never taken out when its timer changes: when it comes up, it counts
+//! only if its key still has a timer due at that very instant.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mast_schemas::checkpoint::{CapRecord, LinkRecord, RoamRecord, StationRecord};
+use mast_schemas::control::ControlRecord;
+use mast_schemas::message::WholePoll;
+use mast_schemas::records::PollId;
+use mast_schemas::thresholds::Thresholds;
+use mast_schemas::time::SLOT;
+use mast_schemas::views::{DeviceEvent, LinkEvent};
+use mast_schemas::{DeviceId, Epoch, LinkId, Mac, TenantId, Timestamp};
+
+use crate::devices::Device;
+
+/// An address within a tenant.
+pub(crate) type Address = (TenantId, Mac);
+
+/// A radio of an access point.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Radio {
+    pub(crate) interface: String,
+    pub(crate) links: BTreeMap<Mac, LinkRecord>,
+    pub(crate) stations: BTreeMap<Mac, StationRecord>,
+}
+
+/// What can fall due; in the order in which timers of one instant fire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Timer {
+    Overdue(DeviceId),
+    Expired(LinkId),
+    Forgotten(LinkId),
+    OwnerDropped(Address),
+    AmbiguityOver(Address),
+}
+
+/// Rows that changed nothing, and why. Not part of a checkpoint: they begin at 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Polls whose sequence had passed.
+    pub replays: u64,
+    /// Polls of an older lease epoch.
+    pub late: u64,
+    /// Polls of devices that control does not know.
+    pub unknown_device: u64,
+    /// Polls with another tenant than control says.
+    pub wrong_tenant: u64,
+}
+
+/// Transitions, ordered by time, then ids.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Events {
+    /// Of links.
+    pub links: Vec<LinkEvent>,
+    /// Of devices.
+    pub devices: Vec<DeviceEvent>,
+}
+
+/// The views as a plain fold over whole polls. See the crate's documentation.
+#[derive(Clone, Debug)]
+pub struct Oracle {
+    pub(crate) thresholds: Thresholds,
+    /// End of the last slot.
+    pub(crate) now: Timestamp,
+    pub(crate) devices: BTreeMap<DeviceId, Device>,
+    /// Who claims an address since when.
+    pub(crate) claims: BTreeMap<Address, BTreeSet<(Timestamp, DeviceId)>>,
+    /// Owners, as of the slot's begin, of addresses whose claims changed in this slot.
+    pub(crate) owners_before: BTreeMap<Address, Option<DeviceId>>,
+    pub(crate) roam: BTreeMap<Address, RoamRecord>,
+    pub(crate) aps: BTreeMap<DeviceId, BTreeMap<Mac, Radio>>,
+    /// Which access points have a radio.
+    pub(crate) radio_aps: BTreeMap<Address, BTreeSet<DeviceId>>,
+    /// Remote radios.
+    pub(crate) caps: BTreeMap<Address, CapRecord>,
+    /// Remote radios whose access point may change at the slot's end.
+    pub(crate) caps_touched: BTreeSet<Address>,
+    pub(crate) timers: BTreeSet<(Timestamp, Timer)>,
+    pub(crate) events: Events,
+    pub(crate) counters: Counters,
+}
+
+impl Oracle {
+    /// Nothing known yet.
+    pub fn new(thresholds: Thresholds) -> Self {
+        Self {
+            thresholds,
+            now: Timestamp(i64::MIN),
+            devices: BTreeMap::new(),
+            claims: BTreeMap::new(),
+            owners_before: BTreeMap::new(),
+            roam: BTreeMap::new(),
+            aps: BTreeMap::new(),
+            radio_aps: BTreeMap::new(),
+            caps: BTreeMap::new(),
+            caps_touched: BTreeSet::new(),
+            timers: BTreeSet::new(),
+            events: Events::default(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Closes the slots `first..=last`, as one binding does: `control` (in offset order) and `polls` (in any order) belong
+    /// to `first`, in the others only timers fire. Bindings follow each other without a gap.
+    pub fn slot(&mut self, first: Epoch, last: Epoch, control: &[ControlRecord], mut polls: Vec<WholePoll>) {
+        let end = first.end();
+        for record in control {
+            self.control(&record.change, end - SLOT);
+        }
+        self.owners_before.clear();
+        polls.sort_by_key(|p| (p.poll.observed_at, p.poll.device_id, p.poll.id()));
+        for poll in &polls {
+            if self.counts(poll) {
+                self.fire_until(poll.poll.observed_at.min(end));
+                self.poll(poll);
+            }
+        }
+        self.fire_until(end);
+        self.end_of_slot(end);
+        // Timers fire in the order of their instants, whichever of the later slots they fall in.
+        self.fire_until(last.end());
+        self.now = last.end();
+    }
+
+    /// Sets `now` to the end of a slot that was closed before the oracle was restored.
+    pub fn set_now(&mut self, closed: Epoch) {
+        self.now = closed.end();
+    }
+
+    /// Transitions since the last call, ordered by time, then ids; those of one subject at one instant as they happened.
+    pub fn take_events(&mut self) -> Events {
+        let mut events = std::mem::take(&mut self.events);
+        events.links.sort_by_key(|e| (e.at, e.tenant_id, e.ap_device_id, e.radio_mac, e.mac));
+        events.devices.sort_by_key(|e| (e.at, e.tenant_id, e.device_id));
+        events
+    }
+
+    /// Rows that changed nothing, so far.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Whether a poll may change state; if not, it is counted.
+    fn counts(&mut self, whole: &WholePoll) -> bool {
+        let poll = &whole.poll;
+        let Some(device) = self.devices.get_mut(&poll.device_id) else {
+            self.counters.unknown_device += 1;
+            return false;
+        };
+        if device.row.tenant_id != poll.tenant_id {
+            self.counters.wrong_tenant += 1;
+            return false;
+        }
+        let newest = device.last_poll.unwrap_or(PollId { lease_epoch: 0, sequence: 0 });
+        if device.last_poll.is_some() && poll.id() <= newest {
+            if poll.lease_epoch < newest.lease_epoch {
+                self.counters.late += 1;
+            } else {
+                self.counters.replays += 1;
+            }
+            return false;
+        }
+        device.last_poll = Some(poll.id());
+        true
+    }
+
+    /// One poll that counts: device, interfaces, associations, links (§1).
+    fn poll(&mut self, whole: &WholePoll) {
+        self.device_step(&whole.poll);
+        self.interface_table(whole);
+        self.registration_tables(whole);
+    }
+
+    /// Fires all timers due at or before `limit`, in order of time.
+    pub(crate) fn fire_until(&mut self, limit: Timestamp) {
+        while let Some(&(due, timer)) = self.timers.first() {
+            if due > limit {
+                break;
+            }
+            self.timers.pop_first();
+            match timer {
+                Timer::Overdue(id) => self.device_overdue(id, due),
+                Timer::Expired(id) => self.link_expired(&id, due),
+                Timer::Forgotten(id) => self.link_forgotten(&id, due),
+                Timer::OwnerDropped(address) => self.owner_dropped(address, due),
+                Timer::AmbiguityOver(address) => self.ambiguity_over(address, due),
+            }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! From the records of a checkpoint, and to them.
+
+use std::collections::BTreeMap;
+
+use mast_schemas::checkpoint::{
+    ApRecord, CapRecord, ClaimRecord, DeviceRecord, RadioRecord, RoamRecord, TableRadioRecord,
+    TableRecord,
+};
+use mast_schemas::LinkId;
+use mast_schemas::control::Change;
+use mast_schemas::thresholds::Thresholds;
+
+use crate::devices::{Device, Table, TableRadio};
+use crate::oracle::{Oracle, Radio, Timer};
+
+/// The records of all parts of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Restored {
+    /// Control tables, as the changes that rebuild them.
+    pub control: Vec<Change>,
+    /// Devices.
+    pub devices: Vec<DeviceRecord>,
+    /// Where clients are.
+    pub roam: Vec<RoamRecord>,
+    /// Access points with their links.
+    pub aps: Vec<ApRecord>,
+    /// Remote radios.
+    pub caps: Vec<CapRecord>,
+}
+
+impl Oracle {
+    /// The state that a checkpoint holds. `now` and the counters are not part of it: the next slot sets the one (or
+    /// [`Oracle::set_now`]), the others begin at 0. Records of devices that control does not know are left out.
+    pub fn restore(thresholds: Thresholds, records: Restored) -> Self {
+        let mut oracle = Self::new(thresholds);
+        let since = oracle.now;
+        for change in &records.control {
+            oracle.control(change, since);
+        }
+        for record in records.devices {
+            oracle.restore_device(record);
+        }
+        for ap in records.aps {
+            oracle.restore_ap(ap);
+        }
+        for record in records.roam {
+            let address = (record.tenant_id, record.mac);
+            oracle.roam.insert(address, record);
+            oracle.arm_roam(address);
+        }
+        oracle.caps = records.caps.into_iter().map(|c| ((c.tenant_id, c.radio_mac), c)).collect();
+        oracle
+    }
+
+    fn restore_device(&mut self, record: DeviceRecord) {
+        let id = record.device_id;
+        let Some(device) = self.devices.get_mut(&id) else { return };
+        *device = Device {
+            row: device.row.clone(),
+            state: record.state,
+            since: record.since,
+            outcome: record.outcome,
+            fail_run: record.fail_run,
+            fail_unmanageable: record.fail_unmanageable,
+            last_poll: record.last_poll,
+            overdue_at: record.overdue_at,
+            attributes: record.attributes,
+            claims: record.claims.iter().map(|c| (c.mac, c.first_seen)).collect(),
+            tables: record.tables.into_iter().map(|t| (t.source, restored_table(t))).collect(),
+        };
+        if let Some(due) = record.overdue_at {
+            self.timers.insert((due, Timer::Overdue(id)));
+        }
+        for claim in record.claims {
+            self.claims.entry((record.tenant_id, claim.mac)).or_default().insert((claim.first_seen, id));
+        }
+    }
+
+    fn restore_ap(&mut self, ap: ApRecord) {
+        for radio in ap.radios {
+            let radio_mac = radio.radio_mac;
+            self.radio_aps.entry((ap.tenant_id, radio_mac)).or_default().insert(ap.device_id);
+            let macs: Vec<_> = radio.links.iter().map(|l| l.mac).collect();
+            let restored = Radio {
+                interface: radio.interface,
+                links: radio.links.into_iter().map(|l| (l.mac, l)).collect(),
+                stations: radio.stations.into_iter().map(|s| (s.mac, s)).collect(),
+            };
+            self.aps.entry(ap.device_id).or_default().insert(radio_mac, restored);
+            for mac in macs {
+                let (tenant_id, ap_device_id) = (ap.tenant_id, ap.device_id);
+                self.arm_link(&LinkId { tenant_id, ap_device_id, radio_mac, mac });
+            }
+        }
+    }
+
+    /// All state as records: [`Oracle::restore`] goes on from them as if nothing had been.
+    pub fn records(&self) -> Restored {
+        Restored {
+            control: self.devices.values().map(|d| Change::Device(d.row.clone())).collect(),
+            devices: self.devices.values().map(device_record).collect(),
+            roam: self.roam.values().cloned().collect(),
+            aps: self.ap_records(),
+            caps: self.caps.values().cloned().collect(),
+        }
+    }
+
+    fn ap_records(&self) -> Vec<ApRecord> {
+        let aps = self.aps.iter().filter_map(|(id, radios)| Some((self.devices.get(id)?, radios)));
+        aps.map(|(device, radios)| ApRecord {
+            device_id: device.row.id,
+            tenant_id: device.row.tenant_id,
+            radios: radios
+                .iter()
+                .map(|(radio_mac, radio)| RadioRecord {
+                    radio_mac: *radio_mac,
+                    interface: radio.interface.clone(),
+                    links: radio.links.values().cloned().collect(),
+                    stations: radio.stations.values().copied().collect(),
+                })
+                .collect(),
+        })
+        .collect()
+    }
+}
+
+fn restored_table(table: TableRecord) -> Table {
+    let radio = |r: TableRadioRecord| TableRadio {
+        remote: r.remote,
+        interface: r.interface,
+        clients: r.clients.into_iter().collect::<BTreeMap<_, _>>(),
+    };
+    Table {
+        radios: table.radios.into_iter().map(|r| (r.radio_mac, radio(r))).collect(),
+        stations: table.stations.into_iter().collect(),
+    }
+}
+
+fn device_record(device: &Device) -> DeviceRecord {
+    DeviceRecord {
+        device_id: device.row.id,
+        tenant_id: device.row.tenant_id,
+        state: device.state,
+        since: device.since,
+        outcome: device.outcome,
+        fail_run: device.fail_run,
+        fail_unmanageable: device.fail_unmanageable,
+        last_poll: device.last_poll,
+        overdue_at: device.overdue_at,
+        attributes: device.attributes.clone(),
+        claims: device.claims.iter().map(|(mac, at)| ClaimRecord { mac: *mac, first_seen: *at }).collect(),
+        tables: device.tables.iter().map(|(source, table)| table_record(*source, table)).collect(),
+    }
+}
+
+fn table_record(source: mast_schemas::records::Source, table: &Table) -> TableRecord {
+    TableRecord {
+        source,
+        radios: table
+            .radios
+            .iter()
+            .map(|(mac, radio)| TableRadioRecord {
+                radio_mac: *mac,
+                remote: radio.remote,
+                interface: radio.interface.clone(),
+                clients: radio.clients.iter().map(|(mac, began)| (*mac, *began)).collect(),
+            })
+            .collect(),
+        stations: table.stations.iter().copied().collect(),
+    }
+}
