@@ -360,11 +360,16 @@ async fn until_stopped(stop: CancellationToken, work: impl Future<Output = ()>) 
 }
 
 async fn tick(stage: Arc<Stage>) {
+    const TICKS_A_MINUTE: u64 = 60_000 / TICK.as_millis() as u64;
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-    loop {
+    for n in 0_u64.. {
         ticks.tick().await;
-        stage.advance();
+        if n.is_multiple_of(TICKS_A_MINUTE) {
+            stage.advance();
+        } else {
+            stage.advance_if_due();
+        }
     }
 }
 

@@ -98,6 +98,15 @@ impl Stage {
         }
     }
 
+    /// As [`Stage::advance`], but leaves the sessions' lock alone while nothing is due: a waiting
+    /// writer would hold them up behind whoever reads the truth.
+    pub(crate) fn advance_if_due(&self) {
+        let due = self.world().is_due(self.now_ms());
+        if due {
+            self.advance();
+        }
+    }
+
     /// Waits until the device's answers come back.
     async fn reachable(&self, device: usize) {
         self.until(device, |world| world.reachable(device)).await;

@@ -300,6 +300,14 @@ impl World {
         std::mem::take(&mut self.changed).into_iter().collect()
     }
 
+    /// Whether an event waits to be carried out at `t`.
+    #[must_use]
+    pub fn is_due(&self, t: Ms) -> bool {
+        self.queue
+            .first_key_value()
+            .is_some_and(|((at, _), _)| *at <= t)
+    }
+
     fn powered(&self, device: usize) -> bool {
         self.devices[device].power_cuts == 0
     }
