@@ -1,1 +1,16 @@
-//! mast-query
+#![doc = include_str!("../README.md")]
+
+mod columns;
+mod engine;
+mod error;
+mod filter;
+mod format;
+mod lake;
+mod postgres;
+mod snapshot;
+mod tables;
+
+pub use engine::{Engine, EngineConfig, QueryResult, Session};
+pub use error::QueryError;
+pub use format::{Format, format};
+pub use snapshot::{Tenant, TenantScope};

@@ -1,0 +1,341 @@
+//! Sessions, plans and limits.
+//!
+//! A query is planned against a catalog made for it alone, over one snapshot of its tenants, and runs on threads of its
+//! own, so that heavy ones don't hold up the rest of the process. Dropping the answer stops the query.
+
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::error::DataFusionError;
+use datafusion::execution::object_store::ObjectStoreRegistry;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
+use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
+use futures::{Stream, StreamExt};
+use mast_lake::Table;
+use mast_schemas::Timestamp;
+use object_store::ObjectStore;
+use object_store::local::LocalFileSystem;
+use sqlx::PgPool;
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use crate::lake::{LakeProvider, STORE};
+use crate::postgres::NowProvider;
+use crate::snapshot::{Snapshot, Tenant};
+use crate::tables::NOW;
+use crate::{QueryError, TenantScope};
+
+/// What an engine reads and how much it may use.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// Postgres, as the role `mast_api`.
+    pub pool: PgPool,
+    /// Folder of the lake.
+    pub lake_root: PathBuf,
+    /// Memory for all running queries, in bytes.
+    pub memory_bytes: usize,
+    /// Time for one query.
+    pub time_limit: Duration,
+    /// Rows that one answer may have.
+    pub max_rows: u64,
+    /// Threads for queries.
+    pub threads: usize,
+    /// Whether conditions and limits go into Postgres' SQL; off only to compare with.
+    pub pushdown: bool,
+}
+
+impl EngineConfig {
+    /// The defaults: 512 MiB, 60 s, 10 million rows, 2 threads.
+    pub fn new(pool: PgPool, lake_root: PathBuf) -> Self {
+        let time_limit = Duration::from_secs(60);
+        Self {
+            pool,
+            lake_root,
+            memory_bytes: 512 << 20,
+            time_limit,
+            max_rows: 10_000_000,
+            threads: 2,
+            pushdown: true,
+        }
+    }
+}
+
+/// Runs queries.
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: EngineConfig,
+    environment: Arc<RuntimeEnv>,
+    threads: Option<Runtime>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // A runtime must not wait for its threads where it is dropped from asynchronous code.
+        if let Some(threads) = self.threads.take() {
+            threads.shutdown_background();
+        }
+    }
+}
+
+impl Engine {
+    /// Makes an engine with its threads. The folder of the lake is created if there is none yet.
+    ///
+    /// # Errors
+    /// When the folder or the threads can't be made.
+    pub fn new(config: EngineConfig) -> Result<Self, QueryError> {
+        std::fs::create_dir_all(&config.lake_root)?;
+        let store = LocalFileSystem::new_with_prefix(&config.lake_root)
+            .map_err(|e| QueryError::Execution(DataFusionError::ObjectStore(Box::new(e))))?;
+        let environment = RuntimeEnvBuilder::new()
+            .with_object_store_registry(Arc::new(OnlyLake(Arc::new(store))))
+            .with_memory_limit(config.memory_bytes, 1.0)
+            .build_arc()?;
+        let threads = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(config.threads.max(1))
+            .thread_name("mast-query")
+            .enable_all()
+            .build()
+            .map_err(|e| QueryError::Threads(e.to_string()))?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                config,
+                environment,
+                threads: Some(threads),
+            }),
+        })
+    }
+
+    /// A session that sees these tenants and nothing else.
+    pub fn session(&self, scope: TenantScope) -> Session {
+        Session {
+            inner: self.inner.clone(),
+            scope,
+        }
+    }
+}
+
+/// Runs the queries of one asker.
+#[derive(Clone)]
+pub struct Session {
+    inner: Arc<Inner>,
+    scope: TenantScope,
+}
+
+impl Session {
+    /// Plans and starts a query. Its batches come from [`QueryResult::next`] or the stream.
+    ///
+    /// # Errors
+    /// [`QueryError::Refused`] and [`QueryError::Sql`] are the asker's; failures while it runs come from the stream.
+    pub async fn sql(&self, sql: &str) -> Result<QueryResult, QueryError> {
+        let threads = self
+            .inner
+            .threads
+            .as_ref()
+            .ok_or_else(|| QueryError::Threads("gone".to_owned()))?;
+        let (started, start) = oneshot::channel();
+        let (sender, batches) = mpsc::channel(2);
+        let (inner, scope, sql) = (self.inner.clone(), self.scope.clone(), sql.to_owned());
+        let deadline = Instant::now() + self.inner.config.time_limit;
+        let task = threads.spawn(async move {
+            let planned = tokio::time::timeout_at(deadline, plan(&inner, &scope, &sql)).await;
+            match planned.unwrap_or_else(|_| Err(too_slow(inner.config.time_limit))) {
+                Ok((stream, as_of)) => {
+                    let _ = started.send(Ok((stream.schema(), as_of)));
+                    run(stream, &sender, deadline, &inner.config).await;
+                }
+                Err(error) => {
+                    let _ = started.send(Err(error));
+                }
+            }
+        });
+        let stop = Stop(task.abort_handle());
+        let answer = start
+            .await
+            .map_err(|_| QueryError::Threads("the query's task ended".to_owned()))?;
+        let (schema, as_of) = answer?;
+        Ok(QueryResult {
+            schema,
+            as_of,
+            batches,
+            _stop: stop,
+        })
+    }
+}
+
+fn too_slow(limit: Duration) -> QueryError {
+    QueryError::Limit(format!("it took longer than {} s", limit.as_secs_f64()))
+}
+
+/// Sends all batches, or the error that ended them.
+async fn run(
+    mut stream: SendableRecordBatchStream,
+    sender: &mpsc::Sender<Result<RecordBatch, QueryError>>,
+    deadline: Instant,
+    config: &EngineConfig,
+) {
+    let mut rows = 0u64;
+    loop {
+        let next = match tokio::time::timeout_at(deadline, stream.next()).await {
+            Ok(None) => return,
+            Ok(Some(batch)) => batch.map_err(QueryError::from),
+            Err(_) => Err(too_slow(config.time_limit)),
+        };
+        rows += next.as_ref().map_or(0, |b| b.num_rows() as u64);
+        let next = match next {
+            Ok(_) if rows > config.max_rows => Err(QueryError::Limit(format!(
+                "its answer has more than {} rows",
+                config.max_rows
+            ))),
+            next => next,
+        };
+        let ended = next.is_err();
+        if sender.send(next).await.is_err() || ended {
+            return;
+        }
+    }
+}
+
+/// Opens the snapshot and starts the plan.
+async fn plan(
+    inner: &Inner,
+    scope: &TenantScope,
+    sql: &str,
+) -> Result<(SendableRecordBatchStream, Option<Timestamp>), QueryError> {
+    let snapshot = Arc::new(Snapshot::open(&inner.config.pool, scope).await?);
+    let context = catalog(inner, &snapshot).await?;
+    let plan = context.state().create_logical_plan(sql).await?;
+    let queries_only = SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(false)
+        .with_allow_statements(false);
+    queries_only
+        .verify_plan(&plan)
+        .map_err(|e| QueryError::Refused(e.strip_backtrace()))?;
+    let stream = context
+        .execute_logical_plan(plan)
+        .await?
+        .execute_stream()
+        .await?;
+    Ok((stream, snapshot.as_of))
+}
+
+/// A catalog with the tables of the snapshot's tenants, and nothing else.
+async fn catalog(inner: &Inner, snapshot: &Arc<Snapshot>) -> Result<SessionContext, QueryError> {
+    let config = SessionConfig::new()
+        .with_default_catalog_and_schema("mast", "public")
+        .with_information_schema(true)
+        .with_target_partitions(inner.config.threads.max(1));
+    let state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(inner.environment.clone())
+        .with_default_features()
+        .build();
+    let context = SessionContext::new_with_state(state);
+    for table in NOW {
+        let provider = NowProvider::new(table, snapshot.clone(), inner.config.pushdown);
+        context.register_table(table.name, Arc::new(provider))?;
+    }
+    let tenants: Vec<Tenant> = snapshot.tenants.iter().map(|t| t.tenant.clone()).collect();
+    let files = match snapshot.tenants.first() {
+        Some(first) => {
+            mast_lake::contents(&mut *first.transaction.lock().await, &Table::ALL)
+                .await?
+                .files
+        }
+        None => Vec::new(),
+    };
+    for table in Table::ALL {
+        let own = files.iter().filter(|f| f.table == table).cloned().collect();
+        let provider = LakeProvider::new(table, own, tenants.clone(), snapshot.many);
+        context.register_table(table.as_str(), Arc::new(provider))?;
+    }
+    Ok(context)
+}
+
+/// Ends the query's task when the answer is dropped.
+struct Stop(AbortHandle);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// An answer that is being made.
+pub struct QueryResult {
+    schema: SchemaRef,
+    as_of: Option<Timestamp>,
+    batches: mpsc::Receiver<Result<RecordBatch, QueryError>>,
+    _stop: Stop,
+}
+
+impl QueryResult {
+    /// Schema of all batches.
+    pub fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    /// The instant that the tables of now show; null while nothing is committed.
+    pub const fn as_of(&self) -> Option<Timestamp> {
+        self.as_of
+    }
+
+    /// The next batch; null at the end.
+    pub async fn next(&mut self) -> Option<Result<RecordBatch, QueryError>> {
+        self.batches.recv().await
+    }
+
+    /// All batches.
+    ///
+    /// # Errors
+    /// The first error of the query.
+    pub async fn collect(mut self) -> Result<Vec<RecordBatch>, QueryError> {
+        let mut all = Vec::new();
+        while let Some(batch) = self.next().await {
+            all.push(batch?);
+        }
+        Ok(all)
+    }
+}
+
+impl Stream for QueryResult {
+    type Item = Result<RecordBatch, QueryError>;
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.batches.poll_recv(cx)
+    }
+}
+
+/// The lake, and no other place: no file of the machine can be named.
+#[derive(Debug)]
+struct OnlyLake(Arc<dyn ObjectStore>);
+
+impl ObjectStoreRegistry for OnlyLake {
+    fn register_store(
+        &self,
+        _url: &url::Url,
+        _store: Arc<dyn ObjectStore>,
+    ) -> Option<Arc<dyn ObjectStore>> {
+        None
+    }
+
+    fn get_store(&self, url: &url::Url) -> datafusion::error::Result<Arc<dyn ObjectStore>> {
+        if STORE.starts_with(url.as_str().trim_end_matches('/')) && url.scheme() == "mast-lake" {
+            Ok(self.0.clone())
+        } else {
+            Err(DataFusionError::Plan(format!(
+                "no files can be read from {url}"
+            )))
+        }
+    }
+}

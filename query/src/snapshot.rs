@@ -1,0 +1,97 @@
+//! Whose rows a query reads, and the one transaction that it reads them in.
+
+use std::sync::Arc;
+
+use mast_schemas::{Epoch, TenantId, Timestamp};
+use sqlx::{PgPool, Postgres, Transaction};
+use tokio::sync::Mutex;
+
+use crate::QueryError;
+
+/// A tenant with the name that people know it by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tenant {
+    /// Id.
+    pub id: TenantId,
+    /// Name.
+    pub name: String,
+}
+
+/// Whose rows a session reads. It is fixed outside of SQL; nothing in a query can widen it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TenantScope {
+    /// One tenant's.
+    One(TenantId),
+    /// Those of all the given tenants, one after the other, with a column `tenant` more in every table. For who runs the
+    /// installation. Needs a connection a tenant at once.
+    All(Vec<Tenant>),
+}
+
+/// A REPEATABLE READ transaction of one tenant.
+pub(crate) type SharedTransaction = Arc<Mutex<Transaction<'static, Postgres>>>;
+
+/// One tenant's part of a snapshot.
+#[derive(Clone)]
+pub(crate) struct TenantSnapshot {
+    pub(crate) tenant: Tenant,
+    pub(crate) transaction: SharedTransaction,
+}
+
+impl std::fmt::Debug for TenantSnapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "TenantSnapshot({})", self.tenant.id)
+    }
+}
+
+/// What one query sees.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) tenants: Vec<TenantSnapshot>,
+    /// Whether the tables have the column with the tenant's name.
+    pub(crate) many: bool,
+    /// End of the newest slot that is committed; null before the first.
+    pub(crate) as_of: Option<Timestamp>,
+}
+
+impl Snapshot {
+    /// Opens the transactions of all tenants in scope.
+    pub(crate) async fn open(pool: &PgPool, scope: &TenantScope) -> Result<Self, QueryError> {
+        let (tenants, many) = match scope {
+            TenantScope::One(id) => (
+                vec![Tenant {
+                    id: *id,
+                    name: String::new(),
+                }],
+                false,
+            ),
+            TenantScope::All(tenants) => (tenants.clone(), true),
+        };
+        let connections = pool.options().get_max_connections() as usize;
+        if tenants.is_empty() || tenants.len() > connections {
+            return Err(QueryError::Limit(format!(
+                "{} tenants at once, of at least 1 and at most {connections}; name one tenant",
+                tenants.len()
+            )));
+        }
+        let mut snapshot = Self {
+            tenants: Vec::new(),
+            many,
+            as_of: None,
+        };
+        for tenant in tenants {
+            let mut transaction = mast_postgres::tenant_snapshot(pool, tenant.id).await?;
+            let epoch: Option<i64> = sqlx::query_scalar("SELECT min(epoch) FROM job_progress")
+                .fetch_one(&mut *transaction)
+                .await?;
+            let as_of = epoch
+                .and_then(|e| u64::try_from(e).ok())
+                .map(|e| Epoch(e).end());
+            snapshot.as_of = snapshot.as_of.or(as_of).min(as_of);
+            snapshot.tenants.push(TenantSnapshot {
+                tenant,
+                transaction: Arc::new(Mutex::new(transaction)),
+            });
+        }
+        Ok(snapshot)
+    }
+}
