@@ -151,6 +151,8 @@ impl Engine {
             all.roam.extend(part.roam);
             all.aps.extend(part.aps);
             all.caps.extend(part.caps);
+            all.bssids.extend(part.bssids);
+            all.ap_flags.extend(part.ap_flags);
         }
         Ok(all)
     }
@@ -200,6 +202,12 @@ fn split(config: EngineConfig, snapshot: Snapshot) -> Vec<Snapshot> {
     for record in snapshot.caps {
         parts[(flow::client_route(record.1.tenant_id, record.1.radio_mac) % peers) as usize].caps.push(record);
     }
+    for record in snapshot.bssids {
+        parts[(flow::client_route(record.1.tenant_id, record.1.radio_mac) % peers) as usize].bssids.push(record);
+    }
+    for record in snapshot.ap_flags {
+        parts[(flow::device_route(&record.1.device_id, config.partitions) % peers) as usize].ap_flags.push(record);
+    }
     parts
 }
 
@@ -215,15 +223,9 @@ fn run(
     let mut upto = snapshot.epoch;
     let mut flow = flow::build(worker, config.partitions, config.thresholds, snapshot);
     let own = |part: &Part, flow: &mut flow::Worker| {
-        let control: Vec<DeviceControl> = part
-            .control
-            .iter()
-            .filter(|c| flow::device_route(&c.device, config.partitions) % peers == index)
-            .copied()
-            .collect();
         let standing = part.standing.iter().filter(|_| index == 0).copied();
         let messages = part.messages.iter().filter(|m| u64::from(m.partition) % peers == index).cloned();
-        flow.feed(part.first.0, &control, standing, messages);
+        flow.feed(part.first.0, &part.control, standing, messages);
         flow.advance(part.last.0 + 1);
     };
     // What a restored state told in slot 0 has been committed before: it is not an output.
@@ -266,6 +268,8 @@ fn records(state: &flow::State) -> Snapshot {
         part.roam.extend(state.roaming.borrow().records(group).into_iter().map(|r| (group, r)));
         part.aps.extend(state.aps.borrow().records(group).into_iter().map(|r| (group, r)));
         part.caps.extend(state.bssids.borrow().records(group).into_iter().map(|r| (group, r)));
+        part.bssids.extend(state.bssids.borrow().bssid_records(group).into_iter().map(|r| (group, r)));
+        part.ap_flags.extend(state.aps.borrow().flags(group).into_iter().map(|r| (group, r)));
     }
     part
 }

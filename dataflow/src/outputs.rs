@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mast_schemas::checkpoint::{ApRecord, CapRecord, DeviceRecord, RoamRecord};
+use mast_schemas::checkpoint::{ApFlagsRecord, ApRecord, BssidRecord, CapRecord, DeviceRecord, RoamRecord};
 use mast_schemas::control::Change;
 use mast_schemas::message::Header;
 use mast_schemas::views::{
@@ -80,6 +80,10 @@ pub struct Snapshot {
     pub aps: Vec<(u8, ApRecord)>,
     /// Remote radios, with their key group.
     pub caps: Vec<(u8, CapRecord)>,
+    /// What was told of remote radios, with their key group.
+    pub bssids: Vec<(u8, BssidRecord)>,
+    /// What links know of statuses, with their key group.
+    pub ap_flags: Vec<(u8, ApFlagsRecord)>,
 }
 
 impl Outputs {

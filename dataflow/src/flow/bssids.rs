@@ -19,6 +19,8 @@ pub(crate) enum BssidMessage {
     Station(StationFact),
     /// A remote radio's table.
     Remote(RemoteTable),
+    /// Slot begin: who owned a remote radio's address when the slot began, for a radio first shown in it.
+    OwnerAtBegin(TenantId, Mac, DeviceId),
     /// Slot end: a device owns a remote radio's address from now on (true), or no longer.
     Owner(TenantId, Mac, DeviceId, bool),
     /// Slot end: whether a device that reports this remote radio is unobserved.
@@ -32,61 +34,74 @@ impl BssidMessage {
             Self::Radio(m) => (m.tenant, m.radio),
             Self::Station(m) => (m.tenant, m.radio),
             Self::Remote(m) => (m.table.tenant, m.table.radio),
-            Self::Owner(tenant, radio, ..) | Self::Reporter(tenant, radio, ..) => (*tenant, *radio),
+            Self::OwnerAtBegin(tenant, radio, _)
+            | Self::Owner(tenant, radio, ..)
+            | Self::Reporter(tenant, radio, ..) => (*tenant, *radio),
         }
     }
 
-    /// Its place in the slot; what applies at the slot's end has none.
-    fn stamp(&self) -> Option<Stamp> {
+    /// Its place in the slot.
+    fn stamp(&self) -> Stamp {
         match self {
-            Self::Radio(m) => Some(m.stamp),
-            Self::Station(m) => Some(m.stamp),
-            Self::Remote(m) => Some(m.table.stamp),
-            Self::Owner(..) | Self::Reporter(..) => None,
+            Self::Radio(m) => m.stamp,
+            Self::Station(m) => m.stamp,
+            Self::Remote(m) => m.table.stamp,
+            Self::OwnerAtBegin(_, _, device) => Stamp::begin(*device),
+            Self::Owner(_, _, device, _) | Self::Reporter(_, _, device, _) => Stamp::end(*device),
         }
     }
 
-    /// Of messages at one place, radios are made known before their tables, and tables come by rising BSSID.
-    fn order(&self) -> (Option<Stamp>, u8, Mac) {
+    /// Of messages at one place, radios are made known before their tables, and tables come by rising BSSID. At the end,
+    /// who loses an address comes before who gets it, so that what holds is said last.
+    fn order(&self) -> (bool, Stamp, u8, Mac) {
         let kind = match self {
-            Self::Radio(_) => 0,
-            Self::Station(_) => 1,
-            Self::Remote(_) => 2,
-            // Who loses the address before who gets it, so that what holds is said last.
-            Self::Owner(_, _, _, false) => 3,
+            Self::OwnerAtBegin(..) => 0,
+            Self::Radio(_) => 1,
+            Self::Station(_) => 2,
+            Self::Remote(_) => 3,
             Self::Owner(..) => 4,
             Self::Reporter(..) => 5,
         };
-        (self.stamp(), kind, self.key().1)
+        (matches!(self, Self::Owner(_, _, _, true)), self.stamp(), kind, self.key().1)
     }
 }
 
-/// Builds the stage; `input` is exchanged by key already. Returns messages to links and to clients.
+/// What comes out, by who needs it.
+pub(crate) struct BssidStreams<'s> {
+    /// To links.
+    pub(crate) links: Stream<'s, ApInput>,
+    /// To clients.
+    pub(crate) roaming: Stream<'s, RoamEvent>,
+    /// Radios that belong to another access point from the slot's end on: the former one, and the radio.
+    pub(crate) moved: Stream<'s, (DeviceId, Mac)>,
+}
+
+/// Builds the stage; `input` is exchanged by key already.
 pub(crate) fn bssids<'s>(
     scope: Scope<'s, Time>,
     input: Stream<'s, BssidMessage>,
     state: Rc<RefCell<Bssids>>,
-) -> (Stream<'s, ApInput>, Stream<'s, RoamEvent>) {
+) -> BssidStreams<'s> {
     let mut stage = StageBuilder::new("bssids", scope, input);
     let (links_port, links) = stage.port();
     let (roaming_port, roaming) = stage.port();
+    let (moved_port, moved) = stage.port();
     let mut out = BssidOut::default();
     stage.build(
-        move |c| (links_port.open(c), roaming_port.open(c)),
+        move |c| (links_port.open(c), roaming_port.open(c), moved_port.open(c)),
         || None,
-        move |slot, mut messages, (to_links, to_roaming)| {
+        move |slot, mut messages, (to_links, to_roaming, to_moved)| {
             if messages.is_empty() {
                 return;
             }
             let state = &mut state.borrow_mut();
             messages.sort_by_key(BssidMessage::order);
-            // Without a stamp = at the slot's end; `None` sorts first, so they are taken apart here.
-            let (at_end, in_order): (Vec<_>, Vec<_>) = messages.into_iter().partition(|m| m.stamp().is_none());
-            for message in in_order.into_iter().chain(at_end) {
+            for message in messages {
                 match message {
                     BssidMessage::Radio(m) => state.radio(&m, &mut out),
                     BssidMessage::Station(m) => state.station(m, &mut out),
                     BssidMessage::Remote(m) => state.remote(m, &mut out),
+                    BssidMessage::OwnerAtBegin(tenant, radio, owner) => state.owner_at_begin(tenant, radio, owner),
                     BssidMessage::Owner(tenant, radio, owner, gained) => {
                         state.owner(tenant, radio, gained.then_some(owner));
                     }
@@ -96,7 +111,11 @@ pub(crate) fn bssids<'s>(
             state.end_slot(Epoch(slot).end(), &mut out);
             to_links.send(slot, &mut out.aps);
             to_roaming.send(slot, &mut out.roam);
+            to_moved.send(slot, &mut out.moved);
+            // Remote radios and their reporters are known from the device stage.
+            out.remote_radios.clear();
+            out.reporters.clear();
         },
     );
-    (links, roaming)
+    BssidStreams { links, roaming, moved }
 }

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use mast_schemas::time::SLOT;
 use mast_schemas::{DeviceId, Epoch, LinkId, Mac, TenantId};
 use mast_state::Aps;
 use mast_state::messages::{ApInput, ApOut, DeviceControl, LinkCore, Stamp};
@@ -17,28 +18,6 @@ pub(crate) enum LinkMessage {
     Control(DeviceControl),
     /// Something for an access point's links.
     Input(ApInput),
-}
-
-/// The access point that a message is for.
-pub(crate) const fn ap(input: &ApInput) -> DeviceId {
-    match input {
-        ApInput::Status(m) => m.device,
-        ApInput::Verdict(m) => m.ap,
-        ApInput::Table(m) => m.ap,
-        ApInput::Station { ap, .. } | ApInput::RadioMoved { ap, .. } | ApInput::Reporter { ap, .. } => *ap,
-    }
-}
-
-/// Its place in the slot, or `None` for the slot's end. At one place verdicts come first, then station words, then
-/// tables by rising BSSID.
-fn order(input: &ApInput) -> Option<(Stamp, u8, Mac)> {
-    match input {
-        ApInput::Status(m) => Some((m.stamp, 0, Mac(0))),
-        ApInput::Verdict(m) => Some((m.stamp, 1, m.mac)),
-        ApInput::Station { fact, .. } => Some((fact.stamp, 2, fact.mac)),
-        ApInput::Table(m) => Some((m.stamp, 3, m.radio)),
-        ApInput::RadioMoved { .. } | ApInput::Reporter { .. } => None,
-    }
 }
 
 /// What comes out.
@@ -89,28 +68,33 @@ pub(crate) fn links<'s>(
 }
 
 fn run_slot(state: &mut Aps, slot: Epoch, messages: Vec<LinkMessage>, out: &mut ApOut) {
-    let (mut control, mut ordered, mut at_end) = (Vec::new(), Vec::with_capacity(messages.len()), Vec::new());
+    let mut control = Vec::new();
+    let mut inputs = Vec::with_capacity(messages.len());
     for message in messages {
         match message {
             LinkMessage::Control(c) => control.push(c),
-            LinkMessage::Input(input) => match order(&input) {
-                Some(place) => ordered.push((place, input)),
-                None => at_end.push(input),
-            },
+            LinkMessage::Input(input) => inputs.push(input),
         }
     }
-    ordered.sort_by_key(|m| m.0);
-    state.begin_slot(slot.end() - mast_schemas::time::SLOT, &control, out);
-    for (_, input) in ordered {
-        state.apply(input, out);
-    }
-    // Moves and reporters of different radios do not touch each other; this order makes runs alike.
-    at_end.sort_by_key(|input| match input {
-        ApInput::Reporter { ap, radio, reporter, .. } => (*ap, *radio, 1, *reporter),
-        ApInput::RadioMoved { ap, radio } => (*ap, *radio, 0, DeviceId::default()),
-        other => (ap(other), Mac(0), 2, DeviceId::default()),
-    });
+    inputs.sort_by_key(place);
+    let at_end = inputs.partition_point(|input| !input.stamp().is_end());
+    let mut at_end = inputs.split_off(at_end);
+    state.begin_slot(slot.end() - SLOT, &control, out);
+    inputs.into_iter().for_each(|input| state.apply(input, out));
     state.end_slot(slot.end(), &mut at_end, out);
+}
+
+/// Its place in the slot. Ties within one stamp touch different links or radios; this order makes all runs alike.
+fn place(input: &ApInput) -> (Stamp, DeviceId, u8, Mac, Mac) {
+    let (kind, radio, mac) = match input {
+        ApInput::Status(_) => (0, Mac(0), Mac(0)),
+        ApInput::Verdict(m) => (1, m.radio, m.mac),
+        ApInput::Station { fact, .. } => (2, fact.radio, fact.mac),
+        ApInput::Table(m) => (3, m.radio, Mac(0)),
+        ApInput::RadioMoved { radio, .. } => (4, *radio, Mac(0)),
+        ApInput::Reporter { radio, .. } => (5, *radio, Mac(0)),
+    };
+    (input.stamp(), input.ap(), kind, radio, mac)
 }
 
 fn controls(messages: &[LinkMessage]) -> Vec<DeviceControl> {

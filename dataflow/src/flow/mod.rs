@@ -27,14 +27,15 @@ use differential_dataflow::input::{Input as _, InputSession};
 use mast_schemas::thresholds::Thresholds;
 use mast_schemas::{DeviceId, Epoch, Mac, TenantId};
 use mast_state::messages::{ApOut, DeviceControl, DeviceOut};
-use mast_state::{Aps, Bssids, Devices, Forgetting, Roaming};
-use timely::dataflow::operators::vec::{Input as _, Map};
+use mast_state::{Aps, BssidOut, Bssids, Devices, Roaming};
+use timely::dataflow::operators::vec::{Broadcast, Filter, Input as _, Map};
 use timely::dataflow::{InputHandleVec, ProbeHandle};
 
 use crate::flow::bssids::BssidMessage;
 use crate::flow::devices::DeviceMessage;
 use crate::flow::links::LinkMessage;
 pub(crate) use crate::flow::places::Standing;
+use crate::flow::roaming::RoamMessage;
 use crate::flow::signals::SignalMessage;
 use crate::flow::types::{Concatenate, Exchange, Probe, Time, route};
 use crate::flow::visible::ViewMessage;
@@ -91,13 +92,14 @@ impl Worker {
 fn restore(thresholds: Thresholds, snapshot: Snapshot) -> (State, DeviceOut, ApOut) {
     let (mut device_out, mut ap_out) = (DeviceOut::default(), ApOut::default());
     let mut devices = Devices::new(thresholds);
-    devices.restore(snapshot.devices.into_iter().map(|(_, r)| r).collect(), &mut device_out);
+    devices.restore(records(snapshot.devices), &mut device_out);
     let mut roaming = Roaming::new(thresholds);
-    roaming.restore(snapshot.roam.into_iter().map(|(_, r)| r).collect());
+    roaming.restore(records(snapshot.roam));
     let mut bssids = Bssids::new(thresholds);
-    bssids.restore(snapshot.caps.into_iter().map(|(_, r)| r).collect());
+    // Owners and statuses come again through the relations, in slot 0.
+    bssids.restore(records(snapshot.caps), records(snapshot.bssids), &mut BssidOut::default());
     let mut aps = Aps::new(thresholds);
-    aps.restore(snapshot.aps.into_iter().map(|(_, r)| r).collect(), &mut ap_out);
+    aps.restore(records(snapshot.aps), records(snapshot.ap_flags), &mut ap_out);
     let state = State {
         devices: Rc::new(RefCell::new(devices)),
         roaming: Rc::new(RefCell::new(roaming)),
@@ -107,6 +109,11 @@ fn restore(thresholds: Thresholds, snapshot: Snapshot) -> (State, DeviceOut, ApO
     (state, device_out, ap_out)
 }
 
+/// Records without their key groups.
+fn records<R>(grouped: Vec<(u8, R)>) -> Vec<R> {
+    grouped.into_iter().map(|(_, record)| record).collect()
+}
+
 /// Builds the flow on a worker. `snapshot` is the worker's own part.
 pub(crate) fn build(
     worker: &mut timely::worker::Worker,
@@ -114,6 +121,7 @@ pub(crate) fn build(
     thresholds: Thresholds,
     snapshot: Snapshot,
 ) -> Worker {
+    let (index, peers) = (worker.index() as u64, worker.peers() as u64);
     let restored_at = snapshot.epoch;
     let (state, device_out, ap_out) = restore(thresholds, snapshot);
     let outputs = Rc::new(RefCell::new(Outputs::default()));
@@ -122,25 +130,30 @@ pub(crate) fn build(
         let (control, control_stream) = scope.new_input::<DeviceControl>();
         let (standing, standings) = scope.new_collection::<(DeviceId, Standing), isize>();
 
+        let own = control_stream.clone().filter(move |c| route(&c.device, partitions) % peers == index);
         let telemetry = message_stream.map(DeviceMessage::Telemetry);
-        let known = control_stream.clone().map(DeviceMessage::Control);
+        let known = own.clone().map(DeviceMessage::Control);
         let device_input = scope.concatenate([telemetry, known]);
         let from = devices::devices(scope, device_input, state.devices.clone(), (restored_at, device_out), outputs.clone());
 
         let owners = pairing::owners(from.claims);
         let facts = pairing::remote_facts(from.remote, owners.clone(), from.states.clone());
         let bssid_input = scope.concatenate([from.bssids, facts]).exchange(|m: &BssidMessage| hash(m.key()));
-        let (remote_links, remote_roaming) = bssids::bssids(scope, bssid_input, state.bssids.clone());
+        let remote = bssids::bssids(scope, bssid_input, state.bssids.clone());
 
-        let roam_input =
-            scope.concatenate([from.roaming, remote_roaming]).exchange(|e| hash((e.tenant, e.mac)));
+        let events = scope.concatenate([from.roaming, remote.roaming]).exchange(|e| hash((e.tenant, e.mac)));
+        let roam_input = scope.concatenate([
+            control_stream.map(RoamMessage::Control),
+            events.map(RoamMessage::Event),
+            remote.moved.broadcast().map(|(ap, radio)| RoamMessage::Moved(ap, radio)),
+        ]);
         let verdicts = roaming::roaming(scope, roam_input, state.roaming.clone());
 
         let from_elsewhere = scope
-            .concatenate([remote_links, verdicts.map(mast_state::messages::ApInput::Verdict)])
-            .exchange(move |input| route(&links::ap(input), partitions));
+            .concatenate([remote.links, verdicts.map(mast_state::messages::ApInput::Verdict)])
+            .exchange(move |input| route(&input.ap(), partitions));
         let link_input = scope.concatenate([
-            control_stream.clone().map(LinkMessage::Control),
+            own.clone().map(LinkMessage::Control),
             from.links.map(LinkMessage::Input),
             from_elsewhere.map(LinkMessage::Input),
         ]);
@@ -154,8 +167,7 @@ pub(crate) fn build(
             out.changes.map(|(link, core)| ViewMessage::Link(link, core)),
             far_ends.map(|(link, device, gained)| ViewMessage::FarEnd(link, device, gained)),
         ]);
-        let forgetting = Rc::new(RefCell::new(Forgetting::new(thresholds)));
-        let counted = visible::visible(scope, view_input, forgetting, restored_at, outputs.clone());
+        let counted = visible::visible(scope, view_input, thresholds, restored_at, outputs.clone());
 
         let counts = places::counts(from.states, counted, standings);
         let sink = outputs.clone();
@@ -165,7 +177,7 @@ pub(crate) fn build(
         });
 
         let signal_input = scope.concatenate([
-            control_stream.map(SignalMessage::Control),
+            own.map(SignalMessage::Control),
             out.signals.map(|(device, dbm, n)| SignalMessage::Bins(device, dbm, n)),
         ]);
         let by_place = signals::by_place(scope, signal_input).exchange(|(place, ..)| place_hash(*place));

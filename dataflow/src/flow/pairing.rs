@@ -1,34 +1,43 @@
 //! Pairing: who owns an address, and so which device is at the far end of a link. Relational, all differential.
 
+use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
+use differential_dataflow::trace::implementations::ValSpine;
+use mast_schemas::time::SLOT;
 use mast_schemas::views::DeviceState;
-use mast_schemas::{DeviceId, LinkId, Mac, TenantId};
+use mast_schemas::{DeviceId, Epoch, LinkId, Mac, TenantId, Timestamp};
 
 use crate::flow::bssids::BssidMessage;
 use crate::flow::devices::Claim;
-use crate::flow::types::{Collection, Stream};
+use crate::flow::types::{Collection, Stream, Time};
 
-/// The first two claimants of an address: the owner, and who would own it if the owner were left out.
-pub(crate) type Owners = (DeviceId, Option<DeviceId>);
+/// The first two claimants of an address: the owner with the begin of its claim, and who would own it if the owner were
+/// left out.
+pub(crate) type Owners = (Timestamp, DeviceId, Option<DeviceId>);
+
+/// Owners by address, arranged once for all that join them.
+pub(crate) type OwnersByAddress<'s> = Arranged<'s, TraceAgent<ValSpine<(TenantId, Mac), Owners, Time, isize>>>;
 
 /// The owners of each claimed address: the least claims by (first seen, device).
-pub(crate) fn owners<'s>(claims: Collection<'s, Claim>) -> Collection<'s, ((TenantId, Mac), Owners)> {
-    claims.reduce(|_address, claims, owners| {
+pub(crate) fn owners<'s>(claims: Collection<'s, Claim>) -> OwnersByAddress<'s> {
+    let owners = claims.reduce(|_address, claims, owners| {
         // Claims come sorted by (first seen, device), each present once.
-        let mut devices = claims.iter().map(|((_, device), _)| *device);
-        if let Some(first) = devices.next() {
-            owners.push(((first, devices.find(|d| *d != first)), 1));
+        let mut claims = claims.iter().map(|(claim, _)| **claim);
+        if let Some((since, first)) = claims.next() {
+            let second = claims.map(|(_, device)| device).find(|d| *d != first);
+            owners.push(((since, first, second), 1));
         }
-    })
+    });
+    owners.arrange_by_key()
 }
 
 /// The device at the far end of each link that has one: the owner of its address, its own access point left out.
 pub(crate) fn far_ends<'s>(
-    owners: Collection<'s, ((TenantId, Mac), Owners)>,
+    owners: OwnersByAddress<'s>,
     links: Collection<'s, ((TenantId, Mac), LinkId)>,
 ) -> Collection<'s, (LinkId, DeviceId)> {
     links
         .arrange_by_key()
-        .join_core(owners.arrange_by_key(), |_client, link, &(first, second)| {
+        .join_core(owners, |_client, link, &(_, first, second)| {
             let device = if first == link.ap_device_id { second } else { Some(first) };
             device.map(|device| (*link, device))
         })
@@ -39,20 +48,24 @@ pub(crate) fn far_ends<'s>(
 /// are unobserved.
 pub(crate) fn remote_facts<'s>(
     remote: Collection<'s, (DeviceId, (TenantId, Mac))>,
-    owners: Collection<'s, ((TenantId, Mac), Owners)>,
+    owners: OwnersByAddress<'s>,
     states: Collection<'s, (DeviceId, DeviceState)>,
 ) -> Stream<'s, BssidMessage> {
     use timely::dataflow::operators::Concat;
     use timely::dataflow::operators::vec::Map;
 
     let radios = remote.clone().map(|(_reporter, radio)| radio).distinct();
-    let owned = owners
-        .semijoin(radios)
-        .map(|((tenant, radio), (owner, _))| (tenant, radio, owner))
+    let owned = radios
+        .map(|radio| (radio, ()))
+        .arrange_by_key()
+        .join_core(owners, |&(tenant, radio), &(), &(since, owner, _)| Some((tenant, radio, owner, since)))
         .consolidate()
         .inner
-        .map(|((tenant, radio, owner), _time, diff)| {
-            BssidMessage::Owner(tenant, radio, owner, diff > 0)
+        .flat_map(|((tenant, radio, owner, since), slot, diff)| {
+            // A claim that is older than the slot held when the slot began.
+            let held = diff > 0 && since < Epoch(slot).end() - SLOT;
+            let at_begin = held.then_some(BssidMessage::OwnerAtBegin(tenant, radio, owner));
+            at_begin.into_iter().chain([BssidMessage::Owner(tenant, radio, owner, diff > 0)])
         });
     let reported = remote
         .join(states)

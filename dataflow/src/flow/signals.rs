@@ -97,7 +97,7 @@ pub(crate) fn signals<'s>(
             }
             let outputs = &mut outputs.borrow_mut();
             for place in changed {
-                let signals = places.get(&place).map(SignalBins::signals).filter(|s| s.clients > 0);
+                let signals = places.get(&place).and_then(SignalBins::signals);
                 if signals.is_none() {
                     places.remove(&place);
                 }

@@ -1,9 +1,12 @@
 //! The view stage: links with the device at their far end, as readers see them.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use mast_schemas::views::LinkState;
+use hashbrown::HashMap;
+use mast_schemas::thresholds::Thresholds;
+use mast_schemas::views::{LinkState, LinkView};
 use mast_schemas::{DeviceId, Epoch, LinkId};
 use mast_state::Forgetting;
 use mast_state::messages::LinkCore;
@@ -23,11 +26,18 @@ pub(crate) enum ViewMessage {
 /// A link as counts see it: state, and whether it is unobserved.
 pub(crate) type Counted = (LinkState, bool);
 
+/// A link and the device at its far end. Held here because a link changes without its far end, and the other way.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Pair {
+    core: Option<LinkCore>,
+    device: Option<DeviceId>,
+}
+
 /// Builds the stage; `input` is on the access points' workers already. Returns the visible links, by access point.
 pub(crate) fn visible<'s>(
     scope: Scope<'s, Time>,
     input: Stream<'s, ViewMessage>,
-    state: Rc<RefCell<Forgetting>>,
+    thresholds: Thresholds,
     restored_at: Epoch,
     outputs: Rc<RefCell<Outputs>>,
 ) -> Collection<'s, (DeviceId, Counted)> {
@@ -35,7 +45,9 @@ pub(crate) fn visible<'s>(
 
     let mut stage = StageBuilder::new("visible", scope, input);
     let (port, counted) = stage.port();
+    let state = Rc::new(RefCell::new(Forgetting::new(thresholds)));
     let timers = state.clone();
+    let mut known: HashMap<LinkId, Pair> = HashMap::new();
     stage.build(
         move |c| (port.open(c),),
         move || timers.borrow().next_timer(),
@@ -48,23 +60,35 @@ pub(crate) fn visible<'s>(
                 ViewMessage::FarEnd(.., false) => 1,
                 ViewMessage::FarEnd(.., true) => 2,
             });
+            let mut before: BTreeMap<LinkId, Pair> = BTreeMap::new();
             for message in messages {
+                let (ViewMessage::Link(link, _) | ViewMessage::FarEnd(link, ..)) = &message;
+                let pair = known.entry(*link).or_default();
+                before.entry(*link).or_insert_with(|| pair.clone());
                 match message {
-                    ViewMessage::Link(link, core) => state.link(link, core),
-                    ViewMessage::FarEnd(link, device, gained) => state.far_end(link, device, gained),
+                    ViewMessage::Link(_, core) => pair.core = core,
+                    ViewMessage::FarEnd(_, device, true) => pair.device = Some(device),
+                    ViewMessage::FarEnd(_, device, false) if pair.device == Some(device) => pair.device = None,
+                    ViewMessage::FarEnd(..) => {}
                 }
+            }
+            for (link, old) in before {
+                let Some(new) = known.get(&link) else { continue };
+                let (old, new) = (old, new.clone());
+                if new == Pair::default() {
+                    known.remove(&link);
+                }
+                old.core.into_iter().for_each(|core| state.change(link, core, old.device, -1));
+                new.core.into_iter().for_each(|core| state.change(link, core, new.device, 1));
             }
             let mut updates = Vec::new();
-            let outputs = &mut outputs.borrow_mut();
-            for (link, old, new) in state.end_slot(now.end()) {
-                let count = |v: &mast_schemas::views::LinkView| (v.state, v.unobserved);
-                let (before, after) = (old.as_ref().map(count), new.as_ref().map(count));
-                if before != after {
-                    updates.extend(before.map(|c| ((link.ap_device_id, c), slot, -1)));
-                    updates.extend(after.map(|c| ((link.ap_device_id, c), slot, 1)));
-                }
-                outputs.links.push((Epoch(slot), link, new));
+            let mut rows: BTreeMap<LinkId, Option<LinkView>> = BTreeMap::new();
+            for (view, diff) in state.end_slot(now.end()) {
+                updates.push(((view.id.ap_device_id, (view.state, view.unobserved)), slot, diff));
+                // Who went is told before who came: what is told last holds.
+                rows.insert(view.id, (diff > 0).then_some(view));
             }
+            outputs.borrow_mut().links.extend(rows.into_iter().map(|(link, row)| (Epoch(slot), link, row)));
             to_counts.send(slot, &mut updates);
         },
     );

@@ -1,0 +1,228 @@
+//! Checkpoints on a disk.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use mast_schemas::checkpoint::{Manifest, Part};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::file;
+use crate::error::DataflowError;
+use crate::fault;
+use crate::outputs::Snapshot;
+
+/// How many checkpoints are kept.
+pub const KEPT: usize = 3;
+
+const MANIFEST: &str = "manifest.json";
+const TEMPORARY: &str = ".part-";
+/// In the order of their loading.
+const PARTS: [(Part, &str); 5] = [
+    (Part::Control, "control"),
+    (Part::Devices, "devices"),
+    (Part::Roam, "roam"),
+    (Part::Aps, "aps"),
+    (Part::Caps, "caps"),
+];
+
+/// A complete checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Its folder.
+    pub path: PathBuf,
+    /// Its manifest.
+    pub manifest: Manifest,
+}
+
+/// The complete checkpoints in `dir`, newest first; none when the folder does not exist. A manifest that cannot be read is
+/// told in the log and left out.
+///
+/// # Errors
+/// [`DataflowError::File`] when the folder cannot be read.
+pub fn list(dir: &Path) -> Result<Vec<Stored>, DataflowError> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(DataflowError::file(dir)(e)),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(DataflowError::file(dir))?.path();
+        let manifest = path.join(MANIFEST);
+        if temporary(&path) || !manifest.exists() {
+            continue;
+        }
+        match fs::read(&manifest).map_err(|e| e.to_string()).and_then(|bytes| parse(&bytes)) {
+            Ok(manifest) => found.push(Stored { path, manifest }),
+            Err(reason) => tracing::warn!(file = %manifest.display(), reason, "checkpoint left out"),
+        }
+    }
+    found.sort_by_key(|s| std::cmp::Reverse((s.manifest.epoch, s.manifest.generation)));
+    Ok(found)
+}
+
+fn parse(bytes: &[u8]) -> Result<Manifest, String> {
+    serde_json::from_slice(bytes).map_err(|e| e.to_string())
+}
+
+/// The state of a checkpoint.
+///
+/// # Errors
+/// [`DataflowError::Checkpoint`] naming the file that is missing, damaged or of another version.
+pub fn load(dir: &Path, manifest: &Manifest) -> Result<Snapshot, DataflowError> {
+    let mut snapshot = Snapshot { epoch: manifest.epoch, ..Snapshot::default() };
+    for name in &manifest.files {
+        let path = dir.join(name);
+        let bad = |reason: String| DataflowError::Checkpoint { path: path.clone(), reason };
+        let part = PARTS.iter().find(|(_, prefix)| name.starts_with(&format!("{prefix}-"))).map(|(part, _)| *part);
+        let part = part.ok_or_else(|| bad("belongs to no part".to_owned()))?;
+        let bytes = fs::read(&path).map_err(|e| bad(e.to_string()))?;
+        match part {
+            Part::Control => snapshot.control.extend(file::decode(part, &bytes).map_err(bad)?.1),
+            Part::Devices => read(part, &bytes, &mut snapshot.devices).map_err(bad)?,
+            Part::Roam => read(part, &bytes, &mut snapshot.roam).map_err(bad)?,
+            Part::Aps => read(part, &bytes, &mut snapshot.aps).map_err(bad)?,
+            Part::Caps => read(part, &bytes, &mut snapshot.caps).map_err(bad)?,
+        }
+    }
+    Ok(snapshot)
+}
+
+fn read<R: DeserializeOwned>(part: Part, bytes: &[u8], into: &mut Vec<(u8, R)>) -> Result<(), String> {
+    let (header, records) = file::decode(part, bytes)?;
+    into.extend(records.into_iter().map(|record| (header.key_group, record)));
+    Ok(())
+}
+
+/// The newest checkpoint whose files are whole, with its state. An older one stands in for a damaged one, which is told in
+/// the log.
+///
+/// # Errors
+/// [`DataflowError::File`] when the folder cannot be read.
+pub fn newest(dir: &Path) -> Result<Option<(Stored, Snapshot)>, DataflowError> {
+    for stored in list(dir)? {
+        match load(&stored.path, &stored.manifest) {
+            Ok(snapshot) => return Ok(Some((stored, snapshot))),
+            Err(error) => {
+                tracing::warn!(checkpoint = %stored.path.display(), %error, "damaged checkpoint; trying an older one");
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Writes a checkpoint and removes all but the newest [`KEPT`]. `manifest.files` is filled in here. Returns the complete
+/// checkpoints, newest first.
+///
+/// Slow (it syncs every file): not for a thread that others wait for.
+///
+/// # Errors
+/// [`DataflowError::File`]; the checkpoint is then not there, and the others are untouched.
+pub fn write(dir: &Path, mut manifest: Manifest, snapshot: &Snapshot) -> Result<Vec<Stored>, DataflowError> {
+    let name = format!("{}-{}", manifest.epoch.0, manifest.generation);
+    let (temporary, path) = (dir.join(format!("{TEMPORARY}{name}")), dir.join(&name));
+    fs::create_dir_all(dir).map_err(DataflowError::file(dir))?;
+    clean(dir)?;
+    if path.join(MANIFEST).exists() {
+        return list(dir);
+    }
+    fs::create_dir(&temporary).map_err(DataflowError::file(&temporary))?;
+    manifest.files = write_parts(&temporary, snapshot)?;
+    sync(&temporary)?;
+    fs::rename(&temporary, &path).map_err(DataflowError::file(&path))?;
+    sync(dir)?;
+
+    let (unnamed, named) = (path.join("manifest.json.part"), path.join(MANIFEST));
+    // A struct of numbers, strings and lists always serializes.
+    let json = serde_json::to_vec_pretty(&manifest).unwrap_or_default();
+    write_file(&unnamed, &json)?.sync_all().map_err(DataflowError::file(&unnamed))?;
+    fs::rename(&unnamed, &named).map_err(DataflowError::file(&named))?;
+    sync(&path)?;
+    fault::point("after_checkpoint");
+    retire(dir)
+}
+
+/// Files of all parts, all written before the first is waited for: so the disk writes them together.
+fn write_parts(dir: &Path, snapshot: &Snapshot) -> Result<Vec<String>, DataflowError> {
+    let mut files = Files { dir, open: Vec::new() };
+    files.put(Part::Control, 0, &snapshot.control.iter().collect::<Vec<_>>())?;
+    files.put_groups(Part::Devices, &snapshot.devices)?;
+    files.put_groups(Part::Roam, &snapshot.roam)?;
+    fault::point("amid_checkpoint");
+    files.put_groups(Part::Aps, &snapshot.aps)?;
+    files.put_groups(Part::Caps, &snapshot.caps)?;
+    for (name, file) in &files.open {
+        file.sync_all().map_err(DataflowError::file(&dir.join(name)))?;
+    }
+    Ok(files.open.into_iter().map(|(name, _)| name).collect())
+}
+
+struct Files<'a> {
+    dir: &'a Path,
+    open: Vec<(String, fs::File)>,
+}
+
+impl Files<'_> {
+    fn put_groups<R: Serialize>(&mut self, part: Part, records: &[(u8, R)]) -> Result<(), DataflowError> {
+        let mut groups: Vec<Vec<&R>> = Vec::new();
+        groups.resize_with(256, Vec::new);
+        for (group, record) in records {
+            groups[usize::from(*group)].push(record);
+        }
+        for (group, records) in (0..=u8::MAX).zip(groups) {
+            self.put(part, group, &records)?;
+        }
+        Ok(())
+    }
+
+    fn put<R: Serialize>(&mut self, part: Part, group: u8, records: &[&R]) -> Result<(), DataflowError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let prefix = PARTS.iter().find(|(p, _)| *p == part).map_or("", |(_, prefix)| prefix);
+        let name = format!("{prefix}-{group:03}.bin");
+        let path = self.dir.join(&name);
+        let bytes = file::encode(part, group, records.iter().copied())
+            .map_err(|reason| DataflowError::Checkpoint { path: path.clone(), reason })?;
+        self.open.push((name, write_file(&path, &bytes)?));
+        Ok(())
+    }
+}
+
+fn write_file(path: &Path, bytes: &[u8]) -> Result<fs::File, DataflowError> {
+    let mut file = fs::File::create(path).map_err(DataflowError::file(path))?;
+    file.write_all(bytes).map_err(DataflowError::file(path))?;
+    Ok(file)
+}
+
+fn sync(dir: &Path) -> Result<(), DataflowError> {
+    fs::File::open(dir).and_then(|d| d.sync_all()).map_err(DataflowError::file(dir))
+}
+
+fn temporary(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(TEMPORARY))
+}
+
+/// Removes what a kill left unfinished: temporary folders and those without a manifest.
+fn clean(dir: &Path) -> Result<(), DataflowError> {
+    for entry in fs::read_dir(dir).map_err(DataflowError::file(dir))? {
+        let path = entry.map_err(DataflowError::file(dir))?.path();
+        if path.is_dir() && (temporary(&path) || !path.join(MANIFEST).exists()) {
+            fs::remove_dir_all(&path).map_err(DataflowError::file(&path))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes all but the newest; the manifest first, so that a kill leaves no checkpoint with missing files.
+fn retire(dir: &Path) -> Result<Vec<Stored>, DataflowError> {
+    let mut all = list(dir)?;
+    for old in all.split_off(all.len().min(KEPT)) {
+        let manifest = old.path.join(MANIFEST);
+        fs::remove_file(&manifest).map_err(DataflowError::file(&manifest))?;
+        fs::remove_dir_all(&old.path).map_err(DataflowError::file(&old.path))?;
+    }
+    Ok(all)
+}

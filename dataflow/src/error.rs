@@ -1,0 +1,146 @@
+//! Everything that ends a job, told apart by what a person must do next.
+
+use std::path::PathBuf;
+
+use mast_lake::LakeError;
+use mast_log::LogError;
+use mast_schemas::SchemaError;
+
+use crate::engine::Stopped;
+
+/// Why a job could not start or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum DataflowError {
+    /// The log dropped records that the job still needs.
+    #[error(
+        "gap in {topic} partition {partition}: offset {wanted} is needed, the log begins at {first}. Restore a checkpoint \
+         that is at least that new, or move the folder {checkpoints} away and the job's row out of job_progress to begin \
+         anew with what the log still holds"
+    )]
+    Gap {
+        /// The topic.
+        topic: &'static str,
+        /// The partition.
+        partition: u32,
+        /// Offset that is needed.
+        wanted: u64,
+        /// First offset that is left.
+        first: u64,
+        /// Where the checkpoints are.
+        checkpoints: PathBuf,
+    },
+    /// The log refused.
+    #[error("log, topic {topic} partition {partition}: {source}")]
+    Log {
+        /// The topic.
+        topic: &'static str,
+        /// The partition.
+        partition: u32,
+        /// The reason.
+        #[source]
+        source: LogError,
+    },
+    /// A record that nothing can be done without.
+    #[error("{topic} partition {partition} offset {offset} cannot be read: {source}")]
+    Record {
+        /// The topic.
+        topic: &'static str,
+        /// The partition.
+        partition: u32,
+        /// The record.
+        offset: u64,
+        /// The reason.
+        #[source]
+        source: SchemaError,
+    },
+    /// Another job wrote to the bindings at the same time.
+    #[error("another generation of job {job} writes bindings: offset {found} instead of {expected}; this one stops")]
+    Bindings {
+        /// The job.
+        job: String,
+        /// Offset that the binding should have got.
+        expected: u64,
+        /// Offset that it got.
+        found: u64,
+    },
+    /// A newer generation of the job has taken over.
+    #[error("job {job} generation {generation} is no longer the newest: another process has taken it over; this one stops")]
+    Fenced {
+        /// The job.
+        job: String,
+        /// The generation that was refused.
+        generation: u64,
+    },
+    /// Another process runs the job.
+    #[error("another process runs job {job}; it holds the lease {lease}")]
+    Held {
+        /// The job.
+        job: String,
+        /// The lease.
+        lease: String,
+    },
+    /// Another process uses the data folder.
+    #[error("{} is locked: another process runs this job from this folder", path.display())]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// Postgres refused in a way that waiting does not mend.
+    #[error("Postgres: {0}")]
+    Postgres(#[from] sqlx::Error),
+    /// The lake refused.
+    #[error("lake: {0}")]
+    Lake(#[from] LakeError),
+    /// A file of a checkpoint is damaged or missing.
+    #[error("checkpoint file {}: {reason}", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The file system refused.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// What we touched.
+        path: PathBuf,
+        /// Why it refused.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The dataflow workers have stopped.
+    #[error(transparent)]
+    Engine(#[from] Stopped),
+    /// A task of the job ended without an answer.
+    #[error("the job's {task} ended without an answer: {reason}")]
+    Task {
+        /// Which one.
+        task: &'static str,
+        /// What it said.
+        reason: String,
+    },
+}
+
+impl DataflowError {
+    /// Names the path in a file system's refusal.
+    pub(crate) fn file(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+        move |source| Self::File { path: path.to_owned(), source }
+    }
+
+    /// Names topic and partition in a log's refusal.
+    pub(crate) fn log(topic: &'static str, partition: u32) -> impl FnOnce(LogError) -> Self {
+        move |source| Self::Log { topic, partition, source }
+    }
+}
+
+/// Whether waiting mends it: the server is away, restarts, or two transactions were in each other's way.
+pub(crate) fn transient(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed | sqlx::Error::Protocol(_) => true,
+        sqlx::Error::Database(e) => e.code().is_some_and(|code| {
+            // Connection, resources, operator intervention; serialization failure and deadlock.
+            ["08", "53", "57"].iter().any(|class| code.starts_with(class)) || code == "40001" || code == "40P01"
+        }),
+        _ => false,
+    }
+}

@@ -1,0 +1,196 @@
+//! Committed transitions → `mast.events.v1`, for integrators: by epoch, within one by event id.
+//!
+//! What a commit wrote is appended after it. After a kill in between, the rest is taken from Postgres: all events from the
+//! epoch of the newest record on, but those that the end of the topic already holds. Ids are a function of the transition,
+//! so a consumer that keeps them sees each event once even where this could not know.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use mast_log::{Log, LogError, Record};
+use mast_schemas::message::{Header, ProducerId};
+use mast_schemas::views::{DeviceEvent, EventId, LinkEvent};
+use mast_schemas::{DeviceId, Epoch, Mac, SchemaError, TenantId, Timestamp, topics};
+use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use super::{blocking, newest};
+use crate::error::DataflowError;
+use crate::sink::Batch;
+
+/// Records looked at to find where to go on.
+const TAIL: u64 = 10_000;
+/// Records kept in the topic.
+const KEPT: u64 = 1_000_000;
+/// Records of one append.
+const APPEND: usize = 10_000;
+
+/// A record of `mast.events.v1`, JSON; its key is the event's id, its header has no sections.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventRecord {
+    /// Slot in which it happened.
+    pub epoch: Epoch,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// A transition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Event {
+    /// Of a device.
+    Device(DeviceEvent),
+    /// Of a link.
+    Link(LinkEvent),
+}
+
+impl EventRecord {
+    /// Its id.
+    pub const fn id(&self) -> EventId {
+        match &self.event {
+            Event::Device(event) => event.event_id,
+            Event::Link(event) => event.event_id,
+        }
+    }
+
+    fn record(&self, header: &Bytes) -> Record {
+        Record {
+            key: Bytes::copy_from_slice(self.id().0.as_bytes()),
+            headers: header.clone(),
+            // A struct of numbers, strings and lists always serializes.
+            body: serde_json::to_vec(self).unwrap_or_default().into(),
+        }
+    }
+}
+
+/// The events of a commit, in the order of the topic.
+pub fn of(batch: &Batch) -> Vec<EventRecord> {
+    let devices = batch.device_events.iter().map(|(epoch, e)| (*epoch, Event::Device(e.clone())));
+    let links = batch.link_events.iter().map(|(epoch, e)| (*epoch, Event::Link(e.clone())));
+    let mut events: Vec<EventRecord> =
+        devices.chain(links).map(|(epoch, event)| EventRecord { epoch, event }).collect();
+    events.sort_by_key(|event| (event.epoch, event.id()));
+    events
+}
+
+/// The relay of one job.
+pub struct EventRelay {
+    log: Arc<dyn Log>,
+    header: Bytes,
+}
+
+impl EventRelay {
+    /// Appends what commits before this start left out, up to `upto`, and goes on from there.
+    ///
+    /// # Errors
+    /// [`DataflowError::Log`], [`DataflowError::Postgres`].
+    pub async fn open(
+        pool: &PgPool,
+        log: Arc<dyn Log>,
+        generation: u64,
+        upto: Epoch,
+    ) -> Result<Self, DataflowError> {
+        let producer = ProducerId(Uuid::now_v7());
+        let header = Header { producer, lease_epoch: generation, heartbeat: None, sections: Vec::new() }.encode();
+        let relay = Self { log, header };
+        let tail = blocking(topics::EVENTS, &relay.log, |log| newest(log, topics::EVENTS, TAIL)).await?;
+        let tail: Vec<EventRecord> =
+            tail.iter().filter_map(|entry| serde_json::from_slice(&entry.record.body).ok()).collect();
+        let from = tail.last().map_or(Epoch(0), |event| event.epoch);
+        let known: HashSet<EventId> = tail.iter().filter(|e| e.epoch == from).map(EventRecord::id).collect();
+        let mut missed = committed(pool, from, upto).await?;
+        missed.retain(|event| !known.contains(&event.id()));
+        if !missed.is_empty() {
+            tracing::info!(events = missed.len(), "relaying events that an earlier start had committed");
+            relay.append(&missed).await?;
+        }
+        Ok(relay)
+    }
+
+    /// Appends what it is given until nobody gives any more.
+    ///
+    /// # Errors
+    /// [`DataflowError::Log`].
+    pub async fn run(self, mut commits: mpsc::Receiver<Vec<EventRecord>>) -> Result<(), DataflowError> {
+        while let Some(events) = commits.recv().await {
+            while let Err(e) = self.append(&events).await {
+                let DataflowError::Log { source: LogError::Full { .. }, .. } = &e else { return Err(e) };
+                tracing::warn!(error = %e, "events cannot be appended; trying again");
+                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn append(&self, events: &[EventRecord]) -> Result<(), DataflowError> {
+        for part in events.chunks(APPEND) {
+            let records: Vec<Record> = part.iter().map(|event| event.record(&self.header)).collect();
+            let append = move |log: &dyn Log| {
+                let first = log.append(topics::EVENTS, 0, &records)?;
+                log.trim(topics::EVENTS, 0, first.saturating_sub(KEPT))
+            };
+            blocking(topics::EVENTS, &self.log, append).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Committed events of the epochs `from..=upto`, in the order of the topic.
+async fn committed(pool: &PgPool, from: Epoch, upto: Epoch) -> Result<Vec<EventRecord>, DataflowError> {
+    let (from, upto) = (from.0.cast_signed(), upto.0.cast_signed());
+    let mut events = Vec::new();
+    let rows = sqlx::query!(
+        r#"SELECT event_id, tenant_id, device_id, micros(at) AS "at!", from_state, to_state, outcome, epoch
+           FROM device_events WHERE epoch BETWEEN $1 AND $2"#,
+        from,
+        upto,
+    )
+    .fetch_all(pool)
+    .await?;
+    for row in rows {
+        let event = DeviceEvent {
+            event_id: EventId(row.event_id),
+            tenant_id: TenantId(row.tenant_id),
+            device_id: DeviceId(row.device_id),
+            at: Timestamp(row.at),
+            from_state: word(&row.from_state)?,
+            to_state: word(&row.to_state)?,
+            outcome: row.outcome.as_deref().map(word).transpose()?,
+        };
+        events.push(EventRecord { epoch: Epoch(row.epoch.unsigned_abs()), event: Event::Device(event) });
+    }
+    let rows = sqlx::query!(
+        r#"SELECT event_id, tenant_id, ap_device_id, radio_mac, mac, micros(at) AS "at!", from_state, to_state, reason,
+                  epoch
+           FROM link_events WHERE epoch BETWEEN $1 AND $2"#,
+        from,
+        upto,
+    )
+    .fetch_all(pool)
+    .await?;
+    for row in rows {
+        let event = LinkEvent {
+            event_id: EventId(row.event_id),
+            tenant_id: TenantId(row.tenant_id),
+            ap_device_id: DeviceId(row.ap_device_id),
+            radio_mac: Mac(row.radio_mac.cast_unsigned()),
+            mac: Mac(row.mac.cast_unsigned()),
+            at: Timestamp(row.at),
+            from_state: row.from_state.as_deref().map(word).transpose()?,
+            to_state: row.to_state.as_deref().map(word).transpose()?,
+            reason: word(&row.reason)?,
+        };
+        events.push(EventRecord { epoch: Epoch(row.epoch.unsigned_abs()), event: Event::Link(event) });
+    }
+    events.sort_by_key(|event| (event.epoch, event.id()));
+    Ok(events)
+}
+
+/// A word that the table's own checks let in.
+fn word<T: std::str::FromStr<Err = SchemaError>>(text: &str) -> Result<T, DataflowError> {
+    text.parse().map_err(|e: SchemaError| DataflowError::Postgres(sqlx::Error::Decode(Box::new(e))))
+}
