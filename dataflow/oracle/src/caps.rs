@@ -7,22 +7,41 @@ use crate::oracle::{Address, Oracle};
 
 impl Oracle {
     /// The access point to which a reporter's radio belongs now.
-    pub(crate) fn ap_of(&self, tenant: TenantId, radio: Mac, reporter: DeviceId, remote: bool) -> DeviceId {
+    pub(crate) fn ap_of(
+        &self,
+        tenant: TenantId,
+        radio: Mac,
+        reporter: DeviceId,
+        remote: bool,
+    ) -> DeviceId {
         let cap = self.caps.get(&(tenant, radio)).filter(|_| remote);
         cap.map_or(reporter, |c| c.ap_device_id)
     }
 
     /// Keeps the list of a remote radio's reporters. A radio never shown before takes the owner as of the slot's begin.
-    pub(crate) fn note_reporter(&mut self, tenant_id: TenantId, radio_mac: Mac, reporter: DeviceId) {
+    pub(crate) fn note_reporter(
+        &mut self,
+        tenant_id: TenantId,
+        radio_mac: Mac,
+        reporter: DeviceId,
+    ) {
         let address = (tenant_id, radio_mac);
         let shows = self.shows_as_remote(reporter, radio_mac);
-        let listed = self.caps.get(&address).is_some_and(|c| c.reporters.contains(&reporter));
+        let listed = self
+            .caps
+            .get(&address)
+            .is_some_and(|c| c.reporters.contains(&reporter));
         if shows == listed {
             return;
         }
         let ap_device_id = self.owner_at_begin(address).unwrap_or(reporter);
         let reporters = Vec::new();
-        let cap = self.caps.entry(address).or_insert(CapRecord { tenant_id, radio_mac, reporters, ap_device_id });
+        let cap = self.caps.entry(address).or_insert(CapRecord {
+            tenant_id,
+            radio_mac,
+            reporters,
+            ap_device_id,
+        });
         cap.reporters.retain(|r| *r != reporter);
         if shows {
             cap.reporters.push(reporter);
@@ -32,14 +51,22 @@ impl Oracle {
     }
 
     fn shows_as_remote(&self, reporter: DeviceId, radio: Mac) -> bool {
-        let tables = self.devices.get(&reporter).into_iter().flat_map(|d| d.tables.values());
-        tables.filter_map(|t| t.radios.get(&radio)).any(|r| r.remote)
+        let tables = self
+            .devices
+            .get(&reporter)
+            .into_iter()
+            .flat_map(|d| d.tables.values());
+        tables
+            .filter_map(|t| t.radios.get(&radio))
+            .any(|r| r.remote)
     }
 
     /// What other devices decide reaches the links at the slot's end (§1.4).
     pub(crate) fn end_of_slot(&mut self, end: Timestamp) {
         for address in std::mem::take(&mut self.caps_touched) {
-            let Some(cap) = self.caps.get(&address) else { continue };
+            let Some(cap) = self.caps.get(&address) else {
+                continue;
+            };
             let from = cap.ap_device_id;
             let Some(lowest) = cap.reporters.first().copied() else {
                 self.caps.remove(&address);
@@ -60,14 +87,28 @@ impl Oracle {
     fn move_radio(&mut self, address: Address, from: DeviceId, end: Timestamp) {
         let (tenant, radio) = address;
         self.forget_radio(tenant, from, radio, end);
-        self.drop_associations(tenant, end, |a| (a.ap_device_id, a.radio_mac) == (from, radio));
-        let reporters = self.caps.get(&address).map(|c| c.reporters.clone()).unwrap_or_default();
-        for device in self.devices.values_mut().filter(|d| d.row.tenant_id == tenant) {
+        self.drop_associations(tenant, end, |a| {
+            (a.ap_device_id, a.radio_mac) == (from, radio)
+        });
+        let reporters = self
+            .caps
+            .get(&address)
+            .map(|c| c.reporters.clone())
+            .unwrap_or_default();
+        for device in self
+            .devices
+            .values_mut()
+            .filter(|d| d.row.tenant_id == tenant)
+        {
             let remote = reporters.contains(&device.row.id);
             if !remote && device.row.id != from {
                 continue;
             }
-            for shown in device.tables.values_mut().filter_map(|t| t.radios.get_mut(&radio)) {
+            for shown in device
+                .tables
+                .values_mut()
+                .filter_map(|t| t.radios.get_mut(&radio))
+            {
                 if (shown.remote && remote) || (!shown.remote && device.row.id == from) {
                     shown.clients.clear();
                 }

@@ -68,19 +68,31 @@ impl Oracle {
         match change {
             Change::Tenant(_) | Change::Site(_) | Change::Sector(_) => {}
             Change::TenantDeleted { id } => {
-                let theirs: Vec<DeviceId> =
-                    self.devices.values().filter(|d| d.row.tenant_id == *id).map(|d| d.row.id).collect();
+                let theirs: Vec<DeviceId> = self
+                    .devices
+                    .values()
+                    .filter(|d| d.row.tenant_id == *id)
+                    .map(|d| d.row.id)
+                    .collect();
                 for device in theirs {
                     self.delete_device(device, at);
                 }
             }
             Change::SiteDeleted { id } => {
-                for device in self.devices.values_mut().filter(|d| d.row.site_id == Some(*id)) {
+                for device in self
+                    .devices
+                    .values_mut()
+                    .filter(|d| d.row.site_id == Some(*id))
+                {
                     (device.row.site_id, device.row.sector_id) = (None, None);
                 }
             }
             Change::SectorDeleted { id } => {
-                for device in self.devices.values_mut().filter(|d| d.row.sector_id == Some(*id)) {
+                for device in self
+                    .devices
+                    .values_mut()
+                    .filter(|d| d.row.sector_id == Some(*id))
+                {
                     device.row.sector_id = None;
                 }
             }
@@ -90,10 +102,17 @@ impl Oracle {
     }
 
     fn device_changed(&mut self, row: &control::Device, at: Timestamp) {
-        if self.devices.get(&row.id).is_some_and(|d| d.row.tenant_id != row.tenant_id) {
+        if self
+            .devices
+            .get(&row.id)
+            .is_some_and(|d| d.row.tenant_id != row.tenant_id)
+        {
             self.delete_device(row.id, at);
         }
-        let device = self.devices.entry(row.id).or_insert_with(|| Device::new(row.clone(), at));
+        let device = self
+            .devices
+            .entry(row.id)
+            .or_insert_with(|| Device::new(row.clone(), at));
         device.row = row.clone();
         if !row.enabled {
             device.fail_run = 0;
@@ -104,7 +123,9 @@ impl Oracle {
 
     /// All that hangs on a device goes: its claims, what it says as a station, its links as an access point.
     fn delete_device(&mut self, id: DeviceId, at: Timestamp) {
-        let Some(device) = self.devices.get(&id).cloned() else { return };
+        let Some(device) = self.devices.get(&id).cloned() else {
+            return;
+        };
         let tenant = device.row.tenant_id;
         for (mac, first_seen) in &device.claims {
             self.retract_claim((tenant, *mac), *first_seen, id);
@@ -112,7 +133,13 @@ impl Oracle {
         for (bssid, own) in device.tables.values().flat_map(|t| &t.stations) {
             self.retract_station(tenant, *bssid, *own, id);
         }
-        let radios: Vec<Mac> = self.aps.get(&id).into_iter().flatten().map(|(mac, _)| *mac).collect();
+        let radios: Vec<Mac> = self
+            .aps
+            .get(&id)
+            .into_iter()
+            .flatten()
+            .map(|(mac, _)| *mac)
+            .collect();
         for radio in radios {
             self.forget_radio(tenant, id, radio, at);
         }
@@ -132,8 +159,17 @@ impl Oracle {
     pub(crate) fn device_step(&mut self, poll: &Poll) {
         let limit = self.thresholds.device_failures;
         let intervals = i64::from(self.thresholds.unobserved_intervals);
-        let Some(device) = self.devices.get_mut(&poll.device_id) else { return };
-        let told = [&poll.identity, &poll.version, &poll.board, &poll.architecture, &poll.serial, &poll.firmware];
+        let Some(device) = self.devices.get_mut(&poll.device_id) else {
+            return;
+        };
+        let told = [
+            &poll.identity,
+            &poll.version,
+            &poll.board,
+            &poll.architecture,
+            &poll.serial,
+            &poll.firmware,
+        ];
         for (known, told) in device.attributes.iter_mut().zip(told) {
             if told.is_some() {
                 known.clone_from(told);
@@ -144,11 +180,17 @@ impl Oracle {
         }
         let overdue = poll.next_due_at + Span::millis(intervals * i64::from(poll.interval_ms));
         device.overdue_at = Some(overdue);
-        self.timers.insert((overdue, Timer::Overdue(poll.device_id)));
+        self.timers
+            .insert((overdue, Timer::Overdue(poll.device_id)));
         let unmanageable = match poll.outcome {
             Outcome::Ok | Outcome::Partial | Outcome::Internal => {
                 device.fail_run = 0;
-                self.set_device_state(poll.device_id, DeviceState::Online, Some(poll.outcome), poll.observed_at);
+                self.set_device_state(
+                    poll.device_id,
+                    DeviceState::Online,
+                    Some(poll.outcome),
+                    poll.observed_at,
+                );
                 return;
             }
             Outcome::Timeout | Outcome::Refused => false,
@@ -160,21 +202,39 @@ impl Oracle {
         device.fail_unmanageable = unmanageable;
         device.fail_run = device.fail_run.saturating_add(1);
         if device.fail_run >= limit {
-            let state = if unmanageable { DeviceState::Unmanageable } else { DeviceState::Offline };
+            let state = if unmanageable {
+                DeviceState::Unmanageable
+            } else {
+                DeviceState::Offline
+            };
             self.set_device_state(poll.device_id, state, Some(poll.outcome), poll.observed_at);
         }
     }
 
     pub(crate) fn device_overdue(&mut self, id: DeviceId, due: Timestamp) {
-        let Some(device) = self.devices.get_mut(&id).filter(|d| d.overdue_at == Some(due)) else { return };
+        let Some(device) = self
+            .devices
+            .get_mut(&id)
+            .filter(|d| d.overdue_at == Some(due))
+        else {
+            return;
+        };
         device.overdue_at = None;
         device.fail_run = 0;
         self.set_device_state(id, DeviceState::Unobserved, None, due);
     }
 
     /// Since and outcome change only with the state. Going offline takes the device's links down.
-    fn set_device_state(&mut self, id: DeviceId, state: DeviceState, outcome: Option<Outcome>, at: Timestamp) {
-        let Some(device) = self.devices.get_mut(&id).filter(|d| d.state != state) else { return };
+    fn set_device_state(
+        &mut self,
+        id: DeviceId,
+        state: DeviceState,
+        outcome: Option<Outcome>,
+        at: Timestamp,
+    ) {
+        let Some(device) = self.devices.get_mut(&id).filter(|d| d.state != state) else {
+            return;
+        };
         let from = device.state;
         (device.state, device.since, device.outcome) = (state, at, outcome);
         self.events.devices.push(DeviceEvent {
@@ -197,12 +257,19 @@ impl Oracle {
         if !Tables(poll.tables).has(Tables::INTERFACE) {
             return;
         }
-        let Some(device) = self.devices.get_mut(&poll.device_id) else { return };
+        let Some(device) = self.devices.get_mut(&poll.device_id) else {
+            return;
+        };
         let tenant = device.row.tenant_id;
-        let own = whole.interfaces.iter().filter(|i| i.remote != Some(true)).filter_map(|i| i.mac);
+        let own = whole
+            .interfaces
+            .iter()
+            .filter(|i| i.remote != Some(true))
+            .filter_map(|i| i.mac);
         let before = std::mem::take(&mut device.claims);
-        device.claims =
-            own.map(|mac| (mac, before.get(&mac).copied().unwrap_or(poll.observed_at))).collect();
+        device.claims = own
+            .map(|mac| (mac, before.get(&mac).copied().unwrap_or(poll.observed_at)))
+            .collect();
         let now = device.claims.clone();
         for (mac, first_seen) in before.iter().filter(|(mac, _)| !now.contains_key(mac)) {
             self.retract_claim((tenant, *mac), *first_seen, poll.device_id);
@@ -232,7 +299,11 @@ impl Oracle {
 
     /// The device that owns an address, leaving one out.
     pub(crate) fn owner(&self, address: Address, not: Option<DeviceId>) -> Option<DeviceId> {
-        self.claims.get(&address)?.iter().map(|(_, id)| *id).find(|id| Some(*id) != not)
+        self.claims
+            .get(&address)?
+            .iter()
+            .map(|(_, id)| *id)
+            .find(|id| Some(*id) != not)
     }
 
     /// The owner of an address as the slot began.

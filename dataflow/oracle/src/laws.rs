@@ -28,7 +28,10 @@ pub fn laws(views: &Views) -> Vec<Breach> {
 }
 
 fn breach(breaches: &mut Vec<Breach>, law: &'static str, subject: impl std::fmt::Debug) {
-    breaches.push(Breach { law, subject: format!("{subject:?}") });
+    breaches.push(Breach {
+        law,
+        subject: format!("{subject:?}"),
+    });
 }
 
 /// A tenant's counts are those of its rows.
@@ -42,15 +45,20 @@ fn sums(views: &Views, breaches: &mut Vec<Breach>) {
         counts.links[link.state as usize] += 1;
         counts.links_unobserved += i64::from(link.unobserved);
     }
-    let counted: BTreeMap<TenantId, Counts> =
-        views.counts.iter().filter_map(|(place, c)| Some((whole_tenant(place)?, *c))).collect();
+    let counted: BTreeMap<TenantId, Counts> = views
+        .counts
+        .iter()
+        .filter_map(|(place, c)| Some((whole_tenant(place)?, *c)))
+        .collect();
     let all: BTreeSet<TenantId> = tenants.keys().chain(counted.keys()).copied().collect();
     for tenant in all {
         let (rows, counts) = (tenants.get(&tenant), counted.get(&tenant));
         if rows.map(|r| r.devices) != counts.map(|c| c.devices) {
             breach(breaches, "devices by state add up to the devices", tenant);
         }
-        if rows.map(|r| (r.links, r.links_unobserved)) != counts.map(|c| (c.links, c.links_unobserved)) {
+        if rows.map(|r| (r.links, r.links_unobserved))
+            != counts.map(|c| (c.links, c.links_unobserved))
+        {
             breach(breaches, "links by state add up to the links", tenant);
         }
     }
@@ -64,7 +72,10 @@ fn whole_tenant(place: &Place) -> Option<TenantId> {
 }
 
 fn numbers(c: &Counts) -> impl Iterator<Item = i64> {
-    c.devices.into_iter().chain(c.links).chain([c.links_unobserved])
+    c.devices
+        .into_iter()
+        .chain(c.links)
+        .chain([c.links_unobserved])
 }
 
 /// The sites of a tenant, and its sectors, hold no more than the tenant; no count is negative; no row is empty.
@@ -75,22 +86,36 @@ fn parts(views: &Views, breaches: &mut Vec<Breach>) {
             breach(breaches, "no count is negative", place);
         }
         if numbers(counts).all(|n| n == 0) {
-            breach(breaches, "a place without devices and links has no row", place);
+            breach(
+                breaches,
+                "a place without devices and links has no row",
+                place,
+            );
         }
         let (tenant, sectors) = match place {
             Place::Tenant(_) => continue,
             Place::Site(tenant, _) => (*tenant, false),
             Place::Sector(tenant, _) => (*tenant, true),
         };
-        let whole = views.counts.get(&Place::Tenant(tenant)).copied().unwrap_or_default();
-        let left = left.entry((tenant, sectors)).or_insert_with(|| numbers(&whole).collect());
+        let whole = views
+            .counts
+            .get(&Place::Tenant(tenant))
+            .copied()
+            .unwrap_or_default();
+        let left = left
+            .entry((tenant, sectors))
+            .or_insert_with(|| numbers(&whole).collect());
         for (left, n) in left.iter_mut().zip(numbers(counts)) {
             *left -= n;
         }
     }
     for ((tenant, _), left) in left {
         if left.iter().any(|n| *n < 0) {
-            breach(breaches, "sites and sectors hold no more than their tenant", tenant);
+            breach(
+                breaches,
+                "sites and sectors hold no more than their tenant",
+                tenant,
+            );
         }
     }
 }
@@ -108,18 +133,35 @@ fn one_live_radio(views: &Views, breaches: &mut Vec<Breach>) {
     }
     for (address, n) in live {
         if n > 1 && !ambiguous.contains(&address) {
-            breach(breaches, "at most one live access point for an address", address);
+            breach(
+                breaches,
+                "at most one live access point for an address",
+                address,
+            );
         }
     }
 }
 
 /// Both ends of a link are devices of its tenant, and not one device.
 fn ends(views: &Views, breaches: &mut Vec<Breach>) {
-    let known = |id: DeviceId, tenant: TenantId| views.devices.get(&id).is_some_and(|d| d.tenant_id == tenant);
+    let known = |id: DeviceId, tenant: TenantId| {
+        views
+            .devices
+            .get(&id)
+            .is_some_and(|d| d.tenant_id == tenant)
+    };
     for (id, link) in &views.links {
-        let LinkId { tenant_id, ap_device_id, .. } = *id;
+        let LinkId {
+            tenant_id,
+            ap_device_id,
+            ..
+        } = *id;
         if !known(ap_device_id, tenant_id) {
-            breach(breaches, "the access point is a device of the link's tenant", id);
+            breach(
+                breaches,
+                "the access point is a device of the link's tenant",
+                id,
+            );
         }
         if let Some(cpe) = link.cpe_device_id {
             if !known(cpe, tenant_id) {
@@ -135,11 +177,20 @@ fn ends(views: &Views, breaches: &mut Vec<Breach>) {
 /// Signals are of live links only, and their figures fit together.
 fn signals(views: &Views, breaches: &mut Vec<Breach>) {
     for (place, s) in &views.signals {
-        let live = views.counts.get(place).map_or(0, |c| c.links[1] + c.links[2]);
+        let live = views
+            .counts
+            .get(place)
+            .map_or(0, |c| c.links[1] + c.links[2]);
         if s.clients < 1 || s.clients > live {
             breach(breaches, "signals are of live links", place);
         }
-        let Signals { clients, sum_dbm, p10_dbm: Some(p10), worst_dbm: Some(worst) } = *s else {
+        let Signals {
+            clients,
+            sum_dbm,
+            p10_dbm: Some(p10),
+            worst_dbm: Some(worst),
+        } = *s
+        else {
             breach(breaches, "signals of clients have a worst one", place);
             continue;
         };

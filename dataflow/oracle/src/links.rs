@@ -19,12 +19,16 @@ pub(crate) struct Row {
 impl Row {
     fn bad(&self, t: &Thresholds) -> bool {
         self.signal_dbm.is_some_and(|s| s < t.degraded_signal_dbm)
-            || self.tx_ccq_percent.is_some_and(|c| c < t.degraded_ccq_percent)
+            || self
+                .tx_ccq_percent
+                .is_some_and(|c| c < t.degraded_ccq_percent)
     }
 
     fn good(&self, t: &Thresholds) -> bool {
         self.signal_dbm.is_none_or(|s| s >= t.active_signal_dbm)
-            && self.tx_ccq_percent.is_none_or(|c| c >= t.active_ccq_percent)
+            && self
+                .tx_ccq_percent
+                .is_none_or(|c| c >= t.active_ccq_percent)
     }
 }
 
@@ -37,7 +41,13 @@ struct Step<'a> {
 }
 
 impl Step<'_> {
-    fn emit(&mut self, from: Option<LinkState>, to: Option<LinkState>, reason: LinkReason, at: Timestamp) {
+    fn emit(
+        &mut self,
+        from: Option<LinkState>,
+        to: Option<LinkState>,
+        reason: LinkReason,
+        at: Timestamp,
+    ) {
         if !self.link.ambiguous {
             self.events.push(event(&self.id, from, to, reason, at));
         }
@@ -51,7 +61,11 @@ impl Step<'_> {
     }
 
     fn losses(&self, at: Timestamp) -> usize {
-        self.link.losses.iter().filter(|l| **l > at - self.thresholds.loss_window).count()
+        self.link
+            .losses
+            .iter()
+            .filter(|l| **l > at - self.thresholds.loss_window)
+            .count()
     }
 
     fn too_many_losses(&self, at: Timestamp) -> bool {
@@ -100,13 +114,21 @@ impl Step<'_> {
                 self.confirm(bad, station, at);
             }
             LinkState::Active => {
-                self.link.bad_run = if bad { self.link.bad_run.saturating_add(1) } else { 0 };
+                self.link.bad_run = if bad {
+                    self.link.bad_run.saturating_add(1)
+                } else {
+                    0
+                };
                 if self.link.bad_run >= self.thresholds.degrade_tables {
                     self.enter(LinkState::Degraded, LinkReason::Signal, at);
                 }
             }
             LinkState::Degraded => {
-                self.link.good_run = if good { self.link.good_run.saturating_add(1) } else { 0 };
+                self.link.good_run = if good {
+                    self.link.good_run.saturating_add(1)
+                } else {
+                    0
+                };
                 if self.link.good_run >= self.thresholds.recover_tables && self.losses(at) == 0 {
                     self.enter(LinkState::Active, LinkReason::Recovered, at);
                 }
@@ -145,14 +167,23 @@ impl Step<'_> {
         if self.link.state == LinkState::Active && self.too_many_losses(at) {
             self.enter(LinkState::Degraded, LinkReason::Losses, at);
         }
-        let present = matches!(self.link.state, LinkState::Discovered | LinkState::Active | LinkState::Degraded);
+        let present = matches!(
+            self.link.state,
+            LinkState::Discovered | LinkState::Active | LinkState::Degraded
+        );
         if present && self.link.miss_run >= self.thresholds.down_tables {
             self.enter(LinkState::Down, LinkReason::Lost, at);
         }
     }
 }
 
-fn event(id: &LinkId, from: Option<LinkState>, to: Option<LinkState>, reason: LinkReason, at: Timestamp) -> LinkEvent {
+fn event(
+    id: &LinkId,
+    from: Option<LinkState>,
+    to: Option<LinkState>,
+    reason: LinkReason,
+    at: Timestamp,
+) -> LinkEvent {
     LinkEvent {
         event_id: link_event_id(id, at, from, to),
         tenant_id: id.tenant_id,
@@ -179,21 +210,38 @@ pub(crate) struct RadioTable<'a> {
 
 impl Oracle {
     fn link(&self, id: &LinkId) -> Option<&LinkRecord> {
-        self.aps.get(&id.ap_device_id)?.get(&id.radio_mac)?.links.get(&id.mac)
+        self.aps
+            .get(&id.ap_device_id)?
+            .get(&id.radio_mac)?
+            .links
+            .get(&id.mac)
     }
 
     /// Changes a link, if it exists, and sets its timer anew.
     fn step(&mut self, id: &LinkId, change: impl FnOnce(&mut Step<'_>)) {
-        let radio = self.aps.get_mut(&id.ap_device_id).and_then(|r| r.get_mut(&id.radio_mac));
-        let Some(link) = radio.and_then(|r| r.links.get_mut(&id.mac)) else { return };
+        let radio = self
+            .aps
+            .get_mut(&id.ap_device_id)
+            .and_then(|r| r.get_mut(&id.radio_mac));
+        let Some(link) = radio.and_then(|r| r.links.get_mut(&id.mac)) else {
+            return;
+        };
         let events = &mut self.events.links;
-        change(&mut Step { id: *id, link, thresholds: &self.thresholds, events });
+        change(&mut Step {
+            id: *id,
+            link,
+            thresholds: &self.thresholds,
+            events,
+        });
         self.arm_link(id);
     }
 
     pub(crate) fn arm_link(&mut self, id: &LinkId) {
         let Some(link) = self.link(id) else { return };
-        let (expired, forgotten) = (expiry(link, &self.thresholds), forgetting(link, &self.thresholds));
+        let (expired, forgotten) = (
+            expiry(link, &self.thresholds),
+            forgetting(link, &self.thresholds),
+        );
         if let Some(due) = expired {
             self.timers.insert((due, Timer::Expired(*id)));
         }
@@ -207,8 +255,16 @@ impl Oracle {
         if !self.devices.contains_key(&table.ap) {
             return;
         }
-        self.radio_aps.entry((table.tenant, table.radio)).or_default().insert(table.ap);
-        let radio = self.aps.entry(table.ap).or_default().entry(table.radio).or_default();
+        self.radio_aps
+            .entry((table.tenant, table.radio))
+            .or_default()
+            .insert(table.ap);
+        let radio = self
+            .aps
+            .entry(table.ap)
+            .or_default()
+            .entry(table.radio)
+            .or_default();
         table.interface.clone_into(&mut radio.interface);
         let shown = |mac: &Mac| table.rows.binary_search_by_key(mac, |r| r.0).is_ok();
         let missing: Vec<Mac> = radio
@@ -231,11 +287,19 @@ impl Oracle {
         let id = table.link(mac);
         let (roamed, ambiguous) = self.marks((table.tenant, mac), (table.ap, table.radio));
         let tolerance = self.thresholds.association_tolerance;
-        let Some(radio) = self.aps.get_mut(&table.ap).and_then(|r| r.get_mut(&table.radio)) else { return };
+        let Some(radio) = self
+            .aps
+            .get_mut(&table.ap)
+            .and_then(|r| r.get_mut(&table.radio))
+        else {
+            return;
+        };
         let station = radio.stations.get(&mac).copied();
         match radio.links.get_mut(&mac) {
             None => {
-                radio.links.insert(mac, new_link(mac, table, row, roamed, ambiguous));
+                radio
+                    .links
+                    .insert(mac, new_link(mac, table, row, roamed, ambiguous));
                 self.step(&id, |link| link.made(row, station.as_ref(), table.at));
             }
             Some(link) => {
@@ -255,9 +319,14 @@ impl Oracle {
     fn cap_departed(&mut self, table: &RadioTable<'_>) {
         let t = &self.thresholds;
         let keep = (t.departed_least as usize).max(t.departed_factor as usize * table.rows.len());
-        let Some(radio) = self.aps.get(&table.ap).and_then(|r| r.get(&table.radio)) else { return };
-        let mut departed: Vec<(Timestamp, Mac)> =
-            radio.links.values().filter_map(|l| l.departed_at.map(|at| (at, l.mac))).collect();
+        let Some(radio) = self.aps.get(&table.ap).and_then(|r| r.get(&table.radio)) else {
+            return;
+        };
+        let mut departed: Vec<(Timestamp, Mac)> = radio
+            .links
+            .values()
+            .filter_map(|l| l.departed_at.map(|at| (at, l.mac)))
+            .collect();
         departed.sort_unstable();
         departed.truncate(departed.len().saturating_sub(keep));
         for (_, mac) in departed {
@@ -266,19 +335,42 @@ impl Oracle {
     }
 
     fn forget(&mut self, id: &LinkId, at: Timestamp) {
-        let radio = self.aps.get_mut(&id.ap_device_id).and_then(|r| r.get_mut(&id.radio_mac));
-        let Some(link) = radio.and_then(|r| r.links.remove(&id.mac)) else { return };
+        let radio = self
+            .aps
+            .get_mut(&id.ap_device_id)
+            .and_then(|r| r.get_mut(&id.radio_mac));
+        let Some(link) = radio.and_then(|r| r.links.remove(&id.mac)) else {
+            return;
+        };
         if !link.ambiguous {
-            self.events.links.push(event(id, Some(link.state), None, LinkReason::Forgotten, at));
+            self.events
+                .links
+                .push(event(id, Some(link.state), None, LinkReason::Forgotten, at));
         }
     }
 
     /// An access point loses a radio, with all that is known there.
-    pub(crate) fn forget_radio(&mut self, tenant_id: TenantId, ap_device_id: DeviceId, radio_mac: Mac, at: Timestamp) {
-        let Some(radio) = self.aps.get(&ap_device_id).and_then(|r| r.get(&radio_mac)) else { return };
+    pub(crate) fn forget_radio(
+        &mut self,
+        tenant_id: TenantId,
+        ap_device_id: DeviceId,
+        radio_mac: Mac,
+        at: Timestamp,
+    ) {
+        let Some(radio) = self.aps.get(&ap_device_id).and_then(|r| r.get(&radio_mac)) else {
+            return;
+        };
         let macs: Vec<Mac> = radio.links.keys().copied().collect();
         for mac in macs {
-            self.forget(&LinkId { tenant_id, ap_device_id, radio_mac, mac }, at);
+            self.forget(
+                &LinkId {
+                    tenant_id,
+                    ap_device_id,
+                    radio_mac,
+                    mac,
+                },
+                at,
+            );
         }
         if let Some(radios) = self.aps.get_mut(&ap_device_id) {
             radios.remove(&radio_mac);
@@ -289,10 +381,17 @@ impl Oracle {
     }
 
     pub(crate) fn ap_offline(&mut self, ap: DeviceId, at: Timestamp) {
-        let Some(tenant_id) = self.devices.get(&ap).map(|d| d.row.tenant_id) else { return };
+        let Some(tenant_id) = self.devices.get(&ap).map(|d| d.row.tenant_id) else {
+            return;
+        };
         let ids: Vec<LinkId> = (self.aps.get(&ap).into_iter().flatten())
             .flat_map(|(radio, r)| r.links.keys().map(move |mac| (*radio, *mac)))
-            .map(|(radio_mac, mac)| LinkId { tenant_id, ap_device_id: ap, radio_mac, mac })
+            .map(|(radio_mac, mac)| LinkId {
+                tenant_id,
+                ap_device_id: ap,
+                radio_mac,
+                mac,
+            })
             .collect();
         for id in ids {
             self.step(&id, |s| {
@@ -334,34 +433,66 @@ impl Oracle {
     }
 
     pub(crate) fn link_forgotten(&mut self, id: &LinkId, due: Timestamp) {
-        if self.link(id).is_some_and(|l| forgetting(l, &self.thresholds) == Some(due)) {
+        if self
+            .link(id)
+            .is_some_and(|l| forgetting(l, &self.thresholds) == Some(due))
+        {
             self.forget(id, due);
         }
     }
 
     /// A station says that it hears an access point's radio (§8).
     pub(crate) fn station_says(&mut self, tenant_id: TenantId, bssid: Mac, station: StationRecord) {
-        let aps = self.radio_aps.get(&(tenant_id, bssid)).cloned().unwrap_or_default();
+        let aps = self
+            .radio_aps
+            .get(&(tenant_id, bssid))
+            .cloned()
+            .unwrap_or_default();
         for ap_device_id in aps {
-            if let Some(radio) = self.aps.get_mut(&ap_device_id).and_then(|r| r.get_mut(&bssid)) {
+            if let Some(radio) = self
+                .aps
+                .get_mut(&ap_device_id)
+                .and_then(|r| r.get_mut(&bssid))
+            {
                 radio.stations.insert(station.mac, station);
             }
-            let id = LinkId { tenant_id, ap_device_id, radio_mac: bssid, mac: station.mac };
+            let id = LinkId {
+                tenant_id,
+                ap_device_id,
+                radio_mac: bssid,
+                mac: station.mac,
+            };
             self.step(&id, |s| {
                 let waiting = s.link.state == LinkState::Discovered && s.link.miss_run == 0;
                 if waiting && s.confirmed_by(Some(&station)) {
-                    s.entry(s.link.bad_run > 0, LinkReason::ConfirmedByStation, station.observed_at);
+                    s.entry(
+                        s.link.bad_run > 0,
+                        LinkReason::ConfirmedByStation,
+                        station.observed_at,
+                    );
                 }
             });
         }
     }
 
     /// A station no longer says so.
-    pub(crate) fn retract_station(&mut self, tenant: TenantId, bssid: Mac, own: Mac, device: DeviceId) {
-        let aps = self.radio_aps.get(&(tenant, bssid)).cloned().unwrap_or_default();
+    pub(crate) fn retract_station(
+        &mut self,
+        tenant: TenantId,
+        bssid: Mac,
+        own: Mac,
+        device: DeviceId,
+    ) {
+        let aps = self
+            .radio_aps
+            .get(&(tenant, bssid))
+            .cloned()
+            .unwrap_or_default();
         for ap in aps {
             if let Some(radio) = self.aps.get_mut(&ap).and_then(|r| r.get_mut(&bssid)) {
-                radio.stations.retain(|mac, s| *mac != own || s.device_id != device);
+                radio
+                    .stations
+                    .retain(|mac, s| *mac != own || s.device_id != device);
             }
         }
     }
@@ -369,7 +500,12 @@ impl Oracle {
 
 impl RadioTable<'_> {
     fn link(&self, mac: Mac) -> LinkId {
-        LinkId { tenant_id: self.tenant, ap_device_id: self.ap, radio_mac: self.radio, mac }
+        LinkId {
+            tenant_id: self.tenant,
+            ap_device_id: self.ap,
+            radio_mac: self.radio,
+            mac,
+        }
     }
 }
 
@@ -382,7 +518,13 @@ fn forgetting(link: &LinkRecord, t: &Thresholds) -> Option<Timestamp> {
     (link.state == LinkState::Stale && !held).then(|| link.since + t.forget_after)
 }
 
-fn new_link(mac: Mac, table: &RadioTable<'_>, row: &Row, roamed: bool, ambiguous: bool) -> LinkRecord {
+fn new_link(
+    mac: Mac,
+    table: &RadioTable<'_>,
+    row: &Row,
+    roamed: bool,
+    ambiguous: bool,
+) -> LinkRecord {
     let (state, reason) = if roamed {
         (LinkState::Stale, LinkReason::Roamed)
     } else {

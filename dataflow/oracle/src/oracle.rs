@@ -105,7 +105,13 @@ impl Oracle {
 
     /// Closes the slots `first..=last`, as one binding does: `control` (in offset order) and `polls` (in any order) belong
     /// to `first`, in the others only timers fire. Bindings follow each other without a gap.
-    pub fn slot(&mut self, first: Epoch, last: Epoch, control: &[ControlRecord], mut polls: Vec<WholePoll>) {
+    pub fn slot(
+        &mut self,
+        first: Epoch,
+        last: Epoch,
+        control: &[ControlRecord],
+        mut polls: Vec<WholePoll>,
+    ) {
         let end = first.end();
         for record in control {
             self.control(&record.change, end - SLOT);
@@ -133,8 +139,12 @@ impl Oracle {
     /// Transitions since the last call, ordered by time, then ids; those of one subject at one instant as they happened.
     pub fn take_events(&mut self) -> Events {
         let mut events = std::mem::take(&mut self.events);
-        events.links.sort_by_key(|e| (e.at, e.tenant_id, e.ap_device_id, e.radio_mac, e.mac));
-        events.devices.sort_by_key(|e| (e.at, e.tenant_id, e.device_id));
+        events
+            .links
+            .sort_by_key(|e| (e.at, e.tenant_id, e.ap_device_id, e.radio_mac, e.mac));
+        events
+            .devices
+            .sort_by_key(|e| (e.at, e.tenant_id, e.device_id));
         events
     }
 
@@ -154,7 +164,10 @@ impl Oracle {
             self.counters.wrong_tenant += 1;
             return false;
         }
-        let newest = device.last_poll.unwrap_or(PollId { lease_epoch: 0, sequence: 0 });
+        let newest = device.last_poll.unwrap_or(PollId {
+            lease_epoch: 0,
+            sequence: 0,
+        });
         if device.last_poll.is_some() && poll.id() <= newest {
             if poll.lease_epoch < newest.lease_epoch {
                 self.counters.late += 1;

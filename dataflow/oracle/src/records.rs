@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use mast_schemas::LinkId;
 use mast_schemas::checkpoint::{
     ApRecord, CapRecord, ClaimRecord, DeviceRecord, RadioRecord, RoamRecord, TableRadioRecord,
     TableRecord,
 };
-use mast_schemas::LinkId;
 use mast_schemas::control::Change;
 use mast_schemas::thresholds::Thresholds;
 
@@ -48,13 +48,19 @@ impl Oracle {
             oracle.roam.insert(address, record);
             oracle.arm_roam(address);
         }
-        oracle.caps = records.caps.into_iter().map(|c| ((c.tenant_id, c.radio_mac), c)).collect();
+        oracle.caps = records
+            .caps
+            .into_iter()
+            .map(|c| ((c.tenant_id, c.radio_mac), c))
+            .collect();
         oracle
     }
 
     fn restore_device(&mut self, record: DeviceRecord) {
         let id = record.device_id;
-        let Some(device) = self.devices.get_mut(&id) else { return };
+        let Some(device) = self.devices.get_mut(&id) else {
+            return;
+        };
         *device = Device {
             row: device.row.clone(),
             state: record.state,
@@ -65,31 +71,53 @@ impl Oracle {
             last_poll: record.last_poll,
             overdue_at: record.overdue_at,
             attributes: record.attributes,
-            claims: record.claims.iter().map(|c| (c.mac, c.first_seen)).collect(),
-            tables: record.tables.into_iter().map(|t| (t.source, restored_table(t))).collect(),
+            claims: record
+                .claims
+                .iter()
+                .map(|c| (c.mac, c.first_seen))
+                .collect(),
+            tables: record
+                .tables
+                .into_iter()
+                .map(|t| (t.source, restored_table(t)))
+                .collect(),
         };
         if let Some(due) = record.overdue_at {
             self.timers.insert((due, Timer::Overdue(id)));
         }
         for claim in record.claims {
-            self.claims.entry((record.tenant_id, claim.mac)).or_default().insert((claim.first_seen, id));
+            self.claims
+                .entry((record.tenant_id, claim.mac))
+                .or_default()
+                .insert((claim.first_seen, id));
         }
     }
 
     fn restore_ap(&mut self, ap: ApRecord) {
         for radio in ap.radios {
             let radio_mac = radio.radio_mac;
-            self.radio_aps.entry((ap.tenant_id, radio_mac)).or_default().insert(ap.device_id);
+            self.radio_aps
+                .entry((ap.tenant_id, radio_mac))
+                .or_default()
+                .insert(ap.device_id);
             let macs: Vec<_> = radio.links.iter().map(|l| l.mac).collect();
             let restored = Radio {
                 interface: radio.interface,
                 links: radio.links.into_iter().map(|l| (l.mac, l)).collect(),
                 stations: radio.stations.into_iter().map(|s| (s.mac, s)).collect(),
             };
-            self.aps.entry(ap.device_id).or_default().insert(radio_mac, restored);
+            self.aps
+                .entry(ap.device_id)
+                .or_default()
+                .insert(radio_mac, restored);
             for mac in macs {
                 let (tenant_id, ap_device_id) = (ap.tenant_id, ap.device_id);
-                self.arm_link(&LinkId { tenant_id, ap_device_id, radio_mac, mac });
+                self.arm_link(&LinkId {
+                    tenant_id,
+                    ap_device_id,
+                    radio_mac,
+                    mac,
+                });
             }
         }
     }
@@ -97,7 +125,11 @@ impl Oracle {
     /// All state as records: [`Oracle::restore`] goes on from them as if nothing had been.
     pub fn records(&self) -> Restored {
         Restored {
-            control: self.devices.values().map(|d| Change::Device(d.row.clone())).collect(),
+            control: self
+                .devices
+                .values()
+                .map(|d| Change::Device(d.row.clone()))
+                .collect(),
             devices: self.devices.values().map(device_record).collect(),
             roam: self.roam.values().cloned().collect(),
             aps: self.ap_records(),
@@ -106,7 +138,8 @@ impl Oracle {
     }
 
     fn ap_records(&self) -> Vec<ApRecord> {
-        let aps = self.aps.iter().filter_map(|(id, radios)| Some((self.devices.get(id)?, radios)));
+        let aps = self.aps.iter().filter(|(_, radios)| !radios.is_empty());
+        let aps = aps.filter_map(|(id, radios)| Some((self.devices.get(id)?, radios)));
         aps.map(|(device, radios)| ApRecord {
             device_id: device.row.id,
             tenant_id: device.row.tenant_id,
@@ -131,7 +164,11 @@ fn restored_table(table: TableRecord) -> Table {
         clients: r.clients.into_iter().collect::<BTreeMap<_, _>>(),
     };
     Table {
-        radios: table.radios.into_iter().map(|r| (r.radio_mac, radio(r))).collect(),
+        radios: table
+            .radios
+            .into_iter()
+            .map(|r| (r.radio_mac, radio(r)))
+            .collect(),
         stations: table.stations.into_iter().collect(),
     }
 }
@@ -148,8 +185,19 @@ fn device_record(device: &Device) -> DeviceRecord {
         last_poll: device.last_poll,
         overdue_at: device.overdue_at,
         attributes: device.attributes.clone(),
-        claims: device.claims.iter().map(|(mac, at)| ClaimRecord { mac: *mac, first_seen: *at }).collect(),
-        tables: device.tables.iter().map(|(source, table)| table_record(*source, table)).collect(),
+        claims: device
+            .claims
+            .iter()
+            .map(|(mac, at)| ClaimRecord {
+                mac: *mac,
+                first_seen: *at,
+            })
+            .collect(),
+        tables: device
+            .tables
+            .iter()
+            .map(|(source, table)| table_record(*source, table))
+            .collect(),
     }
 }
 
@@ -163,7 +211,11 @@ fn table_record(source: mast_schemas::records::Source, table: &Table) -> TableRe
                 radio_mac: *mac,
                 remote: radio.remote,
                 interface: radio.interface.clone(),
-                clients: radio.clients.iter().map(|(mac, began)| (*mac, *began)).collect(),
+                clients: radio
+                    .clients
+                    .iter()
+                    .map(|(mac, began)| (*mac, *began))
+                    .collect(),
             })
             .collect(),
         stations: table.stations.iter().copied().collect(),

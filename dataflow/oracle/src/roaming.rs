@@ -53,7 +53,9 @@ impl Oracle {
     /// Counts a change of owner; too many make the address ambiguous.
     fn owner_changed(&mut self, address: Address, at: Timestamp) {
         let window = self.thresholds.ambiguous_window;
-        let Some(roam) = self.roam.get_mut(&address) else { return };
+        let Some(roam) = self.roam.get_mut(&address) else {
+            return;
+        };
         roam.changes.push(at);
         roam.changes.sort_unstable();
         roam.changes.retain(|c| *c > at - window);
@@ -64,7 +66,9 @@ impl Oracle {
 
     /// A client is no longer in a table that had it.
     pub(crate) fn departed(&mut self, address: Address, from: (DeviceId, Mac), at: Timestamp) {
-        let Some(roam) = self.roam.get_mut(&address) else { return };
+        let Some(roam) = self.roam.get_mut(&address) else {
+            return;
+        };
         if roam.owner.as_ref().is_some_and(|o| place(o) == from) {
             roam.owner_departed_at = Some(at);
         } else {
@@ -110,13 +114,21 @@ impl Oracle {
         if self.drop_due(address) != Some(due) {
             return;
         }
-        let Some(roam) = self.roam.get_mut(&address) else { return };
-        let Some(owner) = roam.owner.take() else { return };
+        let Some(roam) = self.roam.get_mut(&address) else {
+            return;
+        };
+        let Some(owner) = roam.owner.take() else {
+            return;
+        };
         roam.owner_departed_at = None;
         self.mark(address, place(&owner), due);
         self.association_ended(&link_id(address, place(&owner)), due);
         let window = self.thresholds.ambiguous_window;
-        if self.roam.get(&address).is_some_and(|r| !r.ambiguous && r.changes.iter().all(|c| *c <= due - window)) {
+        if self
+            .roam
+            .get(&address)
+            .is_some_and(|r| !r.ambiguous && r.changes.iter().all(|c| *c <= due - window))
+        {
             self.roam.remove(&address);
         }
     }
@@ -133,13 +145,20 @@ impl Oracle {
     }
 
     fn drop_due(&self, address: Address) -> Option<Timestamp> {
-        let roam = self.roam.get(&address).filter(|r| r.others.is_empty() && r.owner.is_some())?;
-        roam.owner_departed_at.map(|t| t + self.thresholds.stale_after)
+        let roam = self
+            .roam
+            .get(&address)
+            .filter(|r| r.others.is_empty() && r.owner.is_some())?;
+        roam.owner_departed_at
+            .map(|t| t + self.thresholds.stale_after)
     }
 
     fn ambiguity_due(&self, address: Address) -> Option<Timestamp> {
         let roam = self.roam.get(&address).filter(|r| r.ambiguous)?;
-        roam.changes.iter().max().map(|t| *t + self.thresholds.ambiguous_window)
+        roam.changes
+            .iter()
+            .max()
+            .map(|t| *t + self.thresholds.ambiguous_window)
     }
 
     pub(crate) fn arm_roam(&mut self, address: Address) {
@@ -153,7 +172,9 @@ impl Oracle {
 
     /// What holds for a client at one place: (roamed, ambiguous).
     pub(crate) fn marks(&self, address: Address, at_place: (DeviceId, Mac)) -> (bool, bool) {
-        let Some(roam) = self.roam.get(&address) else { return (false, false) };
+        let Some(roam) = self.roam.get(&address) else {
+            return (false, false);
+        };
         let owner = roam.owner.as_ref().map(place);
         let shown = owner == Some(at_place) || roam.others.iter().any(|o| place(o) == at_place);
         match (roam.ambiguous && shown, owner) {
@@ -169,7 +190,9 @@ impl Oracle {
     }
 
     fn mark_all(&mut self, address: Address, at: Timestamp) {
-        let Some(roam) = self.roam.get(&address) else { return };
+        let Some(roam) = self.roam.get(&address) else {
+            return;
+        };
         let places: Vec<_> = roam.owner.iter().chain(&roam.others).map(place).collect();
         for at_place in places {
             self.mark(address, at_place, at);
@@ -190,5 +213,10 @@ fn nobody((tenant_id, mac): Address) -> RoamRecord {
 }
 
 fn link_id((tenant_id, mac): Address, (ap_device_id, radio_mac): (DeviceId, Mac)) -> LinkId {
-    LinkId { tenant_id, ap_device_id, radio_mac, mac }
+    LinkId {
+        tenant_id,
+        ap_device_id,
+        radio_mac,
+        mac,
+    }
 }

@@ -10,7 +10,7 @@ use mast_schemas::{DeviceId, Mac, TenantId, Timestamp};
 
 use crate::devices::TableRadio;
 use crate::links::{RadioTable, Row};
-use crate::oracle::Oracle;
+use crate::oracle::{Address, Oracle};
 
 /// A radio's rows in one table.
 struct ShownRadio<'a> {
@@ -35,17 +35,29 @@ struct From {
 }
 
 fn sort_out(whole: &WholePoll, source: Source) -> Shown<'_> {
-    let mut shown = Shown { source, radios: BTreeMap::new(), stations: BTreeMap::new() };
+    let mut shown = Shown {
+        source,
+        radios: BTreeMap::new(),
+        stations: BTreeMap::new(),
+    };
     for row in whole.registrations.iter().filter(|r| r.source == source) {
         if row.far_end == Some(FarEnd::Ap) {
             if let Some(own) = row.radio_mac {
-                shown.stations.entry((row.mac, own)).or_insert(row.signal_dbm);
+                shown
+                    .stations
+                    .entry((row.mac, own))
+                    .or_insert(row.signal_dbm);
             }
             continue;
         }
-        let radio = row.radio_mac.unwrap_or_else(|| Mac::from_interface_name(&row.interface));
+        let radio = row
+            .radio_mac
+            .unwrap_or_else(|| Mac::from_interface_name(&row.interface));
         if row.mac != radio {
-            let radio = shown.radios.entry(radio).or_insert_with(|| ShownRadio { first: row, rows: BTreeMap::new() });
+            let radio = shown.radios.entry(radio).or_insert_with(|| ShownRadio {
+                first: row,
+                rows: BTreeMap::new(),
+            });
             radio.rows.entry(row.mac).or_insert(row);
         }
     }
@@ -56,7 +68,11 @@ impl Oracle {
     /// First the associations of all tables, so that what they mean for roaming is known at every link; then the links.
     pub(crate) fn registration_tables(&mut self, whole: &WholePoll) {
         let poll = &whole.poll;
-        let from = From { tenant: poll.tenant_id, reporter: poll.device_id, at: poll.observed_at };
+        let from = From {
+            tenant: poll.tenant_id,
+            reporter: poll.device_id,
+            at: poll.observed_at,
+        };
         let tables: Vec<Shown<'_>> = (Source::ALL.iter())
             .filter(|source| Tables(poll.tables).has(Tables::registration(**source)))
             .map(|source| sort_out(whole, *source))
@@ -82,7 +98,9 @@ impl Oracle {
             }
             let before = std::mem::take(&mut radio.clients);
             let clients = rows.into_iter().flat_map(|r| &r.rows);
-            radio.clients = clients.map(|(mac, row)| (*mac, self.begin(row, before.get(mac).copied()))).collect();
+            radio.clients = clients
+                .map(|(mac, row)| (*mac, self.begin(row, before.get(mac).copied())))
+                .collect();
             let remote = radio.remote;
             let now = radio.clients.clone();
             self.put_table_radio(from.reporter, shown.source, mac, radio);
@@ -97,9 +115,15 @@ impl Oracle {
     /// When an association began. A client that was in the table before keeps its begin unless the new one is later by
     /// more than the tolerance.
     fn begin(&self, row: &Registration, before: Option<Timestamp>) -> Timestamp {
-        let by_uptime = row.uptime_s.map(|s| row.observed_at - Span::secs(i64::try_from(s).unwrap_or(i64::MAX / 1_000_000)));
+        let by_uptime = row.uptime_s.map(|s| {
+            row.observed_at - Span::secs(i64::try_from(s).unwrap_or(i64::MAX / 1_000_000))
+        });
         match (by_uptime, before) {
-            (Some(began), Some(before)) if began <= before + self.thresholds.association_tolerance => before,
+            (Some(began), Some(before))
+                if began <= before + self.thresholds.association_tolerance =>
+            {
+                before
+            }
             (Some(began), _) => began,
             (None, Some(before)) => before,
             (None, None) => row.observed_at,
@@ -114,12 +138,40 @@ impl Oracle {
         now: &BTreeMap<Mac, Timestamp>,
     ) {
         for mac in before.keys().filter(|mac| !now.contains_key(mac)) {
+            if self.shown((from.tenant, radio_mac), ap_device_id, *mac) {
+                continue;
+            }
             self.departed((from.tenant, *mac), (ap_device_id, radio_mac), from.at);
         }
-        for (mac, began_at) in now.iter().filter(|(mac, began)| before.get(mac) != Some(began)) {
-            let association = AssociationRecord { ap_device_id, radio_mac, began_at: *began_at };
+        for (mac, began_at) in now
+            .iter()
+            .filter(|(mac, began)| before.get(mac) != Some(began))
+        {
+            let association = AssociationRecord {
+                ap_device_id,
+                radio_mac,
+                began_at: *began_at,
+            };
             self.appeared((from.tenant, *mac), association, from.at);
         }
+    }
+
+    /// Whether any reporter's last table of an access point's radio has a client.
+    fn shown(&self, radio: Address, ap: DeviceId, client: Mac) -> bool {
+        let cap = self.caps.get(&radio).filter(|cap| cap.ap_device_id == ap);
+        let controllers = cap.into_iter().flat_map(|cap| &cap.reporters);
+        controllers
+            .chain([&ap])
+            .filter_map(|id| self.devices.get(id))
+            .any(|device| {
+                let tables = device
+                    .tables
+                    .values()
+                    .filter_map(|t| t.radios.get(&radio.1));
+                tables
+                    .filter(|t| self.ap_of(radio.0, radio.1, device.row.id, t.remote) == ap)
+                    .any(|t| t.clients.contains_key(&client))
+            })
     }
 
     /// The table reaches every radio that it has ever shown.
@@ -131,7 +183,14 @@ impl Oracle {
                 .filter_map(|(mac, row)| {
                     let (signal_dbm, tx_ccq_percent) = (row.signal_dbm, row.tx_ccq_percent);
                     let began_at = *radio.clients.get(mac)?;
-                    Some((*mac, Row { signal_dbm, tx_ccq_percent, began_at }))
+                    Some((
+                        *mac,
+                        Row {
+                            signal_dbm,
+                            tx_ccq_percent,
+                            began_at,
+                        },
+                    ))
                 })
                 .collect();
             self.radio_table(&RadioTable {
@@ -147,35 +206,65 @@ impl Oracle {
     }
 
     fn station_rows(&mut self, from: From, shown: &Shown<'_>) {
-        let Some(device) = self.devices.get_mut(&from.reporter) else { return };
+        let Some(device) = self.devices.get_mut(&from.reporter) else {
+            return;
+        };
         if shown.stations.is_empty() && !device.tables.contains_key(&shown.source) {
             return;
         }
         let table = device.tables.entry(shown.source).or_default();
-        let before = std::mem::replace(&mut table.stations, shown.stations.keys().copied().collect());
-        for (bssid, own) in before.iter().filter(|pair| !shown.stations.contains_key(pair)) {
+        let before = std::mem::replace(
+            &mut table.stations,
+            shown.stations.keys().copied().collect(),
+        );
+        for (bssid, own) in before
+            .iter()
+            .filter(|pair| !shown.stations.contains_key(pair))
+        {
             self.retract_station(from.tenant, *bssid, *own, from.reporter);
         }
         for ((bssid, own), signal_dbm) in &shown.stations {
             let (device_id, observed_at, signal_dbm) = (from.reporter, from.at, *signal_dbm);
-            let station = StationRecord { mac: *own, device_id, observed_at, signal_dbm };
+            let station = StationRecord {
+                mac: *own,
+                device_id,
+                observed_at,
+                signal_dbm,
+            };
             self.station_says(from.tenant, *bssid, station);
         }
     }
 
     fn table_radios(&self, reporter: DeviceId, source: Source) -> Vec<Mac> {
-        let table = self.devices.get(&reporter).and_then(|d| d.tables.get(&source));
-        table.into_iter().flat_map(|t| t.radios.keys().copied()).collect()
+        let table = self
+            .devices
+            .get(&reporter)
+            .and_then(|d| d.tables.get(&source));
+        table
+            .into_iter()
+            .flat_map(|t| t.radios.keys().copied())
+            .collect()
     }
 
     fn table_radio(&self, reporter: DeviceId, source: Source, radio: Mac) -> TableRadio {
-        let table = self.devices.get(&reporter).and_then(|d| d.tables.get(&source));
-        table.and_then(|t| t.radios.get(&radio)).cloned().unwrap_or_default()
+        let table = self
+            .devices
+            .get(&reporter)
+            .and_then(|d| d.tables.get(&source));
+        table
+            .and_then(|t| t.radios.get(&radio))
+            .cloned()
+            .unwrap_or_default()
     }
 
     fn put_table_radio(&mut self, reporter: DeviceId, source: Source, mac: Mac, radio: TableRadio) {
         if let Some(device) = self.devices.get_mut(&reporter) {
-            device.tables.entry(source).or_default().radios.insert(mac, radio);
+            device
+                .tables
+                .entry(source)
+                .or_default()
+                .radios
+                .insert(mac, radio);
         }
     }
 }

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use mast_schemas::checkpoint::LinkRecord;
-use mast_schemas::views::{
-    Counts, DeviceState, DeviceView, LinkState, LinkView, Place, Signals,
-};
+use mast_schemas::views::{Counts, DeviceState, DeviceView, LinkState, LinkView, Place, Signals};
 use mast_schemas::{DeviceId, LinkId};
 
 use crate::devices::Device;
@@ -37,12 +35,21 @@ impl Oracle {
             }
         }
         for (ap, radios) in &self.aps {
-            let Some(ap) = self.devices.get(ap) else { continue };
+            let Some(ap) = self.devices.get(ap) else {
+                continue;
+            };
             for (radio_mac, radio) in radios {
                 for link in radio.links.values() {
                     let (tenant_id, ap_device_id) = (ap.row.tenant_id, ap.row.id);
-                    let id = LinkId { tenant_id, ap_device_id, radio_mac: *radio_mac, mac: link.mac };
-                    let Some(view) = self.link_view(id, ap, radio, link) else { continue };
+                    let id = LinkId {
+                        tenant_id,
+                        ap_device_id,
+                        radio_mac: *radio_mac,
+                        mac: link.mac,
+                    };
+                    let Some(view) = self.link_view(id, ap, radio, link) else {
+                        continue;
+                    };
                     for place in places(ap) {
                         let counts = views.counts.entry(place).or_default();
                         counts.links[view.state as usize] += 1;
@@ -55,20 +62,34 @@ impl Oracle {
                 }
             }
         }
-        views.signals = signals.into_iter().map(|(place, all)| (place, summary(all))).collect();
+        views.signals = signals
+            .into_iter()
+            .map(|(place, all)| (place, summary(all)))
+            .collect();
         views
     }
 
     /// A link as readers see it; `None` = forgotten for them.
-    fn link_view(&self, id: LinkId, ap: &Device, radio: &Radio, link: &LinkRecord) -> Option<LinkView> {
+    fn link_view(
+        &self,
+        id: LinkId,
+        ap: &Device,
+        radio: &Radio,
+        link: &LinkRecord,
+    ) -> Option<LinkView> {
         let cpe = self.owner((id.tenant_id, id.mac), Some(id.ap_device_id));
         let forgotten_at = link.since + self.thresholds.forget_unmanaged_after;
         if link.state == LinkState::Stale && cpe.is_none() && self.now >= forgotten_at {
             return None;
         }
-        let ap_unseen = matches!(ap.state, DeviceState::Unobserved | DeviceState::Unmanageable);
-        let reporter_online =
-            self.devices.get(&link.reporter).is_some_and(|d| d.state == DeviceState::Online);
+        let ap_unseen = matches!(
+            ap.state,
+            DeviceState::Unobserved | DeviceState::Unmanageable
+        );
+        let reporter_online = self
+            .devices
+            .get(&link.reporter)
+            .is_some_and(|d| d.state == DeviceState::Online);
         Some(LinkView {
             id,
             interface: radio.interface.clone(),
@@ -88,7 +109,10 @@ fn places(device: &Device) -> Vec<Place> {
     let (row, tenant) = (&device.row, device.row.tenant_id);
     let site = row.site_id.map(|site| Place::Site(tenant, site));
     let sector = row.sector_id.map(|sector| Place::Sector(tenant, sector));
-    [Some(Place::Tenant(tenant)), site, sector].into_iter().flatten().collect()
+    [Some(Place::Tenant(tenant)), site, sector]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn summary(mut all: Vec<i16>) -> Signals {

@@ -263,6 +263,10 @@ impl World {
             44 => client.uptime_known = !client.uptime_known,
             _ => {}
         }
+        // Some flap all the time.
+        if client.mac.0 % 13 == 3 && dice >= 50 {
+            client.away = client.away.max(1);
+        }
         if client.cloned && other_is_ours && dice < 70 {
             if let Some(ap) = client.ap {
                 client.ghost = Some((ap, client.began_ms, 3));

@@ -1,0 +1,162 @@
+//! Laws over random fleets.
+
+use std::collections::BTreeSet;
+
+use mast_oracle::script::{SlotInput, random};
+use mast_oracle::{Events, Oracle, laws};
+use mast_schemas::checkpoint::RoamRecord;
+use mast_schemas::thresholds::DEFAULT;
+use proptest::prelude::*;
+
+fn fold(oracle: &mut Oracle, slots: &[SlotInput]) {
+    for slot in slots {
+        oracle.slot(slot.first, slot.last, &slot.control, slot.polls.clone());
+    }
+}
+
+fn folded(slots: &[SlotInput]) -> (Oracle, Events) {
+    let mut oracle = Oracle::new(DEFAULT);
+    fold(&mut oracle, slots);
+    let events = oracle.take_events();
+    (oracle, events)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn the_laws_hold_after_every_slot(seed: u64) {
+        let mut oracle = Oracle::new(DEFAULT);
+        for slot in random(seed, 5) {
+            oracle.slot(slot.first, slot.last, &slot.control, slot.polls);
+            prop_assert_eq!(laws(&oracle.views()), vec![]);
+        }
+    }
+
+    #[test]
+    fn order_within_a_slot_and_duplicates_change_nothing(seed: u64, salt: u64) {
+        let slots = random(seed, 5);
+        let (oracle, events) = folded(&slots);
+        let mut shuffled = slots;
+        let mut seen = Vec::new();
+        for (i, slot) in shuffled.iter_mut().enumerate() {
+            let turn = salt as usize % slot.polls.len().max(1);
+            slot.polls.rotate_left(turn);
+            if !slot.polls.is_empty() {
+                seen.push(slot.polls[0].clone());
+                slot.polls.push(slot.polls[turn].clone());
+            }
+            // A replay of long ago; it must have been bound before, since else it is no replay.
+            if i % 7 == 3 && seen.len() > 1 {
+                slot.polls.push(seen[salt as usize % (seen.len() - 1)].clone());
+            }
+            slot.polls.reverse();
+        }
+        let (again, same) = folded(&shuffled);
+        prop_assert_eq!(oracle.views(), again.views());
+        prop_assert_eq!(oracle.records(), again.records());
+        prop_assert_eq!(events, same);
+        prop_assert!(again.counters().replays >= oracle.counters().replays);
+    }
+
+    #[test]
+    fn restored_from_its_records_it_goes_on_as_if_nothing_had_been(seed: u64, cut in 0.0..1.0f64) {
+        let slots = random(seed, 5);
+        let (early, late) = slots.split_at((slots.len() as f64 * cut) as usize);
+        let (mut oracle, _) = folded(early);
+        let mut restored = Oracle::restore(DEFAULT, oracle.records());
+        if let Some(slot) = early.last() {
+            restored.set_now(slot.last);
+        }
+        prop_assert_eq!(restored.views(), oracle.views());
+        fold(&mut oracle, late);
+        fold(&mut restored, late);
+        prop_assert_eq!(restored.views(), oracle.views());
+        let (a, b) = (restored.records(), oracle.records());
+        prop_assert_eq!(a.devices, b.devices);
+        prop_assert_eq!(a.roam, b.roam);
+        prop_assert_eq!(a.aps, b.aps);
+        prop_assert_eq!(a.caps, b.caps);
+        prop_assert_eq!(restored.take_events(), oracle.take_events());
+    }
+}
+
+#[test]
+fn slots_closed_one_by_one_are_slots_closed_at_once() {
+    for seed in 0..3 {
+        let slots = random(seed, 4);
+        let (oracle, events) = folded(&slots);
+        let mut split = Oracle::new(DEFAULT);
+        for slot in &slots {
+            split.slot(slot.first, slot.first, &slot.control, slot.polls.clone());
+            for n in (slot.first.0 + 1..=slot.last.0).step_by(3_000) {
+                let last = mast_schemas::Epoch((n + 2_999).min(slot.last.0));
+                split.slot(mast_schemas::Epoch(n), last, &[], Vec::new());
+            }
+        }
+        assert_eq!(split.views(), oracle.views());
+        assert_eq!(split.take_events(), events);
+    }
+}
+
+/// A generator that never makes some trouble would prove nothing about it.
+#[test]
+fn random_fleets_reach_every_state_and_reason() {
+    let (mut told, mut devices, mut flags) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for seed in 0..40 {
+        let mut oracle = Oracle::new(DEFAULT);
+        for slot in random(seed, 6) {
+            oracle.slot(slot.first, slot.last, &slot.control, slot.polls);
+            for link in oracle.views().links.values() {
+                flags.insert((
+                    link.unobserved,
+                    link.ambiguous,
+                    link.cpe_device_id.is_some(),
+                ));
+            }
+            let others = |r: &RoamRecord| !r.others.is_empty();
+            let records = oracle.records();
+            told.extend(records.roam.iter().any(others).then(|| "others".to_owned()));
+            let moved = records
+                .caps
+                .iter()
+                .any(|c| !c.reporters.contains(&c.ap_device_id));
+            told.extend(moved.then(|| "cap owned".to_owned()));
+        }
+        let events = oracle.take_events();
+        let word = |s: Option<mast_schemas::views::LinkState>| s.map_or("-", |s| s.as_str());
+        for e in &events.links {
+            told.insert(format!(
+                "{}>{} {}",
+                word(e.from_state),
+                word(e.to_state),
+                e.reason
+            ));
+        }
+        devices.extend(events.devices.iter().map(|e| (e.from_state, e.to_state)));
+        let c = oracle.counters();
+        let counted = [
+            ("replays", c.replays),
+            ("late", c.late),
+            ("unknown", c.unknown_device),
+            ("wrong tenant", c.wrong_tenant),
+        ];
+        told.extend(counted.iter().filter(|c| c.1 > 0).map(|c| c.0.to_owned()));
+    }
+    let wanted = "->discovered seen,->stale roamed,discovered>active confirmed,discovered>degraded signal,\
+        discovered>active confirmed_by_station,discovered>stale roamed,discovered>down lost,\
+        discovered>down ap_offline,active>degraded signal,active>degraded losses,active>down lost,\
+        active>down ap_offline,active>stale roamed,degraded>active recovered,degraded>down lost,\
+        degraded>down ap_offline,degraded>stale roamed,down>active returned,down>degraded signal,\
+        down>degraded losses,down>stale expired,down>stale roamed,stale>discovered seen,stale>- forgotten,\
+        active>- forgotten,down>- forgotten,others,cap owned,replays,late,\
+        unknown,wrong tenant";
+    for transition in wanted.split(',') {
+        assert!(
+            told.contains(transition.trim()),
+            "never: {transition}\n{told:#?}"
+        );
+    }
+    assert_eq!(flags.len(), 8, "{flags:?}");
+    assert!(devices.len() >= 11, "{devices:?}");
+}
