@@ -1,1 +1,6 @@
-//! mast-api
+#![doc = include_str!("../README.md")]
+
+mod error;
+pub mod inventory;
+
+pub use error::ApiError;

@@ -1,0 +1,378 @@
+//! Checking an inventory as a whole: every problem at once, each with its place, its reason and what to do.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::net::IpAddr;
+
+use mast_schemas::inventory::{Device, Inventory, Sector, Site, Tenant};
+
+use crate::ApiError;
+
+/// Longest name, in bytes: an index entry must hold it.
+const NAME_MAX: usize = 200;
+
+/// One thing wrong with an inventory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where, as a path in the file, such as `tenants[0].devices[3].sector`.
+    pub path: String,
+    /// What is wrong.
+    pub reason: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}; {}", self.path, self.reason, self.remedy)
+    }
+}
+
+/// Checks everything that can be known without the database.
+///
+/// # Errors
+/// [`ApiError::Inventory`] with all problems.
+pub fn check(inventory: &Inventory) -> Result<(), ApiError> {
+    let mut found = Found::default();
+    let mut names = HashSet::new();
+    for (n, tenant) in inventory.tenants.iter().enumerate() {
+        let path = format!("tenants[{n}]");
+        found.name(&path, &tenant.name);
+        found.unique(&path, &tenant.name, names.insert(&tenant.name), "tenant");
+        found.tenant(&path, tenant);
+    }
+    if found.0.is_empty() {
+        Ok(())
+    } else {
+        Err(ApiError::Inventory { problems: found.0 })
+    }
+}
+
+#[derive(Default)]
+struct Found(Vec<Problem>);
+
+impl Found {
+    fn add(&mut self, path: String, reason: impl Into<String>, remedy: impl Into<String>) {
+        self.0.push(Problem {
+            path,
+            reason: reason.into(),
+            remedy: remedy.into(),
+        });
+    }
+
+    fn name(&mut self, path: &str, name: &str) {
+        let remedy = format!("give it a name of 1 to {NAME_MAX} bytes");
+        if name.trim().is_empty() {
+            self.add(format!("{path}.name"), "the name is empty", remedy);
+        } else if name.len() > NAME_MAX {
+            self.add(
+                format!("{path}.name"),
+                format!("the name has {} bytes", name.len()),
+                remedy,
+            );
+        } else if name.chars().any(char::is_control) {
+            self.add(
+                format!("{path}.name"),
+                "the name has control characters",
+                "take them out",
+            );
+        }
+    }
+
+    fn unique(&mut self, path: &str, name: &str, unique: bool, kind: &str) {
+        if !unique {
+            self.add(
+                format!("{path}.name"),
+                format!("another {kind} is called {name:?}"),
+                "rename one of them",
+            );
+        }
+    }
+
+    fn range(&mut self, path: String, value: Option<f64>, low: f64, high: f64, unit: &str) {
+        if let Some(value) = value.filter(|value| !(low..=high).contains(value)) {
+            self.add(
+                path,
+                format!("{value} is out of range"),
+                format!("give {low} to {high} {unit}"),
+            );
+        }
+    }
+
+    fn tenant(&mut self, path: &str, tenant: &Tenant) {
+        let mut sites = HashSet::new();
+        for (n, site) in tenant.sites.iter().enumerate() {
+            let path = format!("{path}.sites[{n}]");
+            self.site(&path, site);
+            self.unique(
+                &path,
+                &site.name,
+                sites.insert(site.name.as_str()),
+                "site of this tenant",
+            );
+        }
+        let mut sectors = HashSet::new();
+        for (n, sector) in tenant.sectors.iter().enumerate() {
+            let path = format!("{path}.sectors[{n}]");
+            self.sector(&path, sector, &sites);
+            let key = (sector.site.as_str(), sector.name.as_str());
+            self.unique(
+                &path,
+                &sector.name,
+                sectors.insert(key),
+                "sector of this site",
+            );
+        }
+        let mut devices = HashSet::new();
+        for (n, device) in tenant.devices.iter().enumerate() {
+            let path = format!("{path}.devices[{n}]");
+            self.device(&path, device);
+            self.place(&path, device, &sites, &sectors);
+            self.unique(
+                &path,
+                &device.name,
+                devices.insert(&device.name),
+                "device of this tenant",
+            );
+        }
+    }
+
+    fn site(&mut self, path: &str, site: &Site) {
+        self.name(path, &site.name);
+        self.range(
+            format!("{path}.latitude"),
+            site.latitude,
+            -90.0,
+            90.0,
+            "degrees north",
+        );
+        self.range(
+            format!("{path}.longitude"),
+            site.longitude,
+            -180.0,
+            180.0,
+            "degrees east",
+        );
+        self.range(
+            format!("{path}.elevation_m"),
+            site.elevation_m,
+            -500.0,
+            9_000.0,
+            "metres",
+        );
+        if site.latitude.is_some() != site.longitude.is_some() {
+            self.add(
+                path.to_owned(),
+                "it has one of latitude and longitude",
+                "give both or neither",
+            );
+        }
+    }
+
+    fn sector(&mut self, path: &str, sector: &Sector, sites: &HashSet<&str>) {
+        self.name(path, &sector.name);
+        self.range(
+            format!("{path}.azimuth_deg"),
+            sector.azimuth_deg,
+            0.0,
+            359.999_999,
+            "degrees from north",
+        );
+        self.range(
+            format!("{path}.beamwidth_deg"),
+            sector.beamwidth_deg,
+            0.001,
+            360.0,
+            "degrees",
+        );
+        if !sites.contains(sector.site.as_str()) {
+            self.no_site(format!("{path}.site"), &sector.site);
+        }
+    }
+
+    fn no_site(&mut self, path: String, site: &str) {
+        self.add(
+            path,
+            format!("there is no site {site:?} in this tenant"),
+            "add it to `sites` or correct the name",
+        );
+    }
+
+    fn place(
+        &mut self,
+        path: &str,
+        device: &Device,
+        sites: &HashSet<&str>,
+        sectors: &HashSet<(&str, &str)>,
+    ) {
+        match (device.site.as_deref(), device.sector.as_deref()) {
+            (None, Some(_)) => {
+                let remedy = "name the site of the sector too";
+                self.add(
+                    format!("{path}.sector"),
+                    "it has a sector but no site",
+                    remedy,
+                );
+            }
+            (Some(site), _) if !sites.contains(site) => self.no_site(format!("{path}.site"), site),
+            (Some(site), Some(sector)) if !sectors.contains(&(site, sector)) => self.add(
+                format!("{path}.sector"),
+                format!("the site {site:?} has no sector {sector:?}"),
+                "add it to `sectors` or correct the name",
+            ),
+            _ => {}
+        }
+    }
+
+    fn device(&mut self, path: &str, device: &Device) {
+        self.name(path, &device.name);
+        if !is_address(&device.address) {
+            let reason = format!(
+                "{:?} is neither an IP address nor a host name",
+                device.address
+            );
+            self.add(
+                format!("{path}.address"),
+                reason,
+                "give the address alone; ports have fields of their own",
+            );
+        }
+        for (field, port) in [
+            ("api_port", device.api_port),
+            ("api_ssl_port", device.api_ssl_port),
+        ] {
+            if port == 0 {
+                self.add(
+                    format!("{path}.{field}"),
+                    "no service has port 0",
+                    "give 1 to 65535",
+                );
+            }
+        }
+        if device.username.is_empty() {
+            self.add(
+                format!("{path}.username"),
+                "the user name is empty",
+                "give the user that Mast logs in as",
+            );
+        }
+        self.range(
+            format!("{path}.interval_s"),
+            device.interval_s,
+            0.1,
+            86_400.0,
+            "seconds",
+        );
+    }
+}
+
+/// An IP address, or a host name as RFC 1123 has it, with underscores allowed.
+fn is_address(text: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    let host = text.strip_suffix('.').unwrap_or(text);
+    // All digits and dots that is no address is a mistyped address.
+    let numeric = host.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    text.parse::<IpAddr>().is_ok() || (!numeric && host.len() <= 253 && host.split('.').all(label))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::parse;
+
+    fn problems(text: &str) -> Vec<Problem> {
+        match check(&parse(text).unwrap()) {
+            Ok(()) => Vec::new(),
+            Err(ApiError::Inventory { problems }) => problems,
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn all_problems_are_named_at_once() {
+        let found = problems(
+            r#"{ "tenants": [
+              { "name": "a", "sites": [{ "name": "hill", "latitude": 91, "longitude": 0 }, { "name": "hill" }],
+                "sectors": [{ "name": "north", "site": "dale", "azimuth_deg": 360 }],
+                "devices": [
+                  { "name": "", "address": "10.0.0.300", "username": "", "password": "p", "api_port": 0 },
+                  { "name": "d", "address": "h:8728", "username": "u", "password": "p", "sector": "north" },
+                  { "name": "d", "address": "::1", "username": "u", "password": "p", "site": "hill", "sector": "south",
+                    "interval_s": 0.01 },
+                  { "name": "e", "address": "router-7.example.net", "username": "u", "password": "", "site": "moon" } ] },
+              { "name": "a" } ] }"#,
+        );
+        let paths: Vec<&str> = found.iter().map(|problem| problem.path.as_str()).collect();
+        assert_eq!(
+            paths,
+            [
+                "tenants[0].sites[0].latitude",
+                "tenants[0].sites[1].name",
+                "tenants[0].sectors[0].azimuth_deg",
+                "tenants[0].sectors[0].site",
+                "tenants[0].devices[0].name",
+                "tenants[0].devices[0].address",
+                "tenants[0].devices[0].api_port",
+                "tenants[0].devices[0].username",
+                "tenants[0].devices[1].address",
+                "tenants[0].devices[1].sector",
+                "tenants[0].devices[2].interval_s",
+                "tenants[0].devices[2].sector",
+                "tenants[0].devices[2].name",
+                "tenants[0].devices[3].site",
+                "tenants[1].name",
+            ]
+        );
+        assert!(
+            found
+                .iter()
+                .all(|problem| !problem.reason.is_empty() && !problem.remedy.is_empty())
+        );
+    }
+
+    #[test]
+    fn a_problem_reads_as_a_sentence() {
+        let found = problems(
+            r#"{ "tenants": [{ "name": "a", "sites": [{ "name": "s", "latitude": 1 }] }] }"#,
+        );
+        let told = found[0].to_string();
+        assert_eq!(
+            told,
+            "tenants[0].sites[0]: it has one of latitude and longitude; give both or neither"
+        );
+    }
+
+    #[test]
+    fn addresses_are_addresses_or_host_names() {
+        for good in [
+            "192.0.2.1",
+            "2001:db8::1",
+            "router",
+            "ap_1.site-2.example.net",
+            "a.",
+        ] {
+            assert!(is_address(good), "{good}");
+        }
+        for bad in [
+            "",
+            ".",
+            "1.2.3",
+            "1.2.3.4.5",
+            "http://a",
+            "a b",
+            "a:1",
+            "-a",
+            "[::1]",
+            "a..b",
+        ] {
+            assert!(!is_address(bad), "{bad}");
+        }
+    }
+}
