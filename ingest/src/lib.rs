@@ -1,6 +1,18 @@
 #![doc = include_str!("../README.md")]
 
+pub mod batch;
+pub mod clock;
 pub mod decode;
+mod error;
+pub mod node;
 pub mod parse;
+pub mod plan;
+pub mod poller;
+pub mod producer;
+pub mod session;
+pub mod store;
+pub mod wheel;
 
 pub use decode::{DecodeSummary, decode_records};
+pub use error::IngestError;
+pub use node::{Node, NodeConfig, NodeHandle, NodeStats, Status};

@@ -1,4 +1,8 @@
 //! The one integration test binary of this crate.
 
 mod corpus;
+mod node;
+mod outcomes;
+mod producer;
+mod support;
 mod surprising;

@@ -1,0 +1,283 @@
+//! One task a device: sleep until due, poll, hand over, judge how hard to try next.
+//!
+//! Nothing waits for another device, and all that a device needs between polls is in its task.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use mast_schemas::Timestamp;
+use mast_schemas::message::WholePoll;
+use mast_schemas::records::{Outcome, Poll};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::TimeSource;
+use crate::parse::Stamp;
+use crate::producer::Producer;
+use crate::session::{DeviceSpec, Polled, Session, Trust};
+use crate::wheel::Grid;
+
+/// Failed logins in a row that open the breaker.
+const BREAKER_AFTER: u32 = 5;
+const BACKOFF_FIRST: Duration = Duration::from_secs(30);
+const BACKOFF_MOST: Duration = Duration::from_secs(900);
+
+/// What all device tasks share.
+pub struct Shared {
+    /// Where polls go.
+    pub producer: Arc<Producer>,
+    /// The time.
+    pub clock: Arc<dyn TimeSource>,
+    /// How devices are trusted.
+    pub trust: Trust,
+    /// Fencing epoch of the lease.
+    pub lease_epoch: u64,
+    /// Counters.
+    pub stats: Arc<PollStats>,
+    /// Ends all tasks.
+    pub stop: CancellationToken,
+}
+
+/// Counters over all devices.
+#[derive(Debug, Default)]
+pub struct PollStats {
+    /// Polls by outcome, in the order of [`Outcome::ALL`].
+    pub outcomes: [AtomicU64; 8],
+    /// Rows of all kinds.
+    pub rows: AtomicU64,
+    /// Values that could not be typed.
+    pub issues: AtomicU64,
+    /// Open sessions.
+    pub sessions: AtomicI64,
+    /// The longest that a poll began after it was due, of late; milliseconds.
+    pub late_ms: AtomicU64,
+}
+
+/// The breaker of one device.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Breaker {
+    failures: u32,
+    closed_until: Option<Timestamp>,
+}
+
+impl Breaker {
+    /// Until when no login is tried; null when they are.
+    pub fn open_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.closed_until.filter(|until| *until > now)
+    }
+
+    /// Counts how a poll ended. `jitter` is from 0 to 1. Faults of ours neither count nor reset, nor
+    /// does a device that cannot be reached: it is tried at each interval.
+    pub fn count(&mut self, outcome: Outcome, now: Timestamp, jitter: f64) {
+        match outcome {
+            Outcome::Ok | Outcome::Partial => *self = Self::default(),
+            Outcome::AuthFailed | Outcome::TlsFailed | Outcome::ProtocolError => {
+                self.failures = self.failures.saturating_add(1);
+                if let Some(doublings) = self.failures.checked_sub(BREAKER_AFTER) {
+                    // Saturates long before it could overflow.
+                    let wait = BACKOFF_FIRST * (1 << doublings.min(5));
+                    let wait = wait.min(BACKOFF_MOST).mul_f64(0.75 + jitter / 4.0);
+                    self.closed_until =
+                        Some(now + mast_schemas::time::Span::millis(wait.as_millis() as i64));
+                }
+            }
+            Outcome::Timeout | Outcome::Refused | Outcome::Internal => {}
+        }
+    }
+}
+
+/// Runs one device until it is removed (the sender of `specs` is gone) or everything stops. `sequence`
+/// holds the last one used under this lease, also by an earlier task of the same device.
+pub async fn run(
+    shared: Arc<Shared>,
+    mut specs: watch::Receiver<Arc<DeviceSpec>>,
+    sequence: Arc<AtomicU64>,
+) {
+    let spec = specs.borrow_and_update().clone();
+    let mut device = Poller {
+        shared: Arc::clone(&shared),
+        grid: Grid::new(&spec.device.id, spec.device.interval_ms),
+        session: Session::new(spec),
+        breaker: Breaker::default(),
+        sequence,
+        reached: false,
+        counted_open: false,
+    };
+    loop {
+        let now = shared.clock.now();
+        let due = device.grid.next(now);
+        let wait = Duration::from_micros((due - now).0.max(0).unsigned_abs());
+        tokio::select! {
+            () = shared.stop.cancelled() => break,
+            changed = specs.changed() => {
+                if changed.is_err() {
+                    break;
+                }
+                device.change(specs.borrow_and_update().clone());
+                continue;
+            }
+            () = tokio::time::sleep(wait) => {}
+        }
+        // Removal and stop end a poll under way: what it found would be nobody's.
+        tokio::select! {
+            () = shared.stop.cancelled() => break,
+            () = removed(&specs) => break,
+            () = device.poll(due) => {}
+        }
+    }
+    device.session.close().await;
+    device.count_session(false);
+}
+
+/// Ends when the sender is gone.
+async fn removed(specs: &watch::Receiver<Arc<DeviceSpec>>) {
+    let mut watching = specs.clone();
+    while watching.changed().await.is_ok() {}
+}
+
+struct Poller {
+    shared: Arc<Shared>,
+    grid: Grid,
+    session: Session,
+    breaker: Breaker,
+    sequence: Arc<AtomicU64>,
+    /// Whether the last poll read anything.
+    reached: bool,
+    counted_open: bool,
+}
+
+impl Poller {
+    fn change(&mut self, spec: Arc<DeviceSpec>) {
+        self.grid = Grid::new(&spec.device.id, spec.device.interval_ms);
+        // A person who corrects a password should not wait for the breaker.
+        self.breaker = Breaker::default();
+        self.session.change(spec);
+    }
+
+    async fn poll(&mut self, due: Timestamp) {
+        let now = self.shared.clock.now();
+        let late_ms = (now - due).0.max(0).unsigned_abs() / 1_000;
+        self.shared.stats.late_ms.fetch_max(late_ms, Relaxed);
+        if self.breaker.open_until(now).is_some() && !self.session.is_open() {
+            // A row only when it fails: the device answers, and what we think of it stands.
+            if let Err(failed) = self.session.probe().await {
+                self.hand_over(failed);
+            }
+            return;
+        }
+        let polled = Box::pin(self.session.poll(&self.shared.trust)).await;
+        let first_failure = self.reached && !polled.outcome.reached();
+        self.hand_over(polled);
+        if first_failure {
+            let again = Box::pin(self.session.poll(&self.shared.trust)).await;
+            self.hand_over(again);
+        }
+    }
+
+    fn hand_over(&mut self, polled: Polled) {
+        let now = self.shared.clock.now();
+        let sequence = self.sequence.fetch_add(1, Relaxed) + 1;
+        let jitter = jitter(self.session.device().id, sequence);
+        self.breaker.count(polled.outcome, now, jitter);
+        self.reached = polled.outcome.reached();
+        self.count_session(self.session.is_open());
+        // Behind an open breaker the next row may come with the next login only.
+        let next_due_at = self
+            .grid
+            .next(self.breaker.open_until(now).unwrap_or(now).max(now));
+        let device = self.session.device();
+        let stamp = Stamp {
+            tenant_id: device.tenant_id,
+            device_id: device.id,
+            observed_at: now,
+            lease_epoch: self.shared.lease_epoch,
+            sequence,
+        };
+        let stats = &self.shared.stats;
+        stats.outcomes[polled.outcome as usize].fetch_add(1, Relaxed);
+        stats.issues.fetch_add(u64::from(polled.issues), Relaxed);
+        let rows = 1 + polled.interfaces.len() + polled.registrations.len() + polled.radios.len();
+        stats.rows.fetch_add(rows as u64, Relaxed);
+        self.shared
+            .producer
+            .submit(whole(stamp, device.interval_ms, next_due_at, polled));
+    }
+
+    fn count_session(&mut self, open: bool) {
+        match (self.counted_open, open) {
+            (false, true) => self.shared.stats.sessions.fetch_add(1, Relaxed),
+            (true, false) => self.shared.stats.sessions.fetch_sub(1, Relaxed),
+            _ => 0,
+        };
+        self.counted_open = open;
+    }
+}
+
+/// From 0 to 1; spreads the returns of devices that failed together.
+fn jitter(device: mast_schemas::DeviceId, sequence: u64) -> f64 {
+    let mixed =
+        mast_schemas::partition::mix(device.as_bytes()) ^ sequence.wrapping_mul(0x9E37_79B9);
+    f64::from((mixed % 1_000) as u32) / 1_000.0
+}
+
+/// The rows of a poll, stamped but for the time, which the producer sets.
+fn whole(stamp: Stamp, interval_ms: u32, next_due_at: Timestamp, polled: Polled) -> WholePoll {
+    let Polled {
+        mut interfaces,
+        mut registrations,
+        mut radios,
+        ..
+    } = polled;
+    macro_rules! stamp_all {
+        ($($rows:ident),+) => {$(
+            for row in &mut $rows {
+                row.tenant_id = stamp.tenant_id;
+                row.device_id = stamp.device_id;
+                row.observed_at = stamp.observed_at;
+                row.lease_epoch = stamp.lease_epoch;
+                row.sequence = stamp.sequence;
+            }
+        )+};
+    }
+    stamp_all!(interfaces, registrations, radios);
+    let mut poll = Poll {
+        tenant_id: stamp.tenant_id,
+        device_id: stamp.device_id,
+        observed_at: stamp.observed_at,
+        lease_epoch: stamp.lease_epoch,
+        sequence: stamp.sequence,
+        outcome: polled.outcome,
+        detail: polled.detail,
+        round_trip_ms: polled
+            .round_trip
+            .map(|d| u32::try_from(d.as_millis()).unwrap_or(u32::MAX)),
+        next_due_at,
+        interval_ms,
+        tables: polled.tables.0,
+        registrations: polled.registrations_read,
+        identity: None,
+        version: None,
+        board: None,
+        architecture: None,
+        serial: None,
+        firmware: None,
+        uptime_s: None,
+        cpu_load_percent: None,
+        memory_free_bytes: None,
+        memory_total_bytes: None,
+        disk_free_bytes: None,
+        disk_total_bytes: None,
+        cpu_temperature_c: None,
+        board_temperature_c: None,
+        voltage_v: None,
+        sensors: None,
+    };
+    polled.facts.fill(&mut poll);
+    WholePoll {
+        poll,
+        interfaces,
+        registrations,
+        radios,
+    }
+}

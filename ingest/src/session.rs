@@ -1,0 +1,517 @@
+//! One device's session: connect when needed, poll, say how it ended.
+//!
+//! A poll is one pipelined exchange, plus one more where the names of 60 GHz or monitored interfaces
+//! were not known yet. What was whole when something failed stays whole. After a missed deadline the
+//! connection is dropped, never reused: the next reply on it could be the last command's.
+
+mod read;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use mast_schemas::control::{self, TlsPolicy};
+use mast_schemas::records::{Interface, Outcome, Radio, Registration, Source, Tables};
+use routeros_api::{
+    CallError, Client, Credentials, Deadlines, Error, ErrorClass, Fingerprint, LoginForm, Reply,
+    Target, TlsMode, TrustedRoots,
+};
+use tokio::time::Instant;
+
+use crate::parse::{DeviceFacts, Known, RadioView, Stamp};
+use crate::plan::{self, Plan};
+
+/// Slow menus are read at each tenth poll, and at least this often.
+const SLOW_EVERY: Duration = Duration::from_secs(300);
+const SLOW_POLLS: u32 = 10;
+
+/// A device with what is needed to talk to it.
+#[derive(Clone, Debug)]
+pub struct DeviceSpec {
+    /// As control tells it.
+    pub device: control::Device,
+    /// User and password, or why there are none.
+    pub credentials: Result<Credentials, String>,
+    /// The certificate it was first trusted with.
+    pub pin: Option<Fingerprint>,
+    /// Known to run 6.43 or later.
+    pub modern: bool,
+}
+
+/// Where pins are kept. A pin is kept before the certificate is first believed.
+pub trait PinStore: Send + Sync {
+    /// Keeps the pin unless there is one; answers the one that is kept.
+    fn keep<'a>(
+        &'a self,
+        device: &'a control::Device,
+        found: Fingerprint,
+    ) -> BoxFuture<'a, Result<Fingerprint, String>>;
+
+    /// Remembers that a device took the password as it is.
+    fn modern<'a>(&'a self, device: &'a control::Device) -> BoxFuture<'a, ()>;
+}
+
+/// What all sessions share.
+pub struct Trust {
+    /// The CA that signs routers' certificates, if there is one.
+    pub roots: Option<TrustedRoots>,
+    /// Where pins are kept.
+    pub pins: Arc<dyn PinStore>,
+    /// Spreads logins in time.
+    pub logins: LoginPace,
+}
+
+/// At most so many logins a second, over all sessions.
+#[derive(Debug)]
+pub struct LoginPace {
+    next: std::sync::Mutex<Instant>,
+    gap: Duration,
+}
+
+impl LoginPace {
+    /// `per_second` logins a second, at least one.
+    pub fn new(per_second: u32) -> Self {
+        let gap = Duration::from_secs(1) / per_second.max(1);
+        Self {
+            next: std::sync::Mutex::new(Instant::now()),
+            gap,
+        }
+    }
+
+    /// Waits for a turn.
+    pub async fn turn(&self) {
+        let mine = {
+            let mut next = self
+                .next
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mine = (*next).max(Instant::now());
+            *next = mine + self.gap;
+            mine
+        };
+        tokio::time::sleep_until(mine).await;
+    }
+}
+
+/// Everything that a poll found; rows carry the default stamp until the producer sets it.
+#[derive(Debug)]
+pub struct Polled {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What failed.
+    pub detail: Option<String>,
+    /// From the first byte sent to the last reply.
+    pub round_trip: Option<Duration>,
+    /// Of the device itself.
+    pub facts: DeviceFacts,
+    /// Tables read whole.
+    pub tables: Tables,
+    /// Rows in whole registration tables; null when none was read.
+    pub registrations_read: Option<u32>,
+    /// Interfaces.
+    pub interfaces: Vec<Interface>,
+    /// Registrations.
+    pub registrations: Vec<Registration>,
+    /// Radios.
+    pub radios: Vec<Radio>,
+    /// Values that could not be typed.
+    pub issues: u32,
+}
+
+impl Polled {
+    /// A poll that read nothing.
+    pub fn failed(outcome: Outcome, detail: impl Into<String>) -> Self {
+        Self {
+            outcome,
+            detail: Some(detail.into()),
+            round_trip: None,
+            facts: DeviceFacts::default(),
+            tables: Tables::default(),
+            registrations_read: None,
+            interfaces: Vec::new(),
+            registrations: Vec::new(),
+            radios: Vec::new(),
+            issues: 0,
+        }
+    }
+}
+
+/// A device's session with what it has learnt of the device. Survives reconnects.
+pub struct Session {
+    spec: Arc<DeviceSpec>,
+    client: Option<Client>,
+    plan: Plan,
+    known: Known,
+    /// Configured radios by source, for the names that monitors want.
+    radios: Vec<(Source, RadioView)>,
+    /// Sources whose interface menu has been read.
+    joined: u32,
+    polls_since_slow: u32,
+    last_slow: Option<Instant>,
+    pin: Option<Fingerprint>,
+    modern: bool,
+}
+
+impl Session {
+    /// A session that is not connected yet.
+    pub fn new(spec: Arc<DeviceSpec>) -> Self {
+        let (pin, modern) = (spec.pin, spec.modern);
+        Self {
+            spec,
+            client: None,
+            plan: Plan::default(),
+            known: Known::default(),
+            radios: Vec::new(),
+            joined: 0,
+            polls_since_slow: 0,
+            last_slow: None,
+            pin,
+            modern,
+        }
+    }
+
+    /// The device.
+    pub fn device(&self) -> &control::Device {
+        &self.spec.device
+    }
+
+    /// Takes a changed device; reconnects where the change is about reaching or trusting it.
+    pub fn change(&mut self, spec: Arc<DeviceSpec>) {
+        let (old, new) = (&self.spec.device, &spec.device);
+        let same_way = old.address == new.address
+            && (old.api_port, old.api_ssl_port) == (new.api_port, new.api_ssl_port)
+            && old.tls == new.tls
+            && old.credentials_version == new.credentials_version
+            && (self.pin == spec.pin || spec.pin.is_none());
+        if !same_way {
+            let spec = Arc::clone(&spec);
+            *self = Self::new(spec);
+        }
+        self.spec = spec;
+    }
+
+    /// Whether a session is open.
+    pub fn is_open(&self) -> bool {
+        self.client.as_ref().is_some_and(Client::is_open)
+    }
+
+    /// Half the interval, within 2 to 10 s: the deadline of each step.
+    pub fn deadline(&self) -> Duration {
+        let half = Duration::from_millis(u64::from(self.spec.device.interval_ms) / 2);
+        half.clamp(Duration::from_secs(2), Duration::from_secs(10))
+    }
+
+    /// One poll. Never takes longer than its steps' deadlines together.
+    pub async fn poll(&mut self, trust: &Trust) -> Polled {
+        let reused = self.is_open();
+        if !reused && let Err(failed) = self.connect(trust).await {
+            return failed;
+        }
+        let polled = self.exchange().await;
+        // A session that was idle may have ended unnoticed; that says nothing of the device now.
+        if reused && polled.outcome == Outcome::Refused {
+            self.client = None;
+            if let Err(failed) = self.connect(trust).await {
+                return failed;
+            }
+            return self.exchange().await;
+        }
+        polled
+    }
+
+    /// Whether the device takes a TCP connection at all.
+    pub async fn probe(&self) -> Result<(), Polled> {
+        let address = self.address().await?;
+        let dial = tokio::net::TcpStream::connect(address);
+        match tokio::time::timeout(self.deadline(), dial).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(Polled::failed(Outcome::Refused, error.to_string())),
+            Err(_) => Err(Polled::failed(
+                Outcome::Timeout,
+                "no answer to a TCP connection",
+            )),
+        }
+    }
+
+    /// Ends the session.
+    pub async fn close(&mut self) {
+        if let Some(client) = self.client.take() {
+            client.close(Duration::from_millis(200)).await;
+        }
+    }
+
+    async fn address(&self) -> Result<SocketAddr, Polled> {
+        let device = &self.spec.device;
+        let port = if device.tls == TlsPolicy::Plain {
+            device.api_port
+        } else {
+            device.api_ssl_port
+        };
+        let found = tokio::net::lookup_host((device.address.as_str(), port)).await;
+        let internal = |reason: String| Polled::failed(Outcome::Internal, reason);
+        let mut found = found.map_err(|e| internal(format!("{}: {e}", device.address)))?;
+        found
+            .next()
+            .ok_or_else(|| internal(format!("{} has no address", device.address)))
+    }
+
+    async fn connect(&mut self, trust: &Trust) -> Result<(), Polled> {
+        self.client = None;
+        let spec = Arc::clone(&self.spec);
+        let credentials = match &spec.credentials {
+            Ok(credentials) => credentials,
+            Err(reason) => return Err(Polled::failed(Outcome::Internal, reason.clone())),
+        };
+        let name = (spec.device.address.parse::<std::net::IpAddr>().is_err())
+            .then(|| spec.device.address.clone());
+        let target = Target {
+            address: self.address().await?,
+            server_name: name,
+            known_modern: self.modern,
+        };
+        trust.logins.turn().await;
+        let mode = self.tls_mode(trust, &target).await?;
+        let deadlines = Deadlines::all(self.deadline());
+        let opened = Client::connect(&target, credentials, &deadlines, &mode).await;
+        let client = opened.map_err(|error| {
+            if matches!(error, Error::FingerprintMismatch { .. }) {
+                // Asks the store anew at the next try: a person may have taken the old pin away.
+                self.pin = None;
+            }
+            Polled::failed(outcome_of(&error), error.to_string())
+        })?;
+        if client.info().login_form == LoginForm::Password && !self.modern {
+            self.modern = true;
+            trust.pins.modern(&spec.device).await;
+        }
+        self.client = Some(client);
+        Ok(())
+    }
+
+    /// How this connection is to be trusted. At first use of a pin the certificate is only looked at:
+    /// no credential is sent before its pin is kept.
+    async fn tls_mode(&mut self, trust: &Trust, target: &Target) -> Result<TlsMode, Polled> {
+        let roots = || trust.roots.clone().map(TlsMode::Verified);
+        match self.spec.device.tls {
+            TlsPolicy::Plain => return Ok(TlsMode::Plain),
+            TlsPolicy::Insecure => return Ok(TlsMode::Insecure),
+            TlsPolicy::Verified => {
+                let missing = || Polled::failed(Outcome::Internal, "no CA is configured");
+                return roots().ok_or_else(missing);
+            }
+            TlsPolicy::Auto => {
+                if let Some(verified) = roots() {
+                    return Ok(verified);
+                }
+            }
+            TlsPolicy::Pinned => {}
+        }
+        if self.pin.is_none() {
+            let nobody = TlsMode::Pinned(Some(Fingerprint([0; 32])));
+            let deadlines = Deadlines::all(self.deadline());
+            let look =
+                Client::connect(target, &Credentials::new("", ""), &deadlines, &nobody).await;
+            let found = match look {
+                Err(Error::FingerprintMismatch { found, .. }) => found,
+                Err(error) => return Err(Polled::failed(outcome_of(&error), error.to_string())),
+                Ok(_) => {
+                    return Err(Polled::failed(
+                        Outcome::Internal,
+                        "an impossible certificate",
+                    ));
+                }
+            };
+            let kept = trust.pins.keep(&self.spec.device, found).await;
+            let kept = kept.map_err(|e| {
+                Polled::failed(
+                    Outcome::Internal,
+                    format!("the certificate can't be pinned: {e}"),
+                )
+            })?;
+            self.pin = Some(kept);
+        }
+        Ok(TlsMode::Pinned(self.pin))
+    }
+
+    /// Commands out, answers in.
+    async fn exchange(&mut self) -> Polled {
+        let slow = self
+            .last_slow
+            .is_none_or(|last| self.polls_since_slow >= SLOW_POLLS || last.elapsed() >= SLOW_EVERY);
+        let first = self.last_slow.is_none();
+        let deadline = self.deadline();
+        let begin = Instant::now();
+        let mut round = Round::new(slow);
+        let menus: Vec<_> = self.plan.menus(slow).collect();
+        let mut monitors = if first {
+            Vec::new()
+        } else {
+            self.monitors(slow)
+        };
+        let Some(client) = self.client.as_mut() else {
+            return Polled::failed(Outcome::Internal, "not connected");
+        };
+        let mut tags: Vec<_> = menus
+            .iter()
+            .map(|(_, command)| client.start(command))
+            .collect();
+        tags.extend(monitors.iter().map(|m| client.start(&m.command)));
+        let mut answers = client.gather(&tags, deadline).await;
+        let of_monitors = answers.split_off(menus.len());
+        for ((menu, _), answer) in menus.into_iter().zip(answers) {
+            self.menu_answer(&mut round, menu, answer);
+        }
+        self.finish_tables(&mut round);
+        for (monitor, answer) in monitors.drain(..).zip(of_monitors) {
+            self.monitor_answer(&mut round, &monitor, answer);
+        }
+        if first && round.error.is_none() {
+            self.first_monitors(&mut round, deadline).await;
+        }
+        self.w60g_table(&mut round);
+        self.settle(round, begin, slow)
+    }
+
+    /// At the first poll the names to monitor are known only now.
+    async fn first_monitors(&mut self, round: &mut Round, deadline: Duration) {
+        let monitors = self.monitors(true);
+        let Some(client) = self.client.as_mut().filter(|_| !monitors.is_empty()) else {
+            return;
+        };
+        let tags: Vec<_> = monitors.iter().map(|m| client.start(&m.command)).collect();
+        let answers = client.gather(&tags, deadline).await;
+        for (monitor, answer) in monitors.iter().zip(answers) {
+            self.monitor_answer(round, monitor, answer);
+        }
+    }
+
+    /// One command an interface: rows of a monitor don't name theirs. The 60 GHz ones are a
+    /// registration table, so they are asked at each poll.
+    fn monitors(&self, slow: bool) -> Vec<Monitor> {
+        let wanted = self
+            .radios
+            .iter()
+            .enumerate()
+            .filter(|(_, (source, radio))| {
+                (slow || *source == Source::W60g) && radio.disabled != Some(true)
+            });
+        let monitor = |(place, (source, radio)): (usize, &(Source, RadioView))| {
+            let command = plan::monitor(*source, radio.interface.as_deref()?)?;
+            Some(Monitor {
+                source: *source,
+                place,
+                command,
+            })
+        };
+        wanted.filter_map(monitor).collect()
+    }
+
+    fn settle(&mut self, round: Round, begin: Instant, slow: bool) -> Polled {
+        let Round {
+            mut polled,
+            whole,
+            failed,
+            error,
+            ..
+        } = round;
+        polled.round_trip = Some(begin.elapsed());
+        let lost = error.as_ref();
+        if lost.is_some() {
+            // Whatever comes next on it would be an answer to something else.
+            self.client = None;
+        }
+        polled.outcome = match (whole, failed, lost) {
+            (0, _, Some(error)) => outcome_of(error),
+            (0, _, None) => Outcome::ProtocolError,
+            (_, 0, None) => Outcome::Ok,
+            _ => Outcome::Partial,
+        };
+        if slow && lost.is_none() {
+            (self.last_slow, self.polls_since_slow) = (Some(Instant::now()), 0);
+        } else {
+            self.polls_since_slow = self.polls_since_slow.saturating_add(1);
+        }
+        if let Some(version) = &polled.facts.version
+            && self.plan.saw_version(version)
+        {
+            self.last_slow = None;
+        }
+        polled
+    }
+}
+
+/// A monitor under way: the radio is `radios[place]`.
+struct Monitor {
+    source: Source,
+    place: usize,
+    command: routeros_api::Command,
+}
+
+/// What one exchange has brought so far.
+struct Round {
+    polled: Polled,
+    slow: bool,
+    whole: u32,
+    failed: u32,
+    error: Option<Error>,
+    /// Tables that wait for the interface lists: source and rows.
+    tables: Vec<(Source, Reply)>,
+    /// 60 GHz: monitors asked and answered whole, and their rows.
+    w60g_asked: u32,
+    w60g_whole: u32,
+    stations: Vec<Registration>,
+    stamp: Stamp,
+}
+
+impl Round {
+    fn new(slow: bool) -> Self {
+        let mut polled = Polled::failed(Outcome::Ok, "");
+        polled.detail = None;
+        Self {
+            polled,
+            slow,
+            whole: 0,
+            failed: 0,
+            error: None,
+            tables: Vec::new(),
+            w60g_asked: 0,
+            w60g_whole: 0,
+            stations: Vec::new(),
+            stamp: Stamp::default(),
+        }
+    }
+
+    /// Counts an answer; gives it back when it is whole.
+    fn count(&mut self, name: &str, answer: Result<Reply, CallError>) -> Option<Reply> {
+        match answer {
+            Ok(reply) => {
+                self.whole += 1;
+                Some(reply)
+            }
+            Err(error) => {
+                self.failed += 1;
+                if self.polled.detail.is_none() {
+                    self.polled.detail = Some(format!("{name}: {error}"));
+                }
+                if let CallError::Connection { error, .. } = error {
+                    self.error.get_or_insert(error);
+                }
+                None
+            }
+        }
+    }
+}
+
+/// How a poll that read nothing ended, by the reason.
+fn outcome_of(error: &Error) -> Outcome {
+    match error.class() {
+        ErrorClass::Timeout => Outcome::Timeout,
+        // A connection that ends before anything was read is as good as refused.
+        ErrorClass::Refused | ErrorClass::Io => Outcome::Refused,
+        ErrorClass::AuthFailed => Outcome::AuthFailed,
+        ErrorClass::TlsFailed => Outcome::TlsFailed,
+        ErrorClass::ProtocolError => Outcome::ProtocolError,
+        ErrorClass::Internal => Outcome::Internal,
+    }
+}

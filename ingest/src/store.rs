@@ -1,0 +1,194 @@
+//! What ingest reads and writes in Postgres: devices, their credentials, and the pins of certificates.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use mast_schemas::control::{Device, TlsPolicy};
+use mast_schemas::{DeviceId, SectorId, SiteId, TenantId};
+use mast_secrets::KeyProvider;
+use routeros_api::{Credentials, Fingerprint};
+use sqlx::{FromRow, PgPool};
+use uuid::Uuid;
+
+use crate::error::IngestError;
+use crate::session::{DeviceSpec, PinStore};
+
+/// Postgres as the role `mast_ingest`.
+#[derive(Clone)]
+pub struct Store {
+    pool: PgPool,
+    keys: Arc<dyn KeyProvider>,
+}
+
+#[derive(FromRow)]
+struct Row {
+    id: Uuid,
+    tenant_id: Uuid,
+    name: String,
+    address: String,
+    api_port: i32,
+    api_ssl_port: i32,
+    tls: String,
+    site_id: Option<Uuid>,
+    sector_id: Option<Uuid>,
+    role: String,
+    interval_ms: i32,
+    enabled: bool,
+    credentials_version: i64,
+    version: i64,
+    ciphertext: Option<Vec<u8>>,
+    tls_fingerprint: Option<Vec<u8>>,
+    login_modern: Option<bool>,
+}
+
+const DEVICES: &str = "SELECT d.id, d.tenant_id, d.name, d.address, d.api_port, d.api_ssl_port, d.tls, d.site_id, \
+     d.sector_id, d.role, d.interval_ms, d.enabled, d.credentials_version, d.version, c.ciphertext, \
+     p.tls_fingerprint, p.login_modern \
+     FROM devices d LEFT JOIN device_credentials c ON c.device_id = d.id \
+     LEFT JOIN device_pins p ON p.device_id = d.id \
+     WHERE $1::uuid IS NULL OR d.id = $1";
+
+impl Store {
+    /// Over a pool of the role `mast_ingest`.
+    pub fn new(pool: PgPool, keys: Arc<dyn KeyProvider>) -> Self {
+        Self { pool, keys }
+    }
+
+    /// The pool.
+    pub const fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// All devices with their credentials opened. One whose credentials can't be opened comes too,
+    /// with the reason.
+    ///
+    /// # Errors
+    /// [`IngestError::Postgres`].
+    pub async fn devices(&self) -> Result<HashMap<DeviceId, DeviceSpec>, IngestError> {
+        let rows: Vec<Row> = sqlx::query_as(DEVICES)
+            .bind(None::<Uuid>)
+            .fetch_all(&self.pool)
+            .await?;
+        let mut found = HashMap::with_capacity(rows.len());
+        for row in rows {
+            match self.spec(row) {
+                Ok(spec) => {
+                    found.insert(spec.device.id, spec);
+                }
+                Err(error) => tracing::error!(%error, "a device is not polled"),
+            }
+        }
+        Ok(found)
+    }
+
+    /// One device, as [`Store::devices`]; null when it is gone.
+    ///
+    /// # Errors
+    /// [`IngestError::Postgres`], [`IngestError::Device`].
+    pub async fn device(&self, id: DeviceId) -> Result<Option<DeviceSpec>, IngestError> {
+        let row: Option<Row> = sqlx::query_as(DEVICES)
+            .bind(Some(id.0))
+            .fetch_optional(&self.pool)
+            .await?;
+        row.map(|row| self.spec(row)).transpose()
+    }
+
+    fn spec(&self, row: Row) -> Result<DeviceSpec, IngestError> {
+        let bad = |reason: String| IngestError::Device {
+            device: row.id,
+            reason,
+        };
+        let port = |port: i32| u16::try_from(port).map_err(|_| bad(format!("port {port}")));
+        let device = Device {
+            id: DeviceId(row.id),
+            tenant_id: TenantId(row.tenant_id),
+            api_port: port(row.api_port)?,
+            api_ssl_port: port(row.api_ssl_port)?,
+            tls: row
+                .tls
+                .parse::<TlsPolicy>()
+                .map_err(|e| bad(e.to_string()))?,
+            site_id: row.site_id.map(SiteId),
+            sector_id: row.sector_id.map(SectorId),
+            role: row
+                .role
+                .parse()
+                .map_err(|e: mast_schemas::SchemaError| bad(e.to_string()))?,
+            interval_ms: u32::try_from(row.interval_ms).unwrap_or(60_000),
+            enabled: row.enabled,
+            credentials_version: row.credentials_version,
+            version: row.version,
+            name: row.name,
+            address: row.address,
+        };
+        let pin = row
+            .tls_fingerprint
+            .and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+        Ok(DeviceSpec {
+            credentials: self.open(&device, row.ciphertext.as_deref()),
+            pin: pin.map(Fingerprint),
+            modern: row.login_modern.unwrap_or(false),
+            device,
+        })
+    }
+
+    /// Opens a device's credentials; why not, in words for the poll row.
+    fn open(&self, device: &Device, sealed: Option<&[u8]>) -> Result<Credentials, String> {
+        let sealed = sealed.ok_or("there are no credentials for this device")?;
+        let plain = self
+            .keys
+            .decrypt(device.tenant_id, sealed)
+            .map_err(|e| e.to_string())?;
+        let opened = mast_secrets::Credentials::decode(&plain).map_err(|e| e.to_string())?;
+        Ok(Credentials::new(
+            opened.username.clone(),
+            opened.password.expose(),
+        ))
+    }
+}
+
+impl PinStore for Store {
+    fn keep<'a>(
+        &'a self,
+        device: &'a Device,
+        found: Fingerprint,
+    ) -> BoxFuture<'a, Result<Fingerprint, String>> {
+        async move {
+            // A pin that is there wins, whoever put it there.
+            let kept: Vec<u8> = sqlx::query_scalar(
+                "INSERT INTO device_pins AS p (device_id, tenant_id, tls_fingerprint) VALUES ($1, $2, $3) \
+                 ON CONFLICT (device_id) DO UPDATE \
+                 SET tls_fingerprint = coalesce(p.tls_fingerprint, excluded.tls_fingerprint) \
+                 RETURNING tls_fingerprint",
+            )
+            .bind(device.id.0)
+            .bind(device.tenant_id.0)
+            .bind(found.0.as_slice())
+            .fetch_one(&self.pool)
+            .await
+            .map_err(|e| e.to_string())?;
+            kept.try_into().map(Fingerprint).map_err(|_| "the stored pin is no fingerprint".to_owned())
+        }
+        .boxed()
+    }
+
+    fn modern<'a>(&'a self, device: &'a Device) -> BoxFuture<'a, ()> {
+        async move {
+            let done = sqlx::query(
+                "INSERT INTO device_pins (device_id, tenant_id, login_modern) VALUES ($1, $2, true) \
+                 ON CONFLICT (device_id) DO UPDATE SET login_modern = true",
+            )
+            .bind(device.id.0)
+            .bind(device.tenant_id.0)
+            .execute(&self.pool)
+            .await;
+            if let Err(error) = done {
+                // The next login asks for a challenge first again; nothing is lost.
+                tracing::debug!(%error, device = %device.id, "the login form was not remembered");
+            }
+        }
+        .boxed()
+    }
+}

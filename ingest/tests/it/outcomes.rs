@@ -1,0 +1,294 @@
+//! How polls of real peers end: one test a kind of peer.
+
+use super::support::{Pins, access_point, listen, router, spec, trust};
+use mast_ingest::session::{Polled, Session};
+use mast_schemas::control::TlsPolicy;
+use mast_schemas::records::{FarEnd, Outcome, Source, Tables};
+use mast_schemas::{Mac, Timestamp};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::TlsAcceptor;
+
+async fn poll(address: SocketAddr, tls: TlsPolicy, password: &str) -> Polled {
+    let mut session = Session::new(Arc::new(spec(address, tls, password)));
+    session.poll(&trust(Arc::default())).await
+}
+
+fn acceptor() -> TlsAcceptor {
+    let made = rcgen::generate_simple_self_signed(vec!["router".to_owned()]).unwrap();
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+    routeros_api::server::acceptor(vec![CertificateDer::from(made.cert)], key).unwrap()
+}
+
+#[tokio::test]
+async fn a_router_is_read_whole() {
+    let address = listen(|stream| router(stream, access_point())).await;
+    let mut session = Session::new(Arc::new(spec(address, TlsPolicy::Plain, "secret")));
+    let shared = trust(Arc::default());
+    let first = session.poll(&shared).await;
+    assert_eq!(
+        (first.outcome, first.detail.as_deref()),
+        (Outcome::Ok, None)
+    );
+    assert_eq!(first.facts.version.as_deref(), Some("6.49.10 (long-term)"));
+    assert_eq!(first.facts.identity.as_deref(), Some("tower-7"));
+    assert_eq!(first.facts.uptime_s, Some(93_600));
+    let wanted = Tables::INTERFACE
+        .with(Tables::registration(Source::Wireless))
+        .with(Tables::RADIO);
+    assert_eq!(first.tables, wanted, "menus that are absent are no tables");
+    assert_eq!(
+        (first.interfaces.len(), first.registrations_read),
+        (2, Some(1))
+    );
+    let row = &first.registrations[0];
+    assert_eq!(
+        (row.mac, row.radio_mac),
+        (Mac(0x0200_0000_0099), Some(Mac(0x0200_0000_0002)))
+    );
+    assert_eq!(
+        (row.signal_dbm, row.far_end),
+        (Some(-61), Some(FarEnd::Station))
+    );
+    assert_eq!(row.ssid.as_deref(), Some("west"));
+    let radio = &first.radios[0];
+    assert_eq!(
+        (radio.interface.as_str(), radio.frequency_mhz),
+        ("wlan1", Some(5_220))
+    );
+    assert_eq!(
+        (radio.channel_width_mhz, radio.noise_floor_dbm),
+        (Some(40), Some(-108))
+    );
+
+    let second = session.poll(&shared).await;
+    assert_eq!(second.outcome, Outcome::Ok);
+    assert_eq!(
+        second.facts.identity, None,
+        "what is slow is not read again at once"
+    );
+    assert_eq!(second.registrations_read, Some(1));
+    assert!(session.is_open());
+}
+
+#[tokio::test]
+async fn an_access_point_without_clients_says_so() {
+    let mut menus = access_point();
+    menus.insert("/interface/wireless/registration-table/print", Vec::new());
+    let address = listen(move |stream| router(stream, menus.clone())).await;
+    let polled = poll(address, TlsPolicy::Plain, "secret").await;
+    assert_eq!(polled.registrations_read, Some(0));
+    assert!(polled.tables.has(Tables::registration(Source::Wireless)));
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_auth_failed() {
+    let address = listen(|stream| router(stream, access_point())).await;
+    let polled = poll(address, TlsPolicy::Plain, "wrong").await;
+    assert_eq!(polled.outcome, Outcome::AuthFailed);
+    assert!(
+        !polled.detail.unwrap().contains("wrong"),
+        "the password is in no message"
+    );
+}
+
+#[tokio::test]
+async fn a_closed_port_is_refused() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    assert_eq!(
+        poll(address, TlsPolicy::Plain, "secret").await.outcome,
+        Outcome::Refused
+    );
+}
+
+#[tokio::test]
+async fn a_silent_peer_is_a_timeout_at_any_step() {
+    let address = listen(|mut stream| async move {
+        let mut sink = [0; 64];
+        while stream.read(&mut sink).await.is_ok_and(|n| n > 0) {}
+    })
+    .await;
+    let (plain, tls) = tokio::join!(
+        poll(address, TlsPolicy::Plain, "secret"),
+        poll(address, TlsPolicy::Insecure, "secret"),
+    );
+    assert_eq!(
+        (plain.outcome, tls.outcome),
+        (Outcome::Timeout, Outcome::Timeout)
+    );
+}
+
+#[tokio::test]
+async fn garbage_is_a_protocol_error() {
+    let address = listen(|mut stream| async move {
+        let _ = stream.write_all(&[0xff; 64]).await;
+        let mut sink = [0; 64];
+        while stream.read(&mut sink).await.is_ok_and(|n| n > 0) {}
+    })
+    .await;
+    assert_eq!(
+        poll(address, TlsPolicy::Plain, "secret").await.outcome,
+        Outcome::ProtocolError
+    );
+}
+
+#[tokio::test]
+async fn tls_where_there_is_none_is_tls_failed() {
+    let address = listen(|mut stream| async move {
+        let _ = stream.write_all(b"SSH-2.0-nothing\r\n").await;
+    })
+    .await;
+    assert_eq!(
+        poll(address, TlsPolicy::Insecure, "secret").await.outcome,
+        Outcome::TlsFailed
+    );
+}
+
+#[tokio::test]
+async fn the_first_certificate_is_kept_and_another_refused() {
+    let serve = |acceptor: TlsAcceptor| {
+        listen(move |stream| {
+            let acceptor = acceptor.clone();
+            async move {
+                if let Ok(io) = acceptor.accept(stream).await {
+                    router(io, access_point()).await;
+                }
+            }
+        })
+    };
+    let (real, forged) = (serve(acceptor()).await, serve(acceptor()).await);
+    let pins = Arc::new(Pins::default());
+    let shared = trust(Arc::clone(&pins));
+    let device = spec(real, TlsPolicy::Auto, "secret");
+    let mut session = Session::new(Arc::new(device.clone()));
+    assert_eq!(session.poll(&shared).await.outcome, Outcome::Ok);
+    let pin = pins.0.lock().unwrap()[&device.device.id];
+
+    let mut moved = device;
+    moved.device.api_ssl_port = forged.port();
+    session.change(Arc::new(moved));
+    for _ in 0..2 {
+        assert_eq!(session.poll(&shared).await.outcome, Outcome::TlsFailed);
+    }
+    assert_eq!(
+        pins.0.lock().unwrap()[&session.device().id],
+        pin,
+        "the first pin stands"
+    );
+    // A person takes the old pin away: the new certificate is first now.
+    pins.0.lock().unwrap().clear();
+    assert_eq!(session.poll(&shared).await.outcome, Outcome::Ok);
+}
+
+#[tokio::test]
+async fn what_was_whole_before_the_silence_stays_whole() {
+    // Answers the first command of each exchange and nothing else.
+    let address = listen(|stream| async move {
+        let mut connection = routeros_api::server::Connection::new(stream);
+        let form = routeros_api::LoginForm::Password;
+        assert!(
+            connection
+                .login(form, |a| a.accepts(b"secret"))
+                .await
+                .unwrap()
+        );
+        while let Ok(Some(request)) = connection.next().await {
+            if request.path() == "/system/resource/print" {
+                connection
+                    .replies()
+                    .re(request.tag(), [("version", "7.16.2 (stable)")]);
+                connection.replies().done(request.tag());
+            }
+        }
+    })
+    .await;
+    let mut session = Session::new(Arc::new(spec(address, TlsPolicy::Plain, "secret")));
+    let polled = session.poll(&trust(Arc::default())).await;
+    assert_eq!(polled.outcome, Outcome::Partial);
+    assert_eq!(polled.facts.version.as_deref(), Some("7.16.2 (stable)"));
+    assert_eq!(
+        (polled.tables, polled.registrations_read),
+        (Tables::default(), None)
+    );
+    assert!(
+        !session.is_open(),
+        "a connection that missed a deadline is not used again"
+    );
+}
+
+#[tokio::test]
+async fn a_session_that_ended_while_idle_is_opened_again_at_once() {
+    let address = listen(|stream| async move {
+        // One exchange, then the router closes.
+        let serve = router(stream, access_point());
+        let _ = tokio::time::timeout(std::time::Duration::from_millis(700), serve).await;
+    })
+    .await;
+    let mut session = Session::new(Arc::new(spec(address, TlsPolicy::Plain, "secret")));
+    let shared = trust(Arc::default());
+    assert_eq!(session.poll(&shared).await.outcome, Outcome::Ok);
+    tokio::time::sleep(std::time::Duration::from_millis(900)).await;
+    assert_eq!(session.poll(&shared).await.outcome, Outcome::Ok);
+}
+
+#[tokio::test]
+async fn missing_credentials_are_our_fault() {
+    let mut device = spec(([127, 0, 0, 1], 9).into(), TlsPolicy::Plain, "");
+    device.credentials = Err("the key service is away".to_owned());
+    let polled = Session::new(Arc::new(device))
+        .poll(&trust(Arc::default()))
+        .await;
+    assert_eq!(polled.outcome, Outcome::Internal);
+    assert_eq!(polled.detail.as_deref(), Some("the key service is away"));
+}
+
+mod breaker {
+    use super::*;
+    use mast_ingest::poller::Breaker;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_000);
+
+    fn after(outcomes: &[Outcome]) -> Breaker {
+        let mut breaker = Breaker::default();
+        outcomes
+            .iter()
+            .for_each(|outcome| breaker.count(*outcome, NOW, 1.0));
+        breaker
+    }
+
+    #[test]
+    fn opens_at_the_fifth_failed_login_and_doubles_to_a_quarter_of_an_hour() {
+        assert_eq!(after(&[Outcome::AuthFailed; 4]).open_until(NOW), None);
+        for (failures, seconds) in [(5, 30), (6, 60), (7, 120), (9, 480), (10, 900), (200, 900)] {
+            let until = after(&vec![Outcome::TlsFailed; failures]).open_until(NOW);
+            assert_eq!(
+                until,
+                Some(Timestamp::from_secs(1_000 + seconds)),
+                "{failures}"
+            );
+        }
+    }
+
+    #[test]
+    fn our_own_faults_and_silence_neither_count_nor_reset() {
+        let four = [Outcome::ProtocolError; 4];
+        for other in [Outcome::Internal, Outcome::Timeout, Outcome::Refused] {
+            let mut outcomes = four.to_vec();
+            outcomes.extend([other; 10]);
+            assert_eq!(after(&outcomes).open_until(NOW), None);
+            outcomes.push(Outcome::AuthFailed);
+            assert!(after(&outcomes).open_until(NOW).is_some());
+        }
+    }
+
+    #[test]
+    fn a_poll_that_reads_anything_closes_it() {
+        let mut outcomes = vec![Outcome::AuthFailed; 8];
+        outcomes.push(Outcome::Partial);
+        assert_eq!(after(&outcomes).open_until(NOW), None);
+    }
+}
