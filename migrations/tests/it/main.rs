@@ -1,6 +1,9 @@
 //! The schema and the private server against real PostgreSQL.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its world fails")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its world fails"
+)]
 
 mod leases;
 mod outbox;
