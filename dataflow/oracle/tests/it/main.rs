@@ -35,6 +35,11 @@ fn link_id(ap: DeviceId, mac: Mac) -> LinkId {
     }
 }
 
+/// A link's row.
+#[expect(
+    clippy::unwrap_used,
+    reason = "a scenario without the link is a failed test"
+)]
 fn link(oracle: &Oracle, ap: DeviceId, mac: Mac) -> LinkView {
     oracle
         .views()

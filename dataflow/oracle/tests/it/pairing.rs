@@ -189,7 +189,7 @@ fn counts_follow_devices_between_places() {
     assert_eq!(views.counts[&here].links, [0, 1, 0, 0, 0]);
     assert_eq!(views.counts[&here].devices, [1, 0, 0, 0]);
     s.edit(at(22), ap, |d| {
-        (d.site_id, d.sector_id) = (Some(site(2)), None)
+        (d.site_id, d.sector_id) = (Some(site(2)), None);
     });
     let views = run(&s, at(23)).views();
     assert!(
