@@ -1,6 +1,7 @@
 //! The one integration test binary of this crate.
 
 mod corpus;
+mod fleet;
 mod node;
 mod outcomes;
 mod producer;

@@ -1,0 +1,113 @@
+//! A simulated fleet that knows its truth: every device is read, every link found, with both ends.
+
+use super::support::{spec, trust};
+use futures::StreamExt as _;
+use mast_ingest::session::{Polled, Session};
+use mast_schemas::control::TlsPolicy;
+use mast_schemas::records::{FarEnd, Outcome};
+use mast_simulator::truth::{DeviceTruth, Truth};
+use mast_simulator::{Fleet, FleetConfig};
+use routeros_api::Credentials;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+async fn poll(device: &DeviceTruth) -> Polled {
+    // Over TLS where the device has it: the first use of its certificate.
+    let (tls, port) = match device.api_ssl_port {
+        Some(port) => (TlsPolicy::Auto, port),
+        None => (TlsPolicy::Plain, device.api_port),
+    };
+    let address = format!("{}:{port}", device.address).parse().unwrap();
+    let mut spec = spec(address, tls, &device.password);
+    spec.modern = false;
+    spec.device.interval_ms = 20_000;
+    spec.credentials = Ok(Credentials::new(
+        device.username.clone(),
+        device.password.as_str(),
+    ));
+    Session::new(Arc::new(spec))
+        .poll(&trust(Arc::default()))
+        .await
+}
+
+/// Links as (BSSID, client).
+type Links = BTreeSet<(String, String)>;
+
+fn links(truth: &Truth) -> Links {
+    truth
+        .links
+        .iter()
+        .map(|l| (l.radio_mac.to_uppercase(), l.mac.to_uppercase()))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_read_is_the_truth() {
+    let fleet = Fleet::start(FleetConfig {
+        devices: 120,
+        ..FleetConfig::default()
+    })
+    .await
+    .unwrap();
+    let before = links(&fleet.truth());
+    let devices = fleet.truth().devices;
+    let polls: Vec<(DeviceTruth, Polled)> = futures::stream::iter(devices)
+        .map(|device| async {
+            let polled = poll(&device).await;
+            (device, polled)
+        })
+        .buffer_unordered(16)
+        .collect()
+        .await;
+    let after = links(&fleet.truth());
+
+    let (mut found, mut stations, mut tls_failed) = (Links::new(), Links::new(), 0);
+    for (device, polled) in &polls {
+        if polled.outcome == Outcome::TlsFailed {
+            // Some old boards offer no key exchange that we take.
+            tls_failed += 1;
+            continue;
+        }
+        assert_eq!(
+            polled.outcome,
+            Outcome::Ok,
+            "{} {}: {:?}",
+            device.name,
+            device.version,
+            polled.detail
+        );
+        assert_eq!(polled.issues, 0, "{}", device.name);
+        let version = polled.facts.version.as_deref().unwrap();
+        assert!(
+            version.starts_with(&device.version),
+            "{version} {}",
+            device.version
+        );
+        for row in &polled.registrations {
+            let radio = row.radio_mac.map(|m| m.to_string()).unwrap_or_default();
+            match row.far_end {
+                Some(FarEnd::Station) => found.insert((radio, row.mac.to_string())),
+                Some(FarEnd::Ap) => stations.insert((row.mac.to_string(), radio)),
+                None => panic!("{}: nobody knows what {row:?} is", device.name),
+            };
+        }
+    }
+    assert!(
+        tls_failed < polls.len() / 4,
+        "{tls_failed} devices without a usable key exchange"
+    );
+    let settled: Links = before.intersection(&after).cloned().collect();
+    let ever: Links = before.union(&after).cloned().collect();
+    assert!(settled.len() > 50, "{} links", settled.len());
+    if tls_failed == 0 {
+        assert_eq!(settled.difference(&found).next(), None, "a link was missed");
+    }
+    assert_eq!(found.difference(&ever).next(), None, "a link was made up");
+    assert_eq!(
+        stations.difference(&ever).next(),
+        None,
+        "a station told of another AP"
+    );
+    assert!(!stations.is_empty());
+    fleet.stop().await;
+}
