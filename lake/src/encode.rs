@@ -62,7 +62,7 @@ const DICTIONARY: &[&str] = &[
 ];
 
 /// How files of a table are written.
-pub fn properties(table: Table) -> WriterProperties {
+fn properties(table: Table) -> WriterProperties {
     let schema = table.schema();
     let level = ZstdLevel::try_new(6).unwrap_or_default();
     let mut builder = WriterProperties::builder()
@@ -98,10 +98,7 @@ pub fn properties(table: Table) -> WriterProperties {
 }
 
 /// Order of all rows of `batches`: (batch, row), by the table's sort columns; ties as they came.
-pub(crate) fn order(
-    table: Table,
-    batches: &[RecordBatch],
-) -> Result<Vec<(usize, usize)>, LakeError> {
+pub fn sort_order(table: Table, batches: &[RecordBatch]) -> Result<Vec<(usize, usize)>, LakeError> {
     let failed = |source| LakeError::Arrow { table, source };
     let keys = table
         .sort_columns()
@@ -140,7 +137,7 @@ pub fn write_sorted<W: Write + Send>(
     batches: &[RecordBatch],
     order: &[(usize, usize)],
     path: &str,
-    sink: W,
+    mut sink: W,
 ) -> Result<(W, FileSummary), LakeError> {
     let failed = |source| LakeError::Parquet {
         path: PathBuf::from(path),
@@ -148,7 +145,7 @@ pub fn write_sorted<W: Write + Send>(
     };
     let mut summary = Bounds::default();
     let mut writer =
-        ArrowWriter::try_new(sink, table.schema(), Some(properties(table))).map_err(failed)?;
+        ArrowWriter::try_new(&mut sink, table.schema(), Some(properties(table))).map_err(failed)?;
     let refs: Vec<&RecordBatch> = batches.iter().collect();
     for chunk in order.chunks(CHUNK_ROWS) {
         let rows = interleave_record_batch(&refs, chunk)
@@ -158,7 +155,7 @@ pub fn write_sorted<W: Write + Send>(
     }
     writer.finish().map_err(failed)?;
     let bytes = writer.bytes_written() as u64;
-    let sink = writer.into_inner().map_err(failed)?;
+    drop(writer);
     Ok((sink, summary.into_summary(path, order.len() as u64, bytes)))
 }
 

@@ -7,7 +7,7 @@ mod manifest;
 mod table;
 mod writer;
 
-pub use encode::{FileSummary, properties, write_sorted};
+pub use encode::{FileSummary, sort_order, write_sorted};
 pub use error::LakeError;
 pub use files::path_of;
 pub use manifest::{Contents, LakeFile, committed, contents};

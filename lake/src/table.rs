@@ -121,8 +121,8 @@ impl Table {
         }
     }
 
-    /// The rows as a file holds them.
-    pub(crate) fn lake_batch(
+    /// The rows as a file holds them. [`LakeError::Schema`] when they have not [`Table::record_schema`].
+    pub fn lake_batch(
         self,
         epoch: Epoch,
         late: bool,
@@ -173,11 +173,8 @@ mod tests {
     fn every_named_column_exists() {
         for table in Table::ALL {
             let schema = table.schema();
-            let named = table
-                .sort_columns()
-                .iter()
-                .chain(table.row_key())
-                .chain([&table.time_column()]);
+            let time = [table.time_column()];
+            let named = table.sort_columns().iter().chain(table.row_key()).chain(&time);
             for column in named {
                 assert!(schema.field_with_name(column).is_ok(), "{table}.{column}");
             }

@@ -255,7 +255,7 @@ fn write_table(
 ) -> Result<TableFiles, LakeError> {
     let mut summaries = Vec::new();
     if !batches.is_empty() {
-        let order = encode::order(table, batches)?;
+        let order = encode::sort_order(table, batches)?;
         for (part, rows) in order.chunks(config.max_rows_per_file.max(1)).enumerate() {
             let relative = files::name(table, &config.job, config.generation, from, to, part);
             summaries.push(encode::write_file(
