@@ -31,6 +31,8 @@ pub enum Part {
     Bssids,
     /// [`ApFlagsRecord`]s by access point.
     ApFlags,
+    /// [`ShownRecord`]s by tenant and MAC.
+    Shown,
 }
 
 /// First bytes of a file, postcard.
@@ -264,6 +266,23 @@ pub struct ApFlagsRecord {
     pub reporters: Vec<(Mac, DeviceId)>,
     /// Discovered links whose latest row was bad, by which a station's word would decide: (radio, client).
     pub bad: Vec<(Mac, Mac)>,
+}
+
+/// Which associations of [`RoamRecord`]s a table shows: a client has departed once no table shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShownRecord {
+    /// Owner.
+    pub tenant_id: TenantId,
+    /// Access point of the association.
+    pub ap_device_id: DeviceId,
+    /// Radio of the association.
+    pub radio_mac: Mac,
+    /// Whose table it is.
+    pub reporter: DeviceId,
+    /// Which table.
+    pub source: Source,
+    /// Clients of one key group, rising.
+    pub clients: Vec<Mac>,
 }
 
 /// The manifest of a checkpoint, JSON.

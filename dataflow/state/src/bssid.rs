@@ -195,9 +195,10 @@ impl Bssids {
         }
         table.ap = ap;
         let stamp = table.stamp.step(Stamp::association(table.source));
+        let source = table.source;
         let event = |(mac, began, change)| {
             let association = Association { ap, radio: key.1, began };
-            RoamEvent { stamp, tenant: key.0, mac, association, change }
+            RoamEvent { stamp, tenant: key.0, mac, source, association, change }
         };
         if moved {
             let rows = table.rows.iter();

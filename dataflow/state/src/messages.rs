@@ -210,6 +210,8 @@ pub struct RoamEvent {
     pub tenant: TenantId,
     /// The client.
     pub mac: Mac,
+    /// The table that shows it; its reporter is the stamp's device.
+    pub source: Source,
     /// What happened; of [`RoamChange::Departed`] `began` means nothing.
     pub association: Association,
     /// Which change.

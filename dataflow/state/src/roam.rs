@@ -5,12 +5,13 @@
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
-use mast_schemas::checkpoint::{AssociationRecord, RoamRecord};
+use mast_schemas::checkpoint::{AssociationRecord, RoamRecord, ShownRecord};
 use mast_schemas::partition::key_group;
-use mast_schemas::records::PollId;
+use mast_schemas::records::{PollId, Source};
 use mast_schemas::thresholds::Thresholds;
 use mast_schemas::time::SLOT;
 use mast_schemas::{DeviceId, Mac, TenantId, Timestamp};
+use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 
 use crate::compact::{Interner, Mac48, Maybe};
@@ -30,6 +31,8 @@ pub struct Roaming {
     entries: HashTable<Entry>,
     tenants: Interner<TenantId>,
     radios: Interner<(DeviceId, Mac)>,
+    /// By radio: whose tables show clients of it.
+    reporters: Vec<Vec<(DeviceId, Source)>>,
     wheel: Wheel<(u32, Mac48)>,
     /// Radios whose associations are dropped at the slot's end.
     moved: Vec<(DeviceId, Mac)>,
@@ -39,12 +42,25 @@ pub struct Roaming {
 /// No association.
 const NOWHERE: u32 = u32::MAX;
 
+/// Nobody's table shows the association.
+const NOBODY: u16 = u16::MAX;
+
+/// An association that is not the owner.
+#[derive(Clone, Copy, Debug)]
+struct Other {
+    radio: u32,
+    shown: u16,
+    began: Timestamp,
+}
+
 #[derive(Debug)]
 struct Entry {
     tenant: u32,
-    mac: Mac48,
     /// The owner's access point and radio, or [`NOWHERE`].
     radio: u32,
+    mac: Mac48,
+    /// Whose table shows the owner: number among the radio's reporters, or [`NOBODY`].
+    shown: u16,
     began: Timestamp,
     departed_at: Maybe,
     /// The newest change of owner.
@@ -54,8 +70,9 @@ struct Entry {
 
 #[derive(Debug)]
 struct More {
-    /// (radio, begin).
-    others: Vec<(u32, Timestamp)>,
+    others: Vec<Other>,
+    /// Further tables that show an association: (radio, reporter).
+    also: Vec<(u32, u16)>,
     /// Changes of owner before the newest.
     changes: Vec<Timestamp>,
     ambiguous: bool,
@@ -64,7 +81,7 @@ struct More {
 
 impl Default for More {
     fn default() -> Self {
-        Self { others: Vec::new(), changes: Vec::new(), ambiguous: false, armed: UNARMED }
+        Self { others: Vec::new(), also: Vec::new(), changes: Vec::new(), ambiguous: false, armed: UNARMED }
     }
 }
 
@@ -98,7 +115,7 @@ impl Entry {
         self.more.get_or_insert_default()
     }
 
-    fn others(&self) -> &[(u32, Timestamp)] {
+    fn others(&self) -> &[Other] {
         self.more.as_ref().map_or(&[], |more| &more.others)
     }
 
@@ -107,15 +124,66 @@ impl Entry {
     }
 
     /// Takes an association out of the others.
-    fn leave(&mut self, radio: u32) -> bool {
-        let Some(more) = &mut self.more else { return false };
-        let before = more.others.len();
-        more.others.retain(|other| other.0 != radio);
-        before != more.others.len()
+    fn leave(&mut self, radio: u32) -> Option<Other> {
+        let more = self.more.as_mut()?;
+        let i = more.others.iter().position(|other| other.radio == radio)?;
+        Some(more.others.remove(i))
     }
 
-    fn appeared(&mut self, radio: u32, began: Timestamp, step: &mut Step<'_>) {
+    /// Who is noted first as showing an association.
+    fn shown(&mut self, radio: u32) -> Option<&mut u16> {
         if self.radio == radio {
+            return Some(&mut self.shown);
+        }
+        let others = &mut self.more.as_mut()?.others;
+        others.iter_mut().find(|other| other.radio == radio).map(|other| &mut other.shown)
+    }
+
+    /// A table shows the association.
+    fn show(&mut self, radio: u32, by: u16) {
+        match self.shown(radio) {
+            Some(shown) if *shown == NOBODY => *shown = by,
+            Some(shown) if *shown != by => {
+                let also = &mut self.more().also;
+                if !also.contains(&(radio, by)) {
+                    also.push((radio, by));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A table no longer shows the association; true if none does.
+    fn unshow(&mut self, radio: u32, by: u16) -> bool {
+        let Some(shown) = self.shown(radio).map(|shown| *shown) else { return false };
+        let also = self.more.as_mut().map(|more| &mut more.also);
+        let mut next = NOBODY;
+        if let Some(also) = also {
+            also.retain(|shows| *shows != (radio, by));
+            next = also.iter().find(|shows| shows.0 == radio).map_or(NOBODY, |shows| shows.1);
+            if shown == by || shown == NOBODY {
+                also.retain(|shows| *shows != (radio, next));
+            }
+        }
+        if shown != by && shown != NOBODY {
+            return false;
+        }
+        if let Some(shown) = self.shown(radio) {
+            *shown = next;
+        }
+        next == NOBODY
+    }
+
+    /// Nobody's table counts for the association any more.
+    fn unshow_all(&mut self, radio: u32) {
+        if let Some(more) = &mut self.more {
+            more.also.retain(|shows| shows.0 != radio);
+        }
+    }
+
+    fn appeared(&mut self, radio: u32, began: Timestamp, by: u16, step: &mut Step<'_>) {
+        if self.radio == radio {
+            self.show(radio, by);
             if began > self.began + step.t.association_tolerance {
                 self.began = began;
             }
@@ -125,38 +193,44 @@ impl Entry {
             }
             return;
         }
-        self.leave(radio);
+        let shown = self.leave(radio).map_or(NOBODY, |other| other.shown);
         let later = self.radio == NOWHERE
             || (began, step.place(radio)) > (self.began, step.place(self.radio));
         if later {
-            self.take_over(radio, began, step);
+            self.take_over(Other { radio, shown, began }, step);
         } else {
-            self.more().others.push((radio, began));
+            self.more().others.push(Other { radio, shown, began });
             let ambiguous = self.ambiguous();
             step.verdict(self.mac, radio, !ambiguous, ambiguous);
         }
+        self.show(radio, by);
     }
 
     /// A change of owner: the former one joins the others, unless it had departed.
-    fn take_over(&mut self, radio: u32, began: Timestamp, step: &mut Step<'_>) {
-        let former = (self.radio, self.began);
+    fn take_over(&mut self, new: Other, step: &mut Step<'_>) {
+        let former = Other { radio: self.radio, shown: self.shown, began: self.began };
         let departed = self.departed_at.get().is_some();
-        if former.0 != NOWHERE && !departed {
+        if former.radio != NOWHERE && !departed {
             self.more().others.push(former);
         }
-        (self.radio, self.began, self.departed_at) = (radio, began, Maybe::NONE);
+        self.own(new);
         let was = self.ambiguous();
         self.count_change(step);
         let ambiguous = self.ambiguous();
         if ambiguous && !was {
             for i in 0..self.others().len() {
-                step.verdict(self.mac, self.others()[i].0, false, true);
+                step.verdict(self.mac, self.others()[i].radio, false, true);
             }
         }
-        if former.0 != NOWHERE && (departed || !ambiguous) {
-            step.verdict(self.mac, former.0, true, false);
+        if former.radio != NOWHERE && (departed || !ambiguous) {
+            step.verdict(self.mac, former.radio, true, false);
         }
-        step.verdict(self.mac, radio, false, ambiguous);
+        step.verdict(self.mac, new.radio, false, ambiguous);
+    }
+
+    fn own(&mut self, owner: Other) {
+        (self.radio, self.shown, self.began) = (owner.radio, owner.shown, owner.began);
+        self.departed_at = Maybe::NONE;
     }
 
     fn count_change(&mut self, step: &Step<'_>) {
@@ -179,24 +253,24 @@ impl Entry {
     fn departed(&mut self, radio: u32, step: &mut Step<'_>) {
         if self.radio == radio {
             self.departed_at = Some(step.stamp.at).into();
-        } else if self.leave(radio) && self.ambiguous() {
+        } else if self.leave(radio).is_some() && self.ambiguous() {
             step.verdict(self.mac, radio, self.radio != NOWHERE, false);
         }
     }
 
     /// An association is gone for good: its access point was deleted, or its radio belongs to another one.
     fn dropped(&mut self, radio: u32, step: &mut Step<'_>) {
+        self.unshow_all(radio);
         if self.radio != radio {
             self.departed(radio, step);
             return;
         }
-        let greatest =
-            self.others().iter().copied().max_by_key(|&(radio, began)| (began, step.place(radio)));
-        self.departed_at = Maybe::NONE;
-        self.radio = NOWHERE;
-        if let Some((next, began)) = greatest {
-            self.leave(next);
-            (self.radio, self.began) = (next, began);
+        let others = self.others().iter().copied();
+        let greatest = others.max_by_key(|other| (other.began, step.place(other.radio)));
+        self.own(Other { radio: NOWHERE, shown: NOBODY, began: Timestamp(0) });
+        if let Some(next) = greatest {
+            self.leave(next.radio);
+            self.own(next);
         }
         if self.ambiguous() {
             step.verdict(self.mac, radio, self.radio != NOWHERE, false);
@@ -224,12 +298,11 @@ impl Entry {
                 self.more().ambiguous = false;
                 step.verdict(self.mac, self.radio, false, false);
                 for i in 0..self.others().len() {
-                    step.verdict(self.mac, self.others()[i].0, true, false);
+                    step.verdict(self.mac, self.others()[i].radio, true, false);
                 }
             } else {
                 step.say(self.mac, self.radio, false, false, true);
-                self.radio = NOWHERE;
-                self.departed_at = Maybe::NONE;
+                self.own(Other { radio: NOWHERE, shown: NOBODY, began: Timestamp(0) });
             }
         }
         step.stamp = stamp;
@@ -254,6 +327,7 @@ impl Roaming {
             entries: HashTable::new(),
             tenants: Interner::default(),
             radios: Interner::default(),
+            reporters: Vec::new(),
             wheel: Wheel::default(),
             moved: Vec::new(),
             slot_end: Timestamp(i64::MIN),
@@ -271,7 +345,42 @@ impl Roaming {
         self.slot_end = begin + SLOT;
         for change in control.iter().filter(|change| change.info.is_none()) {
             self.drop_radios(Stamp::begin(change.device), out, |ap, _| ap == change.device);
+            self.drop_reporter(change.device);
         }
+    }
+
+    /// The tables of a deleted device show nothing any more.
+    fn drop_reporter(&mut self, device: DeviceId) {
+        let mut gone = Vec::new();
+        for (radio, reporters) in (0u32..).zip(&self.reporters) {
+            for (by, reporter) in (0u16..).zip(reporters) {
+                if reporter.0 == device {
+                    gone.push((radio, by));
+                }
+            }
+        }
+        if gone.is_empty() {
+            return;
+        }
+        for entry in &mut self.entries {
+            for &(radio, by) in &gone {
+                entry.unshow(radio, by);
+            }
+        }
+    }
+
+    fn reporter(&mut self, radio: u32, device: DeviceId, source: Source) -> u16 {
+        let radio = radio as usize;
+        if self.reporters.len() <= radio {
+            self.reporters.resize_with(radio + 1, Vec::new);
+        }
+        let reporters = &mut self.reporters[radio];
+        let known = reporters.iter().position(|reporter| *reporter == (device, source));
+        let i = known.unwrap_or_else(|| {
+            reporters.push((device, source));
+            reporters.len() - 1
+        });
+        u16::try_from(i).unwrap_or(NOBODY)
     }
 
     /// A radio belongs to another access point: its associations under `ap` are dropped at the slot's end. Every
@@ -292,7 +401,7 @@ impl Roaming {
         }
         let mut hit: Vec<(u32, Mac48)> = Vec::new();
         for entry in &self.entries {
-            let others = entry.others().iter().map(|other| other.0);
+            let others = entry.others().iter().map(|other| other.radio);
             if others.chain([entry.radio]).any(|radio| gone.binary_search(&radio).is_ok()) {
                 hit.push((entry.tenant, entry.mac));
             }
@@ -309,13 +418,15 @@ impl Roaming {
     pub fn apply(&mut self, event: &RoamEvent, out: &mut Vec<RoamVerdict>) {
         let key = (self.tenants.number(&event.tenant), Mac48::from(event.mac));
         let radio = self.radios.number(&(event.association.ap, event.association.radio));
+        let by = self.reporter(radio, event.stamp.device, event.source);
         let until = event.stamp.at.min(self.slot_end);
         match event.change {
             RoamChange::Appeared => {
                 let fresh = || Entry {
                     tenant: key.0,
-                    mac: key.1,
                     radio: NOWHERE,
+                    mac: key.1,
+                    shown: NOBODY,
                     began: Timestamp(0),
                     departed_at: Maybe::NONE,
                     changed_at: Maybe::NONE,
@@ -330,12 +441,14 @@ impl Roaming {
                     .or_insert_with(fresh);
                 self.step(key, event.stamp, out, |entry, step| {
                     entry.fire(until, step);
-                    entry.appeared(radio, event.association.began, step);
+                    entry.appeared(radio, event.association.began, by, step);
                 });
             }
             RoamChange::Departed => self.step(key, event.stamp, out, |entry, step| {
                 entry.fire(until, step);
-                entry.departed(radio, step);
+                if entry.unshow(radio, by) {
+                    entry.departed(radio, step);
+                }
             }),
         }
     }
@@ -418,7 +531,7 @@ impl Roaming {
     }
 
     fn record(&self, tenant: TenantId, entry: &Entry) -> RoamRecord {
-        let association = |(radio, began): (u32, Timestamp)| {
+        let association = |radio: u32, began: Timestamp| {
             let &(ap_device_id, radio_mac) = self.radios.value(radio)?;
             Some(AssociationRecord { ap_device_id, radio_mac, began_at: began })
         };
@@ -426,38 +539,80 @@ impl Roaming {
         RoamRecord {
             tenant_id: tenant,
             mac: entry.mac.into(),
-            owner: association((entry.radio, entry.began)),
+            owner: association(entry.radio, entry.began),
             owner_departed_at: entry.departed_at.get(),
-            others: entry.others().iter().filter_map(|other| association(*other)).collect(),
+            others: (entry.others().iter())
+                .filter_map(|other| association(other.radio, other.began))
+                .collect(),
             changes: earlier.iter().copied().chain(entry.changed_at.get()).collect(),
             ambiguous: entry.ambiguous(),
         }
     }
 
+    /// Whose tables show the associations of [`Roaming::records`] of the same key group.
+    pub fn shown(&self, group: u8) -> Vec<ShownRecord> {
+        let mut shown: BTreeMap<_, Vec<Mac>> = BTreeMap::new();
+        for entry in &self.entries {
+            let Some(&tenant) = self.tenants.value(entry.tenant) else { continue };
+            if key_group_of_client(&tenant, entry.mac.into()) != group {
+                continue;
+            }
+            let others = entry.others().iter().map(|other| (other.radio, other.shown));
+            let also = entry.more.iter().flat_map(|more| more.also.iter().copied());
+            for (radio, by) in others.chain(also).chain([(entry.radio, entry.shown)]) {
+                let reporter = self.reporters.get(radio as usize).and_then(|r| r.get(usize::from(by)));
+                let (Some(&place), Some(&by)) = (self.radios.value(radio), reporter) else { continue };
+                shown.entry((tenant, place, by)).or_default().push(entry.mac.into());
+            }
+        }
+        let record = |((tenant_id, place, by), mut clients): ((TenantId, (DeviceId, Mac), _), Vec<Mac>)| {
+            clients.sort_unstable();
+            let (ap_device_id, radio_mac) = place;
+            let (reporter, source) = by;
+            ShownRecord { tenant_id, ap_device_id, radio_mac, reporter, source, clients }
+        };
+        shown.into_iter().map(record).collect()
+    }
+
     /// Takes records in; says nothing.
-    pub fn restore(&mut self, records: Vec<RoamRecord>) {
+    pub fn restore(&mut self, records: Vec<RoamRecord>, shown: Vec<ShownRecord>) {
         for record in records {
-            let mut number = |a: &AssociationRecord| {
-                (self.radios.number(&(a.ap_device_id, a.radio_mac)), a.began_at)
+            let mut number = |a: &AssociationRecord| Other {
+                radio: self.radios.number(&(a.ap_device_id, a.radio_mac)),
+                shown: NOBODY,
+                began: a.began_at,
             };
-            let owner = record.owner.as_ref().map(&mut number);
+            let nowhere = Other { radio: NOWHERE, shown: NOBODY, began: Timestamp(0) };
+            let owner = record.owner.as_ref().map_or(nowhere, &mut number);
             let others: Vec<_> = record.others.iter().map(&mut number).collect();
             let mut changes = record.changes;
             let changed_at = changes.pop().into();
             let plain = others.is_empty() && changes.is_empty() && !record.ambiguous;
-            let ambiguous = record.ambiguous;
+            let more = More { others, changes, ambiguous: record.ambiguous, ..More::default() };
             let mut entry = Entry {
                 tenant: self.tenants.number(&record.tenant_id),
+                radio: owner.radio,
                 mac: record.mac.into(),
-                radio: owner.map_or(NOWHERE, |owner| owner.0),
-                began: owner.map_or(Timestamp(0), |owner| owner.1),
+                shown: NOBODY,
+                began: owner.began,
                 departed_at: record.owner_departed_at.into(),
                 changed_at,
-                more: (!plain).then(|| Box::new(More { others, changes, ambiguous, armed: UNARMED })),
+                more: (!plain).then(|| Box::new(more)),
             };
             Self::arm(&mut self.wheel, &self.t, &mut entry);
             let code = hash(entry.tenant, entry.mac);
             self.entries.insert_unique(code, entry, |e| hash(e.tenant, e.mac));
+        }
+        for record in shown {
+            let tenant = self.tenants.number(&record.tenant_id);
+            let radio = self.radios.number(&(record.ap_device_id, record.radio_mac));
+            let by = self.reporter(radio, record.reporter, record.source);
+            for mac in record.clients.into_iter().map(Mac48::from) {
+                let found = self.entries.find_mut(hash(tenant, mac), |e| (e.tenant, e.mac) == (tenant, mac));
+                if let Some(entry) = found {
+                    entry.show(radio, by);
+                }
+            }
         }
     }
 }

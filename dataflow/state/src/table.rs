@@ -160,7 +160,8 @@ impl TableStep<'_, '_> {
             radio: radio.radio,
             reporter: self.poll.device,
             source,
-            interface: (!radio.told).then(|| radio.interface.clone()),
+            // A remote radio's table may reach another access point each time.
+            interface: (!radio.told || radio.remote).then(|| radio.interface.clone()),
             rows: clients,
         };
         radio.told = true;
@@ -173,7 +174,7 @@ impl TableStep<'_, '_> {
         let (tenant, ap, mac) = (self.poll.tenant, self.poll.device, radio.radio);
         self.out.roam.extend(self.scratch.changes.iter().map(|&(client, began, change)| {
             let association = Association { ap, radio: mac, began };
-            RoamEvent { stamp, tenant, mac: client, association, change }
+            RoamEvent { stamp, tenant, mac: client, source, association, change }
         }));
         self.out.tables.push(table);
     }

@@ -1,0 +1,112 @@
+//! Whole polls and control records as the steps take them.
+
+use std::collections::BTreeMap;
+
+use mast_schemas::DeviceId;
+use mast_schemas::control::{Change, ControlRecord, Device};
+use mast_schemas::message::WholePoll;
+use mast_schemas::records::{FarEnd, Tables};
+use mast_state::messages::{DeviceControl, DeviceInfo, PollInput, RegistrationInput, Sample};
+
+/// Gives a poll to `take` in the form of the steps.
+pub(crate) fn with_poll<R>(whole: &WholePoll, take: impl FnOnce(&PollInput<'_>) -> R) -> R {
+    let poll = &whole.poll;
+    let kbps = |bps: Option<u64>| bps.map(|bps| u32::try_from(bps / 1_000).unwrap());
+    let macs = whole.interfaces.iter().filter(|i| i.remote != Some(true)).filter_map(|i| i.mac);
+    let macs: Vec<_> = macs.collect();
+    let rows: Vec<_> = whole
+        .registrations
+        .iter()
+        .map(|row| RegistrationInput {
+            source: row.source,
+            interface: &row.interface,
+            radio_mac: row.radio_mac,
+            remote: row.remote,
+            mac: row.mac,
+            far_end_is_ap: row.far_end == Some(FarEnd::Ap),
+            uptime_s: row.uptime_s,
+            sample: Sample {
+                signal_dbm: row.signal_dbm,
+                tx_signal_dbm: row.tx_signal_dbm,
+                snr_db: row.snr_db,
+                tx_ccq_percent: row.tx_ccq_percent,
+                tx_rate_kbps: kbps(row.tx_rate_bps),
+                rx_rate_kbps: kbps(row.rx_rate_bps),
+            },
+        })
+        .collect();
+    take(&PollInput {
+        tenant: poll.tenant_id,
+        device: poll.device_id,
+        at: poll.observed_at,
+        poll: poll.id(),
+        outcome: poll.outcome,
+        next_due_at: poll.next_due_at,
+        interval_ms: poll.interval_ms,
+        tables: Tables(poll.tables),
+        attributes: [
+            poll.identity.as_deref(),
+            poll.version.as_deref(),
+            poll.board.as_deref(),
+            poll.architecture.as_deref(),
+            poll.serial.as_deref(),
+            poll.firmware.as_deref(),
+        ],
+        round_trip_ms: poll.round_trip_ms,
+        cpu_load_percent: poll.cpu_load_percent,
+        memory_free_bytes: poll.memory_free_bytes,
+        uptime_s: poll.uptime_s,
+        interfaces: &macs,
+        registrations: &rows,
+    })
+}
+
+/// The device rows of control.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rows(pub(crate) BTreeMap<DeviceId, Device>);
+
+impl Rows {
+    pub(crate) fn apply(&mut self, records: &[ControlRecord]) -> Vec<DeviceControl> {
+        let mut out = Vec::new();
+        for record in records {
+            let before = self.0.clone();
+            self.change(&record.change);
+            for device in before.keys().chain(self.0.keys()) {
+                let (old, new) = (before.get(device).map(info), self.0.get(device).map(info));
+                let told = DeviceControl { device: *device, info: new };
+                if old != new && !out.ends_with(&[told]) {
+                    out.push(told);
+                }
+            }
+        }
+        out
+    }
+
+    fn change(&mut self, change: &Change) {
+        match change {
+            Change::Device(row) => drop(self.0.insert(row.id, row.clone())),
+            Change::DeviceDeleted { id } => drop(self.0.remove(id)),
+            Change::TenantDeleted { id } => self.0.retain(|_, row| row.tenant_id != *id),
+            Change::SiteDeleted { id } => {
+                for row in self.0.values_mut().filter(|row| row.site_id == Some(*id)) {
+                    (row.site_id, row.sector_id) = (None, None);
+                }
+            }
+            Change::SectorDeleted { id } => {
+                for row in self.0.values_mut().filter(|row| row.sector_id == Some(*id)) {
+                    row.sector_id = None;
+                }
+            }
+            Change::Tenant(_) | Change::Site(_) | Change::Sector(_) => {}
+        }
+    }
+}
+
+pub(crate) fn info(row: &Device) -> DeviceInfo {
+    DeviceInfo {
+        tenant: row.tenant_id,
+        site: row.site_id,
+        sector: row.sector_id,
+        enabled: row.enabled,
+    }
+}
