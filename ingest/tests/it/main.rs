@@ -1,9 +1,12 @@
 //! The one integration test binary of this crate.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod corpus;
 mod fleet;
 mod node;
 mod outcomes;
+mod poller;
 mod producer;
 mod support;
 mod surprising;

@@ -30,7 +30,7 @@ impl Bench {
             fsync: Fsync::Never,
             ..EmbeddedConfig::default()
         };
-        let log = Arc::new(EmbeddedLog::open(&folder.path().join("log"), config).unwrap());
+        let log = Arc::new(EmbeddedLog::open(folder.path().join("log"), config).unwrap());
         let keys = Arc::new(KeyFile::open_or_create(&folder.path().join("key")).unwrap());
         let database = database().await;
         let api = database.pool(Role::Api).await;

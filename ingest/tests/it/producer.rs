@@ -128,9 +128,9 @@ fn heartbeats_hold_while_many_threads_submit() {
             .map(|device| {
                 let producer = &producer;
                 scope.spawn(move || {
-                    (1..=500).for_each(|n| {
+                    for n in 1..=500 {
                         producer.submit(poll(device, n));
-                    })
+                    }
                 })
             })
             .collect();
