@@ -42,12 +42,14 @@ as_root() {
     if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
 }
 
-apt_install() {
+may_install() {
     command -v apt-get >/dev/null ||
         fail "this machine has no apt; install the counterparts of these Debian packages by hand: $*"
-    if [ "$(id -u)" -ne 0 ] && ! command -v sudo >/dev/null; then
-        fail "missing packages and no sudo; run as root: apt-get install --no-install-recommends $*"
-    fi
+    [ "$(id -u)" -eq 0 ] || sudo -n true 2>/dev/null || { [ -t 0 ] && command -v sudo >/dev/null; } ||
+        fail "packages are missing and there is no sudo; run as root: apt-get install --no-install-recommends $*"
+}
+
+apt_install() {
     echo "install: apt-get install $*"
     as_root apt-get -qq update
     as_root env DEBIAN_FRONTEND=noninteractive \
@@ -63,6 +65,7 @@ install_quietly() {
     status=0
     (apt_install "$@") || status=$?
     as_root rm -f "$conf"
+    as_root rmdir --ignore-fail-on-non-empty "${conf%/*}"
     [ "$status" -eq 0 ] || fail "apt-get could not install: $*"
 }
 
@@ -70,9 +73,11 @@ packages=
 command -v cc >/dev/null && command -v make >/dev/null || packages=build-essential
 [ -e /etc/ssl/certs/ca-certificates.crt ] || packages="$packages ca-certificates"
 has_postgres || packages="$packages postgresql"
+# shellcheck disable=SC2086 # a list of words
+[ -z "$packages" ] || may_install $packages
 case $packages in
 '') ;;
-# shellcheck disable=SC2086 # a list of words
+# shellcheck disable=SC2086
 *postgresql*) install_quietly $packages ;;
 # shellcheck disable=SC2086
 *) apt_install $packages ;;

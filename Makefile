@@ -1,0 +1,54 @@
+# The two commands that most people need are `make demo` and `make test`; `make help` lists all.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+export PATH := $(PATH):$(HOME)/.cargo/bin
+export CARGO_TARGET_DIR := $(shell deploy/dev/target.sh)
+# Static queries are checked against .sqlx, not against a database that happens to be near.
+export SQLX_OFFLINE := true
+unexport DATABASE_URL
+
+DEMO_DATA ?= $(CARGO_TARGET_DIR)/demo
+DEMO_ARGS ?= --devices 300 --interval 2s
+TEST_ARGS ?=
+
+.PHONY: help demo demo-clean build test lint doc deny sqlx ci
+
+help: ## lists what there is to make
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+demo: build ## installs what is missing, builds, and watches a virtual fleet; DEMO_ARGS, DEMO_DATA
+	@$(CARGO_TARGET_DIR)/release/mast demo --data $(DEMO_DATA) $(DEMO_ARGS)
+
+demo-clean: ## forgets the demo's data
+	rm -rf $(DEMO_DATA)
+
+build: ## installs what is missing, builds `mast` for use
+	@deploy/dev/install.sh
+	@echo "Building mast; the first time takes a quarter of an hour on two cores."
+	@cargo build --locked --release --package mast
+
+test: ## installs what is missing, runs all tests; TEST_ARGS
+	@deploy/dev/install.sh
+	cargo test --locked --workspace --no-fail-fast $(TEST_ARGS)
+
+lint: ## format and lints, warnings are errors
+	@deploy/dev/install.sh --lint
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+doc: ## the API documentation, warnings are errors
+	@deploy/dev/install.sh
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
+
+deny: ## licences, sources and bans of what we depend on
+	@deploy/dev/install.sh
+	deploy/dev/cargo-deny.sh --locked check bans licenses sources
+
+sqlx: ## whether .sqlx is what the queries and migrations say
+	@deploy/dev/install.sh
+	env -u SQLX_OFFLINE deploy/dev/sqlx.sh --check
+
+ci: ## lint, deny, doc, sqlx and test, as CI does
+	.ci/run

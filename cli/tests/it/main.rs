@@ -1,0 +1,4 @@
+//! Tests of the binary and of the workspace as a whole.
+
+mod docs;
+mod edges;
