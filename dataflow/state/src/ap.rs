@@ -150,10 +150,11 @@ impl Aps {
             ApInput::Status(status) => self.status(&status, at, until, out),
             ApInput::Verdict(verdict) => {
                 let marks = verdict.roamed || verdict.ambiguous;
-                if marks {
-                    self.waiting.insert(verdict.ap);
-                }
+                self.waiting.insert(verdict.ap);
                 self.on(verdict.ap, marks.then_some(verdict.tenant), out, |ap, step| {
+                    if let Some(radio) = ap.find(verdict.radio) {
+                        radio.begin_poll(&verdict.stamp);
+                    }
                     ap.fire(step, until, Some((verdict.radio, Some(verdict.mac))));
                     if marks || ap.find(verdict.radio).is_some() {
                         ap.radio(verdict.radio).verdict(step, &verdict, at);
@@ -162,11 +163,15 @@ impl Aps {
             }
             ApInput::Table(table) => {
                 self.on(table.ap, Some(table.tenant), out, |ap, step| {
+                    ap.radio(table.radio).begin_poll(&table.stamp);
                     ap.fire(step, until, Some((table.radio, None)));
                     ap.radio(table.radio).table(step, &table);
                 });
             }
             ApInput::Station { ap, fact } => self.on(ap, None, out, |ap, step| {
+                if let Some(radio) = ap.find(fact.radio) {
+                    radio.begin_poll(&fact.stamp);
+                }
                 ap.fire(step, until, Some((fact.radio, Some(fact.mac))));
                 if let Some(radio) = ap.find(fact.radio) {
                     radio.station(step, &fact, at);
@@ -205,6 +210,25 @@ impl Aps {
 
     /// Closes the slot: pending timers due ≤ `end`, then what belongs to the slot's end, then the links that changed.
     pub fn end_slot(&mut self, end: Timestamp, slot_end: &mut Vec<ApInput>, out: &mut ApOut) {
+        for id in std::mem::take(&mut self.waiting) {
+            let Some(ap) = self.aps.get_mut(&id) else { continue };
+            ap.radios.retain_mut(|radio| !radio.clear_verdicts());
+            if ap.radios.is_empty() {
+                self.aps.remove(&id);
+            }
+        }
+        self.fire_due(end, out);
+        self.pending.append(slot_end);
+        let mut pending = std::mem::take(&mut self.pending);
+        pending.sort_by_key(|input| (input.ap(), order_at_end(input)));
+        for input in pending {
+            self.act(input, end, Timestamp(i64::MIN), out);
+        }
+        self.fire_due(end, out);
+        self.flush(out);
+    }
+
+    fn fire_due(&mut self, end: Timestamp, out: &mut ApOut) {
         for (bucket, id) in self.wheel.take(end) {
             if self.aps.get(&id).is_none_or(|ap| ap.armed != bucket) {
                 continue;
@@ -215,20 +239,6 @@ impl Aps {
                 step.due = ap.radios.iter().filter_map(|radio| radio.next_due(step.t)).min();
             });
         }
-        self.pending.append(slot_end);
-        let mut pending = std::mem::take(&mut self.pending);
-        pending.sort_by_key(|input| (input.ap(), order_at_end(input)));
-        for input in pending {
-            self.act(input, end, Timestamp(i64::MIN), out);
-        }
-        for id in std::mem::take(&mut self.waiting) {
-            let Some(ap) = self.aps.get_mut(&id) else { continue };
-            ap.radios.retain_mut(|radio| !radio.clear_verdicts());
-            if ap.radios.is_empty() {
-                self.aps.remove(&id);
-            }
-        }
-        self.flush(out);
     }
 
     fn flush(&mut self, out: &mut ApOut) {

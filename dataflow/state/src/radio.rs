@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mast_schemas::checkpoint::{RadioRecord, StationRecord};
-use mast_schemas::records::Source;
+use mast_schemas::records::{PollId, Source};
 use mast_schemas::thresholds::Thresholds;
 use mast_schemas::views::{LinkEvent, LinkGauge, LinkState, link_event_id};
 use mast_schemas::{DeviceId, LinkId, Mac, TenantId, Timestamp};
@@ -13,7 +13,7 @@ use mast_schemas::{DeviceId, LinkId, Mac, TenantId, Timestamp};
 use crate::compact::{Mac48, Maybe};
 use crate::link::{Change, Head, Link};
 use crate::messages::{
-    ApOut, ClientRow, LinkCore, RadioTable, RoamVerdict, StationFact, StationSignal,
+    ApOut, ClientRow, LinkCore, RadioTable, RoamVerdict, Stamp, StationFact, StationSignal,
 };
 
 /// A radio of an access point.
@@ -28,6 +28,9 @@ pub(crate) struct Radio {
     reporters: Vec<Reporter>,
     /// Verdicts on links that the same poll's table is about to make: (client, roamed, ambiguous).
     verdicts: Vec<(Mac48, bool, bool)>,
+    /// The poll of the newest verdicts, and the clients they were on: their timers fired before them, once a poll.
+    acted: (DeviceId, PollId),
+    acted_on: Vec<Mac48>,
 }
 
 /// Who shows links of a radio.
@@ -202,6 +205,8 @@ impl Radio {
             words: Vec::new(),
             reporters: Vec::new(),
             verdicts: Vec::new(),
+            acted: Default::default(),
+            acted_on: Vec::new(),
         }
     }
 
@@ -337,8 +342,9 @@ impl Radio {
     pub(crate) fn fire(&mut self, step: &mut Step<'_>, until: Timestamp, only: Option<Mac>) {
         let only = only.map(Mac48::from);
         let shared = shared!(self);
+        let acted_on = &self.acted_on;
         self.links.retain_mut(|link| {
-            if only.is_some_and(|only| only != link.mac) {
+            if only.is_some_and(|only| only != link.mac) || acted_on.contains(&link.mac) {
                 return true;
             }
             let was = Was::of(link);
@@ -350,6 +356,15 @@ impl Radio {
             }
             !forgotten
         });
+    }
+
+    /// Forgets which links the verdicts of another poll acted on.
+    pub(crate) fn begin_poll(&mut self, stamp: &Stamp) {
+        let poll = (stamp.device, stamp.poll);
+        if self.acted != poll {
+            self.acted = poll;
+            self.acted_on.clear();
+        }
     }
 
     /// The access point went offline.
@@ -369,6 +384,7 @@ impl Radio {
             self.verdicts.push((mac, verdict.roamed, verdict.ambiguous));
             return;
         };
+        self.acted_on.push(mac);
         let shared = shared!(self);
         let link = &mut self.links[i];
         let was = Was::of(link);
@@ -382,6 +398,7 @@ impl Radio {
     /// Verdicts for links that no table made are void once the slot ends; true if no table ever came.
     pub(crate) fn clear_verdicts(&mut self) -> bool {
         self.verdicts.clear();
+        self.acted_on.clear();
         self.links.is_empty() && self.reporters.is_empty() && self.interface.is_empty()
     }
 

@@ -483,6 +483,17 @@ impl Roaming {
 
     /// Closes the slot: pending timers due ≤ `end`, then associations of radios that moved.
     pub fn end_slot(&mut self, end: Timestamp, out: &mut Vec<RoamVerdict>) {
+        self.fire_due(end, out);
+        let mut moved = std::mem::take(&mut self.moved);
+        if !moved.is_empty() {
+            moved.sort_unstable();
+            let stamp = Stamp::end(moved[0].0);
+            self.drop_radios(stamp, out, |ap, radio| moved.binary_search(&(ap, radio)).is_ok());
+            self.fire_due(end, out);
+        }
+    }
+
+    fn fire_due(&mut self, end: Timestamp, out: &mut Vec<RoamVerdict>) {
         for (bucket, key) in self.wheel.take(end) {
             let code = hash(key.0, key.1);
             let Ok(mut found) = self.entries.find_entry(code, |e| (e.tenant, e.mac) == key) else {
@@ -503,12 +514,6 @@ impl Roaming {
             } else {
                 Self::arm(&mut self.wheel, &self.t, entry);
             }
-        }
-        let mut moved = std::mem::take(&mut self.moved);
-        if !moved.is_empty() {
-            moved.sort_unstable();
-            let stamp = Stamp::end(moved[0].0);
-            self.drop_radios(stamp, out, |ap, radio| moved.binary_search(&(ap, radio)).is_ok());
         }
     }
 
