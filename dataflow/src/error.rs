@@ -63,6 +63,14 @@ pub enum DataflowError {
         /// Offset that it got.
         found: u64,
     },
+    /// The bindings were made for another number of partitions.
+    #[error("the telemetry topic has {configured} partitions, its bindings are for {bound}; the number cannot change")]
+    Partitions {
+        /// As configured.
+        configured: u32,
+        /// As bound.
+        bound: usize,
+    },
     /// A newer generation of the job has taken over.
     #[error("job {job} generation {generation} is no longer the newest: another process has taken it over; this one stops")]
     Fenced {

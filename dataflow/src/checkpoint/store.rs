@@ -19,12 +19,14 @@ pub const KEPT: usize = 3;
 const MANIFEST: &str = "manifest.json";
 const TEMPORARY: &str = ".part-";
 /// In the order of their loading.
-const PARTS: [(Part, &str); 5] = [
+const PARTS: [(Part, &str); 7] = [
     (Part::Control, "control"),
     (Part::Devices, "devices"),
     (Part::Roam, "roam"),
     (Part::Aps, "aps"),
     (Part::Caps, "caps"),
+    (Part::Bssids, "bssids"),
+    (Part::ApFlags, "flags"),
 ];
 
 /// A complete checkpoint.
@@ -85,6 +87,9 @@ pub fn load(dir: &Path, manifest: &Manifest) -> Result<Snapshot, DataflowError> 
             Part::Roam => read(part, &bytes, &mut snapshot.roam).map_err(bad)?,
             Part::Aps => read(part, &bytes, &mut snapshot.aps).map_err(bad)?,
             Part::Caps => read(part, &bytes, &mut snapshot.caps).map_err(bad)?,
+            Part::Bssids => read(part, &bytes, &mut snapshot.bssids).map_err(bad)?,
+            Part::ApFlags => read(part, &bytes, &mut snapshot.ap_flags).map_err(bad)?,
+            Part::Shown => return Err(bad("this program does not know the part".to_owned())),
         }
     }
     Ok(snapshot)
@@ -153,6 +158,8 @@ fn write_parts(dir: &Path, snapshot: &Snapshot) -> Result<Vec<String>, DataflowE
     fault::point("amid_checkpoint");
     files.put_groups(Part::Aps, &snapshot.aps)?;
     files.put_groups(Part::Caps, &snapshot.caps)?;
+    files.put_groups(Part::Bssids, &snapshot.bssids)?;
+    files.put_groups(Part::ApFlags, &snapshot.ap_flags)?;
     for (name, file) in &files.open {
         file.sync_all().map_err(DataflowError::file(&dir.join(name)))?;
     }

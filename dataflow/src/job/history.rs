@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{TimestampMicrosecondType, UInt64Type};
 use mast_lake::Table;
@@ -48,7 +48,7 @@ impl Split {
             for verdict in verdicts {
                 split.count(*verdict);
             }
-            if committed.is_some_and(|c| *epoch <= c) && visible.is_none() {
+            if committed.is_some_and(|c| *epoch <= c) {
                 continue;
             }
             if let Err(error) = split.message(*epoch, message, verdicts, visible) {

@@ -62,6 +62,20 @@ pub struct Counters {
     pub silences: u64,
 }
 
+impl Counters {
+    /// Adds what the history of a group told.
+    pub(crate) const fn add_history(&mut self, other: &Self) {
+        self.polls += other.polls;
+        self.registrations += other.registrations;
+        self.late += other.late;
+        self.replays += other.replays;
+        self.unknown_device += other.unknown_device;
+        self.wrong_tenant += other.wrong_tenant;
+        self.poison += other.poison;
+        self.lake_rows += other.lake_rows;
+    }
+}
+
 /// Counts by duration: exact below 64 ms, within 3 % above.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Freshness {
@@ -80,6 +94,14 @@ impl Freshness {
             self.buckets.resize(bucket + 1, 0);
         }
         self.buckets[bucket] += rows;
+    }
+
+    /// Adds what another one counted.
+    pub fn merge(&mut self, other: &Self) {
+        if self.buckets.len() < other.buckets.len() {
+            self.buckets.resize(other.buckets.len(), 0);
+        }
+        self.buckets.iter_mut().zip(&other.buckets).for_each(|(a, b)| *a += b);
     }
 
     /// Rows counted.

@@ -84,7 +84,7 @@ impl OutboxRelay {
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
-                _ = stop.wait_for(|stop| *stop) => return self.goodbye().await,
+                () = stopped(&mut stop) => return self.goodbye().await,
             }
             match self.round().await {
                 Ok(()) => {}
@@ -164,6 +164,11 @@ impl OutboxRelay {
         blocking(topics::CONTROL, &self.log, move |log| log.append(topics::CONTROL, 0, &records)).await?;
         Ok(())
     }
+}
+
+/// Ends when told to stop, or when nobody is left to tell.
+pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 fn key(outbox_id: i64) -> Bytes {

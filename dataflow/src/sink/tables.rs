@@ -201,8 +201,8 @@ pub(super) fn place(place: &Place) -> (&'static str, Uuid, Uuid) {
 }
 
 async fn counts(conn: &mut PgConnection, batch: &Batch) -> Result<(), sqlx::Error> {
-    let gone = batch.counts.iter().filter(|(_, _, counts)| counts.is_none());
-    columns!(gone.collect::<Vec<_>>(), (_, key, _) => kind: &str = place(key).0, id: Uuid = place(key).1);
+    let gone: Vec<_> = batch.counts.iter().filter(|(_, _, counts)| counts.is_none()).collect();
+    columns!(&gone, (_, key, _) => kind: &str = place(key).0, id: Uuid = place(key).1);
     if !id.is_empty() {
         sqlx::query!(
             "DELETE FROM place_counts AS c USING UNNEST($1::text[], $2::uuid[]) AS r (kind, id)

@@ -1,0 +1,318 @@
+//! Puts a job together, and takes it apart in order.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use mast_lake::{LakeConfig, LakeWriter};
+use mast_log::TopicSpec;
+use mast_postgres::lease::Lease;
+use mast_schemas::{Epoch, topics};
+use sqlx::PgPool;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use super::bindings::Chain;
+use super::committer::Committer;
+use super::driver::{Driver, Parts, Place, Settings, Work};
+use super::lake::LakeTask;
+use super::lease::{self, FolderLock};
+use super::publisher::Publisher;
+use super::source::Source;
+use super::status::JobStatus;
+use super::{JobConfig, JobHandle, Shared};
+use crate::checkpoint;
+use crate::engine::{Engine, EngineConfig};
+use crate::error::DataflowError;
+use crate::relay::blocking;
+use crate::relay::events::EventRelay;
+use crate::relay::outbox::OutboxRelay;
+use crate::sink::Sink;
+use crate::sink::gauges::{self, GaugeBatch, GaugeBuffer};
+
+/// Groups between driver and committer.
+const GROUPS: usize = 2;
+/// Groups between committer and lake.
+const LAKE_GROUPS: usize = 16;
+/// Commits between committer and event relay.
+const EVENT_COMMITS: usize = 64;
+/// Rows of one lake file.
+const FILE_ROWS: usize = 1_000_000;
+
+pub(super) async fn start(config: JobConfig) -> Result<JobHandle, DataflowError> {
+    let lock = FolderLock::take(&config.data_dir, &config.name)?;
+    make_topics(&config).await?;
+    let held = lease::acquire(&config.pool, &config.name, lock.holder).await?;
+    match begin(&config, &held, lock).await {
+        Ok(handle) => Ok(handle),
+        Err(error) => {
+            // A start that failed should not keep the next one waiting.
+            let _ = mast_postgres::lease::release(&config.pool, &held).await;
+            Err(error)
+        }
+    }
+}
+
+async fn make_topics(config: &JobConfig) -> Result<(), DataflowError> {
+    let partitions = config.partitions;
+    for (name, partitions) in
+        [(topics::TELEMETRY, partitions), (topics::CONTROL, 1), (topics::EPOCHS, 1), (topics::EVENTS, 1)]
+    {
+        let spec = TopicSpec { name: name.to_owned(), partitions };
+        blocking(name, &config.log, move |log| log.ensure_topic(&spec)).await?;
+    }
+    Ok(())
+}
+
+async fn begin(config: &JobConfig, held: &Lease, lock: FolderLock) -> Result<JobHandle, DataflowError> {
+    let generation = held.fencing_epoch;
+    let (sink, committed) = Sink::open(config.pool.clone(), &config.name, generation).await?;
+    let lake = LakeConfig {
+        root: config.lake(),
+        job: config.name.clone(),
+        generation,
+        max_rows_per_file: FILE_ROWS,
+    };
+    let writer = LakeWriter::open(&mut *config.pool.acquire().await?, lake).await?;
+    gauges::sweep(&config.pool).await?;
+    let outbox = OutboxRelay::open(config.pool.clone(), config.log.clone(), config.clock.clone(), generation).await?;
+    let events = EventRelay::open(&config.pool, config.log.clone(), generation, committed).await?;
+    let (engine, chain, place) = restore(config).await?;
+
+    let lag = (config.clock)() - committed.end();
+    let status = Arc::new(watch::Sender::new(JobStatus {
+        generation,
+        epoch: committed,
+        lag_ms: lag.0 / 1_000,
+        checkpoint_epoch: place.epoch,
+        lake_epoch: writer.committed().unwrap_or_default(),
+        replaying: true,
+        ..JobStatus::default()
+    }));
+    tracing::info!(job = config.name, generation, epoch = committed.0, checkpoint = place.epoch.0, "job started");
+    let parts = Running::new(config, held, sink, committed, writer, outbox, events, status.clone());
+    let receiver = status.subscribe();
+    let shared = parts.shared.clone();
+    let done = tokio::spawn(parts.run(engine, chain, place, lock));
+    Ok(JobHandle { status: receiver, shared, done: Some(done) })
+}
+
+/// The flow with the state of the newest checkpoint, and where in the log that is.
+async fn restore(config: &JobConfig) -> Result<(Engine, Chain, Place), DataflowError> {
+    let (dir, partitions) = (config.checkpoints(), config.partitions);
+    let engine = EngineConfig { workers: config.workers, partitions, thresholds: config.thresholds };
+    let load = move || {
+        let (chain, place, snapshot) = match checkpoint::newest(&dir)? {
+            Some((stored, snapshot)) => {
+                let manifest = stored.manifest;
+                let place = Place {
+                    epoch: manifest.epoch,
+                    bindings: manifest.bindings,
+                    telemetry: manifest.telemetry,
+                    control: manifest.control,
+                };
+                (Chain::after(manifest.epoch, manifest.generation), place, snapshot)
+            }
+            None => {
+                let place = Place { telemetry: vec![0; partitions as usize], ..Place::default() };
+                (Chain::default(), place, Default::default())
+            }
+        };
+        if place.telemetry.len() != partitions as usize {
+            return Err(DataflowError::Partitions { configured: partitions, bound: place.telemetry.len() });
+        }
+        Ok((Engine::start(engine, snapshot)?, chain, place))
+    };
+    let done = tokio::task::spawn_blocking(load).await;
+    done.map_err(|e| DataflowError::Task { task: "restore", reason: e.to_string() })?
+}
+
+/// The parts of a running job.
+struct Running {
+    pool: PgPool,
+    settings: Settings,
+    source: Source,
+    held: Lease,
+    committer: Committer,
+    lake: LakeTask,
+    outbox: OutboxRelay,
+    events: EventRelay,
+    status: Arc<watch::Sender<JobStatus>>,
+    shared: Arc<Shared>,
+    checkpointing: Arc<AtomicBool>,
+    channels: Channels,
+}
+
+/// The receiving ends.
+struct Channels {
+    lake: mpsc::Receiver<super::lake::LakeWork>,
+    events: mpsc::Receiver<Vec<crate::relay::events::EventRecord>>,
+    gauges: mpsc::Receiver<GaugeBatch>,
+}
+
+impl Running {
+    #[expect(clippy::too_many_arguments, reason = "each is opened apart, and an error there ends the start")]
+    fn new(
+        config: &JobConfig,
+        held: &Lease,
+        sink: Sink,
+        committed: Epoch,
+        writer: LakeWriter,
+        outbox: OutboxRelay,
+        events: EventRelay,
+        status: Arc<watch::Sender<JobStatus>>,
+    ) -> Self {
+        let generation = held.fencing_epoch;
+        let (shared, checkpointing) = (Shared::new(), Arc::new(AtomicBool::new(false)));
+        let (to_lake, lake_rows) = mpsc::channel(LAKE_GROUPS);
+        let (to_events, event_rows) = mpsc::channel(EVENT_COMMITS);
+        let (to_gauges, gauge_rows) = mpsc::channel(1);
+        let publisher = Publisher {
+            dir: config.checkpoints(),
+            log: config.log.clone(),
+            sink: sink.clone(),
+            generation,
+            status: status.clone(),
+        };
+        let committer = Committer {
+            sink,
+            committed,
+            gauges: GaugeBuffer::new(config.gauge_interval, Instant::now()),
+            to_gauges,
+            to_events,
+            to_lake,
+            publisher: Arc::new(publisher),
+            checkpointing: checkpointing.clone(),
+            status: status.clone(),
+            clock: config.clock.clone(),
+            shared: shared.clone(),
+        };
+        let lake = LakeTask {
+            pool: config.pool.clone(),
+            writer,
+            every: config.lake_every,
+            status: status.clone(),
+            shared: shared.clone(),
+        };
+        let settings = Settings {
+            job: config.name.clone(),
+            generation,
+            checkpoint_every: config.checkpoint_every,
+            clock: config.clock.clone(),
+        };
+        let source = Source { log: config.log.clone(), checkpoints: config.checkpoints() };
+        let channels = Channels { lake: lake_rows, events: event_rows, gauges: gauge_rows };
+        Self {
+            pool: config.pool.clone(),
+            settings,
+            source,
+            held: held.clone(),
+            committer,
+            lake,
+            outbox,
+            events,
+            status,
+            shared,
+            checkpointing,
+            channels,
+        }
+    }
+
+    /// Runs all parts until the driver ends, then ends the others in the order in which work flows.
+    async fn run(self, engine: Engine, chain: Chain, place: Place, lock: FolderLock) {
+        let Self { shared, channels, status, .. } = self;
+        let (work, mut groups) = mpsc::channel::<Work>(GROUPS);
+        let parts = Parts {
+            shared: shared.clone(),
+            source: self.source,
+            engine,
+            chain,
+            place,
+            work,
+            status: status.clone(),
+            checkpointing: self.checkpointing,
+        };
+        let driver = Driver::new(self.settings, parts);
+        let driver = tokio::task::spawn_blocking(move || driver.run());
+
+        let Channels { lake: mut lake_rows, events: event_rows, gauges: gauge_rows } = channels;
+        let (end_relay, relay_ends) = watch::channel(false);
+        let (end_lease, lease_ends) = watch::channel(false);
+        let (committer, lake) = (self.committer, self.lake);
+        // Each holds its receiver until its error is noted: who finds it gone must not be the first to tell.
+        let committer = watched(&shared, async move {
+            let done = committer.run(&mut groups).await;
+            (done, Some(groups)).into()
+        });
+        let lake = watched(&shared, async move {
+            let done = lake.run(&mut lake_rows).await;
+            (done, Some(lake_rows)).into()
+        });
+        let events = watched(&shared, async move { (self.events.run(event_rows).await, None::<()>).into() });
+        let outbox = watched(&shared, async move { (self.outbox.run(relay_ends).await, None::<()>).into() });
+        let gauges = tokio::spawn(write_gauges(self.pool.clone(), gauge_rows, status));
+        let lease = tokio::spawn(lease::keep(self.pool, self.held, lease_ends, shared.clone()));
+
+        match driver.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => shared.fail(error),
+            Err(e) => shared.fail(DataflowError::Task { task: "driver", reason: e.to_string() }),
+        }
+        for (task, name) in [(committer, "committer"), (lake, "lake task"), (events, "events relay")] {
+            join(&shared, task, name).await;
+        }
+        join(&shared, gauges, "gauges task").await;
+        end_relay.send_replace(true);
+        join(&shared, outbox, "outbox relay").await;
+        end_lease.send_replace(true);
+        join(&shared, lease, "lease task").await;
+        drop(lock);
+    }
+}
+
+/// The end of a part, with what is to be dropped only after its error is noted.
+struct Ended<T> {
+    done: Result<(), DataflowError>,
+    _until_noted: Option<T>,
+}
+
+impl<T> From<(Result<(), DataflowError>, Option<T>)> for Ended<T> {
+    fn from((done, until_noted): (Result<(), DataflowError>, Option<T>)) -> Self {
+        Self { done, _until_noted: until_noted }
+    }
+}
+
+fn watched<T: Send + 'static>(
+    shared: &Arc<Shared>,
+    part: impl Future<Output = Ended<T>> + Send + 'static,
+) -> JoinHandle<()> {
+    let shared = shared.clone();
+    tokio::spawn(async move {
+        let mut ended = part.await;
+        if let Err(error) = std::mem::replace(&mut ended.done, Ok(())) {
+            shared.fail(error);
+        }
+    })
+}
+
+async fn join(shared: &Shared, task: JoinHandle<()>, name: &'static str) {
+    if let Err(e) = task.await {
+        shared.fail(DataflowError::Task { task: name, reason: e.to_string() });
+    }
+}
+
+/// The one writer of the gauge tables. What Postgres refuses is dropped: it is measured again.
+async fn write_gauges(pool: PgPool, mut batches: mpsc::Receiver<GaugeBatch>, status: Arc<watch::Sender<JobStatus>>) {
+    while let Some(batch) = batches.recv().await {
+        match gauges::write(&pool, &batch).await {
+            Ok(()) => {
+                let rows = batch.rows() as u64;
+                status.send_if_modified(|status| {
+                    status.counters.gauges += rows;
+                    false
+                });
+            }
+            Err(error) => tracing::warn!(%error, rows = batch.rows(), "gauges dropped"),
+        }
+    }
+}
