@@ -26,7 +26,7 @@ demo-clean: ## forgets the demo's data
 
 build: ## installs what is missing, builds `mast` for use
 	@deploy/dev/install.sh
-	@echo "Building mast; the first time takes a quarter of an hour on two cores."
+	@echo "Building mast; the first time this compiles everything it uses, for many minutes on two cores."
 	@cargo build --locked --release --package mast
 
 test: ## installs what is missing, runs all tests; TEST_ARGS

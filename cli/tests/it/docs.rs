@@ -1,6 +1,7 @@
 //! Documents name files and commands; both move on. What they name must be there.
 
 use std::fs;
+use std::process::Command;
 
 use crate::edges::root;
 
@@ -81,6 +82,70 @@ fn targets_of_make_that_documents_name_are_there() {
             );
         }
     }
+}
+
+/// A command of ours in a document: its subcommands and its flags.
+fn command(words: &str) -> (Vec<&str>, Vec<&str>) {
+    let is_subcommand = |word: &&str| {
+        word.chars().all(|c| c.is_ascii_lowercase() || c == '-') && !word.starts_with('-')
+    };
+    let subcommands = words.split_whitespace().take_while(is_subcommand).collect();
+    let flags = words
+        .split_whitespace()
+        .filter(|word| word.starts_with("--"));
+    (
+        subcommands,
+        flags.map(|flag| flag.split('=').next().unwrap()).collect(),
+    )
+}
+
+/// What follows `mast` in commands: lines of a shell block, and words in backticks.
+fn commands(text: &str) -> Vec<&str> {
+    let lines = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("target/release/mast "));
+    let inline = text
+        .split("`mast ")
+        .skip(1)
+        .filter_map(|rest| rest.split('`').next());
+    lines.chain(inline).collect()
+}
+
+#[test]
+fn commands_that_documents_show_are_those_of_the_binary() {
+    let mut wrong = Vec::new();
+    for document in DOCUMENTS {
+        let text = fs::read_to_string(root().join(document)).unwrap();
+        for shown in commands(&text) {
+            let (subcommands, flags) = command(shown);
+            let mut mast = Command::new(env!("CARGO_BIN_EXE_mast"));
+            let help = mast.args(&subcommands).arg("--help").output().unwrap();
+            let text = String::from_utf8_lossy(&help.stdout).into_owned();
+            let unknown = flags.iter().any(|flag| !text.contains(flag));
+            if !help.status.success() || unknown {
+                wrong.push(format!("{document}: mast {shown}"));
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn a_command_is_taken_apart() {
+    let text =
+        "`mast verify` and\n```\ntarget/release/mast simulate ctl --socket=x rain site=3\n```";
+    assert_eq!(
+        commands(text),
+        ["simulate ctl --socket=x rain site=3", "verify"]
+    );
+    assert_eq!(
+        command("simulate ctl --socket=x rain"),
+        (vec!["simulate", "ctl"], vec!["--socket"])
+    );
+    assert_eq!(
+        command("query \"SELECT\" --data d"),
+        (vec!["query"], vec!["--data"])
+    );
 }
 
 #[test]
