@@ -41,11 +41,18 @@ struct Ap {
 
 impl Ap {
     const fn new(tenant: TenantId) -> Self {
-        Self { tenant, armed: UNARMED, radios: Vec::new() }
+        Self {
+            tenant,
+            armed: UNARMED,
+            radios: Vec::new(),
+        }
     }
 
     fn find(&mut self, mac: Mac) -> Option<&mut Radio> {
-        let i = self.radios.binary_search_by_key(&mac, |radio| radio.mac).ok()?;
+        let i = self
+            .radios
+            .binary_search_by_key(&mac, |radio| radio.mac)
+            .ok()?;
         Some(&mut self.radios[i])
     }
 
@@ -96,7 +103,9 @@ impl Aps {
         self.slot_end = begin + SLOT;
         for change in control.iter().filter(|change| change.info.is_none()) {
             self.on(change.device, None, out, |ap, step| {
-                ap.radios.iter_mut().for_each(|radio| radio.forget_all(step, begin));
+                ap.radios
+                    .iter_mut()
+                    .for_each(|radio| radio.forget_all(step, begin));
             });
             self.aps.remove(&change.device);
             self.unobserved.remove(&change.device);
@@ -151,15 +160,20 @@ impl Aps {
             ApInput::Verdict(verdict) => {
                 let marks = verdict.roamed || verdict.ambiguous;
                 self.waiting.insert(verdict.ap);
-                self.on(verdict.ap, marks.then_some(verdict.tenant), out, |ap, step| {
-                    if let Some(radio) = ap.find(verdict.radio) {
-                        radio.begin_poll(&verdict.stamp);
-                    }
-                    ap.fire(step, until, Some((verdict.radio, Some(verdict.mac))));
-                    if marks || ap.find(verdict.radio).is_some() {
-                        ap.radio(verdict.radio).verdict(step, &verdict, at);
-                    }
-                });
+                self.on(
+                    verdict.ap,
+                    marks.then_some(verdict.tenant),
+                    out,
+                    |ap, step| {
+                        if let Some(radio) = ap.find(verdict.radio) {
+                            radio.begin_poll(&verdict.stamp);
+                        }
+                        ap.fire(step, until, Some((verdict.radio, Some(verdict.mac))));
+                        if marks || ap.find(verdict.radio).is_some() {
+                            ap.radio(verdict.radio).verdict(step, &verdict, at);
+                        }
+                    },
+                );
             }
             ApInput::Table(table) => {
                 self.on(table.ap, Some(table.tenant), out, |ap, step| {
@@ -181,7 +195,12 @@ impl Aps {
                 ap.radio(radio).forget_all(step, at);
                 ap.radios.retain(|known| known.mac != radio);
             }),
-            ApInput::Reporter { ap, radio, reporter, unobserved } => {
+            ApInput::Reporter {
+                ap,
+                radio,
+                reporter,
+                unobserved,
+            } => {
                 self.on(ap, None, out, |ap, step| {
                     if let Some(radio) = ap.find(radio) {
                         radio.report(step, reporter, unobserved);
@@ -192,13 +211,17 @@ impl Aps {
     }
 
     fn status(&mut self, status: &ApStatus, at: Timestamp, until: Timestamp, out: &mut ApOut) {
-        let unobserved =
-            matches!(status.state, DeviceState::Unobserved | DeviceState::Unmanageable);
+        let unobserved = matches!(
+            status.state,
+            DeviceState::Unobserved | DeviceState::Unmanageable
+        );
         self.on(status.device, None, out, |ap, step| {
             ap.fire(step, until, None);
             ap.radios.iter().for_each(|radio| radio.remember_all(step));
             if status.state == DeviceState::Offline {
-                ap.radios.iter_mut().for_each(|radio| radio.offline(step, at));
+                ap.radios
+                    .iter_mut()
+                    .for_each(|radio| radio.offline(step, at));
             }
         });
         if unobserved {
@@ -210,13 +233,6 @@ impl Aps {
 
     /// Closes the slot: pending timers due ≤ `end`, then what belongs to the slot's end, then the links that changed.
     pub fn end_slot(&mut self, end: Timestamp, slot_end: &mut Vec<ApInput>, out: &mut ApOut) {
-        for id in std::mem::take(&mut self.waiting) {
-            let Some(ap) = self.aps.get_mut(&id) else { continue };
-            ap.radios.retain_mut(|radio| !radio.clear_verdicts());
-            if ap.radios.is_empty() {
-                self.aps.remove(&id);
-            }
-        }
         self.fire_due(end, out);
         self.pending.append(slot_end);
         let mut pending = std::mem::take(&mut self.pending);
@@ -228,7 +244,17 @@ impl Aps {
         self.flush(out);
     }
 
+    /// After the last poll, or the last message of the slot's end.
     fn fire_due(&mut self, end: Timestamp, out: &mut ApOut) {
+        for id in std::mem::take(&mut self.waiting) {
+            let Some(ap) = self.aps.get_mut(&id) else {
+                continue;
+            };
+            ap.radios.retain_mut(|radio| !radio.clear_verdicts());
+            if ap.radios.is_empty() {
+                self.aps.remove(&id);
+            }
+        }
         for (bucket, id) in self.wheel.take(end) {
             if self.aps.get(&id).is_none_or(|ap| ap.armed != bucket) {
                 continue;
@@ -236,7 +262,11 @@ impl Aps {
             self.on(id, None, out, |ap, step| {
                 ap.fire(step, end, None);
                 ap.armed = UNARMED;
-                step.due = ap.radios.iter().filter_map(|radio| radio.next_due(step.t)).min();
+                step.due = ap
+                    .radios
+                    .iter()
+                    .filter_map(|radio| radio.next_due(step.t))
+                    .min();
             });
         }
     }
@@ -245,7 +275,9 @@ impl Aps {
         for (id, before) in std::mem::take(&mut self.before) {
             let mut now = None;
             self.on(id.ap_device_id, None, out, |ap, step| {
-                now = ap.find(id.radio_mac).and_then(|radio| radio.core(step, id.mac));
+                now = ap
+                    .find(id.radio_mac)
+                    .and_then(|radio| radio.core(step, id.mac));
             });
             if before != now {
                 out.links.push((id, before, now));
@@ -285,8 +317,15 @@ impl Aps {
 
     /// What links know of statuses, for a key group, by rising id; only where there is something to know.
     pub fn flags(&self, group: u8) -> Vec<ApFlagsRecord> {
-        let ids: BTreeSet<_> = self.unobserved.iter().chain(self.aps.keys()).copied().collect();
-        let ids = ids.into_iter().filter(|id| key_group(id.as_bytes()) == group);
+        let ids: BTreeSet<_> = self
+            .unobserved
+            .iter()
+            .chain(self.aps.keys())
+            .copied()
+            .collect();
+        let ids = ids
+            .into_iter()
+            .filter(|id| key_group(id.as_bytes()) == group);
         ids.map(|id| {
             let radios = self.aps.get(&id).map_or(&[][..], |ap| &ap.radios);
             let mut reporters: Vec<_> = radios
@@ -294,7 +333,9 @@ impl Aps {
                 .flat_map(|radio| radio.unobserved().map(|device| (radio.mac, device)))
                 .collect();
             reporters.dedup();
-            let bad = radios.iter().flat_map(|radio| radio.bad().map(|mac| (radio.mac, mac)));
+            let bad = radios
+                .iter()
+                .flat_map(|radio| radio.bad().map(|mac| (radio.mac, mac)));
             ApFlagsRecord {
                 device_id: id,
                 unobserved: self.unobserved.contains(&id),
@@ -319,7 +360,9 @@ impl Aps {
             if flags.unobserved {
                 self.unobserved.insert(flags.device_id);
             }
-            let Some(ap) = self.aps.get_mut(&flags.device_id) else { continue };
+            let Some(ap) = self.aps.get_mut(&flags.device_id) else {
+                continue;
+            };
             for (radio, device) in flags.reporters {
                 ap.radio(radio).set_unobserved(device);
             }

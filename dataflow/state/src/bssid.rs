@@ -76,7 +76,10 @@ pub struct BssidOut {
 
 impl Cap {
     fn lowest(&self) -> Option<DeviceId> {
-        self.reporters.iter().find(|reporter| !reporter.gone).map(|reporter| reporter.device)
+        self.reporters
+            .iter()
+            .find(|reporter| !reporter.gone)
+            .map(|reporter| reporter.device)
     }
 
     /// Where it belongs now; stays where it is while nobody shows or owns it.
@@ -88,7 +91,12 @@ impl Cap {
         let i = match self.reporters.binary_search_by_key(&device, |r| r.device) {
             Ok(i) => i,
             Err(i) => {
-                let fresh = Reporter { device, told: None, unobserved: false, gone: false };
+                let fresh = Reporter {
+                    device,
+                    told: None,
+                    unobserved: false,
+                    gone: false,
+                };
                 self.reporters.insert(i, fresh);
                 i
             }
@@ -101,10 +109,15 @@ impl Radio {
     /// Access points that have this radio: a table of it has reached them.
     fn holders(&self) -> impl Iterator<Item = DeviceId> {
         let told = self.cap.iter().flat_map(|cap| {
-            cap.reporters.iter().any(|r| r.told == Some(cap.ap)).then_some(cap.ap)
+            cap.reporters
+                .iter()
+                .any(|r| r.told == Some(cap.ap))
+                .then_some(cap.ap)
         });
         let own = &self.own;
-        own.iter().copied().chain(told.filter(move |ap| !own.contains(ap)))
+        own.iter()
+            .copied()
+            .chain(told.filter(move |ap| !own.contains(ap)))
     }
 }
 
@@ -146,7 +159,9 @@ impl Bssids {
     }
 
     fn forget_reporter(&mut self, key: (TenantId, Mac), device: DeviceId, out: &mut BssidOut) {
-        let Some(reporting) = self.reporters.get_mut(&device) else { return };
+        let Some(reporting) = self.reporters.get_mut(&device) else {
+            return;
+        };
         if reporting.radios.remove(&key) && reporting.radios.is_empty() {
             self.reporters.remove(&device);
             out.reporters.push((device, -1));
@@ -159,7 +174,11 @@ impl Bssids {
         let cap = radio.cap.get_or_insert_with(|| {
             out.remote_radios.push((key.0, key.1, 1));
             let owner = self.owners.remove(&key);
-            Box::new(Cap { ap: owner.unwrap_or(device), owner, reporters: Vec::new() })
+            Box::new(Cap {
+                ap: owner.unwrap_or(device),
+                owner,
+                reporters: Vec::new(),
+            })
         });
         cap.reporter(device).gone = false;
         self.touched.insert(key);
@@ -172,18 +191,29 @@ impl Bssids {
 
     /// A station's word: to each access point that has the radio.
     pub fn station(&mut self, fact: StationFact, out: &mut BssidOut) {
-        let Some(radio) = self.radios.get(&(fact.tenant, fact.radio)) else { return };
-        out.aps.extend(radio.holders().map(|ap| ApInput::Station { ap, fact }));
+        let Some(radio) = self.radios.get(&(fact.tenant, fact.radio)) else {
+            return;
+        };
+        out.aps
+            .extend(radio.holders().map(|ap| ApInput::Station { ap, fact }));
     }
 
     /// A remote radio's table: to the access point it belongs to, which may have changed since the last one.
     pub fn remote(&mut self, mut remote: RemoteTable, out: &mut BssidOut) {
         let table = &mut remote.table;
         let key = (table.tenant, table.radio);
-        if self.radios.get(&key).is_none_or(|radio| radio.cap.is_none()) {
+        if self
+            .radios
+            .get(&key)
+            .is_none_or(|radio| radio.cap.is_none())
+        {
             self.show(key, table.reporter, out);
         }
-        let Some(cap) = self.radios.get_mut(&key).and_then(|radio| radio.cap.as_deref_mut()) else {
+        let Some(cap) = self
+            .radios
+            .get_mut(&key)
+            .and_then(|radio| radio.cap.as_deref_mut())
+        else {
             return;
         };
         let ap = cap.ap;
@@ -197,12 +227,24 @@ impl Bssids {
         let stamp = table.stamp.step(Stamp::association(table.source));
         let source = table.source;
         let event = |(mac, began, change)| {
-            let association = Association { ap, radio: key.1, began };
-            RoamEvent { stamp, tenant: key.0, mac, source, association, change }
+            let association = Association {
+                ap,
+                radio: key.1,
+                began,
+            };
+            RoamEvent {
+                stamp,
+                tenant: key.0,
+                mac,
+                source,
+                association,
+                change,
+            }
         };
         if moved {
             let rows = table.rows.iter();
-            out.roam.extend(rows.map(|row| event((row.mac, row.began, RoamChange::Appeared))));
+            out.roam
+                .extend(rows.map(|row| event((row.mac, row.began, RoamChange::Appeared))));
         } else {
             out.roam.extend(remote.changes.into_iter().map(event));
         }
@@ -227,7 +269,11 @@ impl Bssids {
     /// Closes the slot: radios move to their owners; access points hear whether their radios' reporters are observed.
     pub fn end_slot(&mut self, _end: Timestamp, out: &mut BssidOut) {
         for (key, owner) in std::mem::take(&mut self.new_owners) {
-            match self.radios.get_mut(&key).and_then(|radio| radio.cap.as_deref_mut()) {
+            match self
+                .radios
+                .get_mut(&key)
+                .and_then(|radio| radio.cap.as_deref_mut())
+            {
                 Some(cap) => cap.owner = owner,
                 None => match owner {
                     Some(owner) => drop(self.owners.insert(key, owner)),
@@ -242,8 +288,12 @@ impl Bssids {
     }
 
     fn settle(&mut self, key: (TenantId, Mac), out: &mut BssidOut) {
-        let Some(radio) = self.radios.get_mut(&key) else { return };
-        let Some(cap) = radio.cap.as_deref_mut() else { return };
+        let Some(radio) = self.radios.get_mut(&key) else {
+            return;
+        };
+        let Some(cap) = radio.cap.as_deref_mut() else {
+            return;
+        };
         let (ap, place) = (cap.ap, cap.place());
         if ap != place {
             out.aps.push(ApInput::RadioMoved { ap, radio: key.1 });
@@ -259,7 +309,12 @@ impl Bssids {
             if reporter.unobserved != unobserved {
                 reporter.unobserved = unobserved;
                 let (ap, radio, reporter) = (cap.ap, key.1, reporter.device);
-                out.aps.push(ApInput::Reporter { ap, radio, reporter, unobserved });
+                out.aps.push(ApInput::Reporter {
+                    ap,
+                    radio,
+                    reporter,
+                    unobserved,
+                });
             }
         }
         if cap.reporters.iter().all(|reporter| reporter.gone) && cap.owner.is_none() {
@@ -273,7 +328,12 @@ impl Bssids {
         self.caps(group, |(tenant_id, radio_mac), cap| CapRecord {
             tenant_id,
             radio_mac,
-            reporters: cap.reporters.iter().filter(|r| !r.gone).map(|r| r.device).collect(),
+            reporters: cap
+                .reporters
+                .iter()
+                .filter(|r| !r.gone)
+                .map(|r| r.device)
+                .collect(),
             ap_device_id: cap.ap,
         })
     }
@@ -305,19 +365,27 @@ impl Bssids {
             .filter_map(|(key, radio)| Some((*key, radio.cap.as_deref()?)))
             .collect();
         caps.sort_by_key(|(key, _)| *key);
-        caps.into_iter().map(|(key, cap)| record(key, cap)).collect()
+        caps.into_iter()
+            .map(|(key, cap)| record(key, cap))
+            .collect()
     }
 
     /// Takes records in. Radios of their own come again from the devices' records, through [`Bssids::radio`]. `out`
     /// gets which owners and statuses this step must be told; nothing for access points.
     pub fn restore(&mut self, caps: Vec<CapRecord>, rest: Vec<BssidRecord>, out: &mut BssidOut) {
-        let mut rest: BTreeMap<_, _> =
-            rest.into_iter().map(|record| ((record.tenant_id, record.radio_mac), record)).collect();
+        let mut rest: BTreeMap<_, _> = rest
+            .into_iter()
+            .map(|record| ((record.tenant_id, record.radio_mac), record))
+            .collect();
         for record in caps {
             let key = (record.tenant_id, record.radio_mac);
             let ap = record.ap_device_id;
             out.remote_radios.push((key.0, key.1, 1));
-            let mut cap = Cap { ap, owner: None, reporters: Vec::new() };
+            let mut cap = Cap {
+                ap,
+                owner: None,
+                reporters: Vec::new(),
+            };
             for device in record.reporters {
                 cap.reporter(device).told = Some(ap);
             }

@@ -34,7 +34,11 @@ impl Maybe {
     pub(crate) const NONE: Self = Self(i64::MIN);
 
     pub(crate) const fn get(self) -> Option<Timestamp> {
-        if self.0 == i64::MIN { None } else { Some(Timestamp(self.0)) }
+        if self.0 == i64::MIN {
+            None
+        } else {
+            Some(Timestamp(self.0))
+        }
     }
 }
 
@@ -53,7 +57,10 @@ pub(crate) struct Interner<T> {
 
 impl<T> Default for Interner<T> {
     fn default() -> Self {
-        Self { values: Vec::new(), numbers: Map::default() }
+        Self {
+            values: Vec::new(),
+            numbers: Map::default(),
+        }
     }
 }
 
@@ -74,7 +81,10 @@ impl<T: Clone + Eq + Hash> Interner<T> {
     /// The numbers of the values that `pick` wants, rising.
     pub(crate) fn numbers(&self, pick: impl Fn(&T) -> bool) -> Vec<u32> {
         let numbered = (0u32..).zip(&self.values);
-        numbered.filter(|(_, value)| pick(value)).map(|(number, _)| number).collect()
+        numbered
+            .filter(|(_, value)| pick(value))
+            .map(|(number, _)| number)
+            .collect()
     }
 
     pub(crate) fn value(&self, number: u32) -> Option<&T> {

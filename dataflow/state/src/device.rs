@@ -95,7 +95,9 @@ impl Device {
     fn attribute<'a>(&'a self, words: &'a Interner<Arc<str>>, i: usize) -> Option<&'a str> {
         match KEPT[i] {
             Kept::Own(i) => self.own[i].as_deref(),
-            Kept::Shared(i) => self.shared[i].and_then(|n| words.value(n)).map(|word| &**word),
+            Kept::Shared(i) => self.shared[i]
+                .and_then(|n| words.value(n))
+                .map(|word| &**word),
         }
     }
 
@@ -124,7 +126,13 @@ impl Device {
     }
 
     fn claim(&self, id: DeviceId, &(mac, first_seen): &(Mac, Timestamp), diff: i8) -> ClaimChange {
-        ClaimChange { tenant: self.tenant, mac, first_seen, device: id, diff }
+        ClaimChange {
+            tenant: self.tenant,
+            mac,
+            first_seen,
+            device: id,
+            diff,
+        }
     }
 }
 
@@ -154,20 +162,36 @@ impl Devices {
     }
 
     fn inform(&mut self, begin: Timestamp, id: DeviceId, info: DeviceInfo, out: &mut DeviceOut) {
-        if self.devices.get(&id).is_some_and(|device| device.tenant != info.tenant) {
+        if self
+            .devices
+            .get(&id)
+            .is_some_and(|device| device.tenant != info.tenant)
+        {
             self.delete(id, out);
         }
         let Some(device) = self.devices.get_mut(&id) else {
             self.before.entry(id).or_insert(None);
-            self.devices.insert(id, Device::new(info.tenant, begin, info.enabled));
+            self.devices
+                .insert(id, Device::new(info.tenant, begin, info.enabled));
             let state = DeviceState::Unobserved;
-            out.statuses.push(ApStatus { stamp: Stamp::begin(id), device: id, state });
+            out.statuses.push(ApStatus {
+                stamp: Stamp::begin(id),
+                device: id,
+                state,
+            });
             return;
         };
         if device.enabled && !info.enabled {
             device.overdue_at = Maybe::NONE;
             device.fail_run = 0;
-            self.enter(id, DeviceState::Unobserved, begin, None, Stamp::begin(id), out);
+            self.enter(
+                id,
+                DeviceState::Unobserved,
+                begin,
+                None,
+                Stamp::begin(id),
+                out,
+            );
         }
         if let Some(device) = self.devices.get_mut(&id) {
             device.enabled = info.enabled;
@@ -176,9 +200,16 @@ impl Devices {
 
     fn delete(&mut self, id: DeviceId, out: &mut DeviceOut) {
         self.remember(id);
-        let Some(device) = self.devices.remove(&id) else { return };
+        let Some(device) = self.devices.remove(&id) else {
+            return;
+        };
         let (tenant, stamp) = (device.tenant, Stamp::begin(id));
-        out.claims.extend(device.claims.iter().map(|claim| device.claim(id, claim, -1)));
+        out.claims.extend(
+            device
+                .claims
+                .iter()
+                .map(|claim| device.claim(id, claim, -1)),
+        );
         for table in &device.tables {
             let gone = |(radio, remote)| RadioKnown {
                 stamp,
@@ -219,14 +250,24 @@ impl Devices {
         stamp: Stamp,
         out: &mut DeviceOut,
     ) {
-        if self.devices.get(&id).is_none_or(|device| device.state == state) {
+        if self
+            .devices
+            .get(&id)
+            .is_none_or(|device| device.state == state)
+        {
             return;
         }
         self.remember(id);
-        let Some(device) = self.devices.get_mut(&id) else { return };
+        let Some(device) = self.devices.get_mut(&id) else {
+            return;
+        };
         let from = device.state;
         (device.state, device.since, device.outcome) = (state, since, outcome);
-        out.statuses.push(ApStatus { stamp, device: id, state });
+        out.statuses.push(ApStatus {
+            stamp,
+            device: id,
+            state,
+        });
         out.events.push(DeviceEvent {
             event_id: device_event_id(&id, since, from, state),
             tenant_id: device.tenant,
@@ -240,7 +281,9 @@ impl Devices {
 
     /// One poll, given in the order of `docs/semantics.md`.
     pub fn poll(&mut self, poll: &PollInput<'_>, out: &mut DeviceOut) -> Verdict {
-        let Some(device) = self.devices.get(&poll.device) else { return Verdict::UnknownDevice };
+        let Some(device) = self.devices.get(&poll.device) else {
+            return Verdict::UnknownDevice;
+        };
         if device.tenant != poll.tenant {
             return Verdict::WrongTenant;
         }
@@ -252,13 +295,20 @@ impl Devices {
         self.fire(poll.device, poll.at.min(self.slot_end), out);
         self.status(poll, out);
         self.attributes(poll);
-        let Some(device) = self.devices.get_mut(&poll.device) else { return Verdict::UnknownDevice };
+        let Some(device) = self.devices.get_mut(&poll.device) else {
+            return Verdict::UnknownDevice;
+        };
         device.last_poll = Some(poll.poll);
         if poll.tables.has(Tables::INTERFACE) {
             claims(device, poll, out);
         }
         let tolerance = self.t.association_tolerance;
-        let mut step = TableStep { poll, tolerance, scratch: &mut self.scratch, out };
+        let mut step = TableStep {
+            poll,
+            tolerance,
+            scratch: &mut self.scratch,
+            out,
+        };
         for &source in Source::ALL {
             if poll.tables.has(Tables::registration(source)) {
                 step.apply(table_of(&mut device.tables, source));
@@ -271,7 +321,9 @@ impl Devices {
     }
 
     fn status(&mut self, poll: &PollInput<'_>, out: &mut DeviceOut) {
-        let Some(device) = self.devices.get_mut(&poll.device) else { return };
+        let Some(device) = self.devices.get_mut(&poll.device) else {
+            return;
+        };
         if poll.outcome == Outcome::Internal {
             return;
         }
@@ -295,15 +347,21 @@ impl Devices {
                 (true, false) => DeviceState::Offline,
             }
         };
-        let stamp =
-            Stamp { at: poll.at, device: poll.device, poll: poll.poll, step: Stamp::STATUS };
+        let stamp = Stamp {
+            at: poll.at,
+            device: poll.device,
+            poll: poll.poll,
+            step: Stamp::STATUS,
+        };
         self.enter(poll.device, state, poll.at, Some(poll.outcome), stamp, out);
     }
 
     fn attributes(&mut self, poll: &PollInput<'_>) {
         for (i, value) in poll.attributes.iter().enumerate() {
             let Some(value) = value else { continue };
-            let Some(device) = self.devices.get(&poll.device) else { return };
+            let Some(device) = self.devices.get(&poll.device) else {
+                return;
+            };
             if device.attribute(&self.words, i) == Some(value) {
                 continue;
             }
@@ -316,12 +374,21 @@ impl Devices {
 
     /// Fires the device's timer if it is due, and sees to its entry in the wheel.
     fn fire(&mut self, id: DeviceId, until: Timestamp, out: &mut DeviceOut) {
-        let Some(device) = self.devices.get_mut(&id) else { return };
-        let Some(due) = device.overdue_at.get().filter(|due| *due <= until) else { return };
+        let Some(device) = self.devices.get_mut(&id) else {
+            return;
+        };
+        let Some(due) = device.overdue_at.get().filter(|due| *due <= until) else {
+            return;
+        };
         device.overdue_at = Maybe::NONE;
         device.fail_run = 0;
         let poll = device.last_poll.unwrap_or_default();
-        let stamp = Stamp { at: due, device: id, poll, step: u8::MAX };
+        let stamp = Stamp {
+            at: due,
+            device: id,
+            poll,
+            step: u8::MAX,
+        };
         self.enter(id, DeviceState::Unobserved, due, None, stamp, out);
     }
 
@@ -338,7 +405,10 @@ impl Devices {
             }
         }
         for (id, before) in std::mem::take(&mut self.before) {
-            let now = self.devices.get(&id).map(|device| device.view(id, &self.words));
+            let now = self
+                .devices
+                .get(&id)
+                .map(|device| device.view(id, &self.words));
             if before != now {
                 out.views.push((id, before, now));
             }
@@ -401,14 +471,20 @@ impl Devices {
                     device.set_attribute(&mut self.words, i, value);
                 }
             }
-            device.claims = record.claims.iter().map(|claim| (claim.mac, claim.first_seen)).collect();
+            device.claims = record
+                .claims
+                .iter()
+                .map(|claim| (claim.mac, claim.first_seen))
+                .collect();
             device.claims.sort_unstable();
             device.tables = record.tables.into_iter().map(SourceTable::from).collect();
             if let Some(due) = record.overdue_at {
                 self.wheel.arm(due, id, &mut device.armed);
             }
-            out.claims.extend(device.claims.iter().map(|claim| device.claim(id, claim, 1)));
-            out.views.push((id, None, Some(device.view(id, &self.words))));
+            out.claims
+                .extend(device.claims.iter().map(|claim| device.claim(id, claim, 1)));
+            out.views
+                .push((id, None, Some(device.view(id, &self.words))));
             let tenant = device.tenant;
             let known = |(radio, remote)| RadioKnown {
                 stamp: Stamp::begin(id),
@@ -418,25 +494,38 @@ impl Devices {
                 remote,
                 known: true,
             };
-            out.radios.extend(device.tables.iter().flat_map(SourceTable::radios).map(known));
+            out.radios.extend(
+                device
+                    .tables
+                    .iter()
+                    .flat_map(SourceTable::radios)
+                    .map(known),
+            );
             self.devices.insert(id, device);
         }
     }
 }
 
 fn table_of(tables: &mut Vec<SourceTable>, source: Source) -> &mut SourceTable {
-    let i = tables.iter().position(|table| table.source == source).unwrap_or_else(|| {
-        tables.reserve_exact(1);
-        tables.push(SourceTable::new(source));
-        tables.len() - 1
-    });
+    let i = tables
+        .iter()
+        .position(|table| table.source == source)
+        .unwrap_or_else(|| {
+            tables.reserve_exact(1);
+            tables.push(SourceTable::new(source));
+            tables.len() - 1
+        });
     &mut tables[i]
 }
 
 /// The whole interface table against the claims: addresses that went are retracted, new ones begin now.
 fn claims(device: &mut Device, poll: &PollInput<'_>, out: &mut DeviceOut) {
     let same = device.claims.len() == poll.interfaces.len()
-        && device.claims.iter().map(|claim| claim.0).eq(poll.interfaces.iter().copied());
+        && device
+            .claims
+            .iter()
+            .map(|claim| claim.0)
+            .eq(poll.interfaces.iter().copied());
     if same {
         return;
     }

@@ -33,7 +33,12 @@ struct Stale {
 impl Forgetting {
     /// Nothing to hide yet.
     pub fn new(t: Thresholds) -> Self {
-        Self { t, stale: Map::default(), wheel: Wheel::default(), changes: BTreeMap::new() }
+        Self {
+            t,
+            stale: Map::default(),
+            wheel: Wheel::default(),
+            changes: BTreeMap::new(),
+        }
     }
 
     /// A paired link appeared (`diff` +1) or went (−1). A link that changed does both; in any order within a slot. After a
@@ -46,10 +51,13 @@ impl Forgetting {
     pub fn end_slot(&mut self, end: Timestamp) -> Vec<(LinkView, isize)> {
         let (mut gone, mut came): (Vec<Paired>, Vec<Paired>) = (Vec::new(), Vec::new());
         let changes = std::mem::take(&mut self.changes);
-        let (less, more): (Vec<_>, Vec<_>) =
-            changes.into_iter().filter(|(_, diff)| *diff != 0).partition(|(_, diff)| *diff < 0);
+        let (less, more): (Vec<_>, Vec<_>) = changes
+            .into_iter()
+            .filter(|(_, diff)| *diff != 0)
+            .partition(|(_, diff)| *diff < 0);
         for (paired, _) in less {
-            let hidden = hideable(&paired) && self.stale.remove(&paired.0).is_some_and(|s| s.hidden);
+            let hidden =
+                hideable(&paired) && self.stale.remove(&paired.0).is_some_and(|s| s.hidden);
             if !hidden {
                 gone.push(paired);
             }
@@ -58,7 +66,13 @@ impl Forgetting {
             if hideable(&paired) {
                 let due = paired.1.since + self.t.forget_unmanaged_after;
                 let hidden = due <= end;
-                self.stale.insert(paired.0, Stale { core: paired.1.clone(), hidden });
+                self.stale.insert(
+                    paired.0,
+                    Stale {
+                        core: paired.1.clone(),
+                        hidden,
+                    },
+                );
                 if hidden {
                     continue;
                 }

@@ -12,10 +12,10 @@
 //!
 //! *Entry* is active, or degraded at once if the row is bad or losses are many.
 
+use mast_schemas::Timestamp;
 use mast_schemas::checkpoint::LinkRecord;
 use mast_schemas::thresholds::Thresholds;
 use mast_schemas::views::{LinkReason, LinkState};
-use mast_schemas::Timestamp;
 use smallvec::SmallVec;
 
 use crate::compact::{Mac48, Maybe};
@@ -40,7 +40,10 @@ pub(crate) struct Link {
     pub(crate) head: Head,
     pub(crate) began: Timestamp,
     pub(crate) departed_at: Maybe,
-    #[expect(clippy::box_collection, reason = "8 bytes instead of 24 for the links without losses")]
+    #[expect(
+        clippy::box_collection,
+        reason = "8 bytes instead of 24 for the links without losses"
+    )]
     losses: Option<Box<Vec<Timestamp>>>,
     pub(crate) mac: Mac48,
     signal: i16,
@@ -61,13 +64,21 @@ pub(crate) type Change = (Option<LinkState>, Option<LinkState>, Timestamp, LinkR
 pub(crate) type Changes = SmallVec<[Change; 2]>;
 
 fn bad(sample: &Sample, t: &Thresholds) -> bool {
-    sample.signal_dbm.is_some_and(|dbm| dbm < t.degraded_signal_dbm)
-        || sample.tx_ccq_percent.is_some_and(|ccq| ccq < t.degraded_ccq_percent)
+    sample
+        .signal_dbm
+        .is_some_and(|dbm| dbm < t.degraded_signal_dbm)
+        || sample
+            .tx_ccq_percent
+            .is_some_and(|ccq| ccq < t.degraded_ccq_percent)
 }
 
 fn good(sample: &Sample, t: &Thresholds) -> bool {
-    sample.signal_dbm.is_none_or(|dbm| dbm >= t.active_signal_dbm)
-        && sample.tx_ccq_percent.is_none_or(|ccq| ccq >= t.active_ccq_percent)
+    sample
+        .signal_dbm
+        .is_none_or(|dbm| dbm >= t.active_signal_dbm)
+        && sample
+            .tx_ccq_percent
+            .is_none_or(|ccq| ccq >= t.active_ccq_percent)
 }
 
 impl Link {
@@ -81,8 +92,15 @@ impl Link {
         t: &Thresholds,
     ) -> (Self, Changes) {
         let (state, reason) = (LinkState::Discovered, LinkReason::Seen);
-        let head =
-            Head { since: at, discovered_at: at, reporter, state, reason, roamed, ambiguous };
+        let head = Head {
+            since: at,
+            discovered_at: at,
+            reporter,
+            state,
+            reason,
+            roamed,
+            ambiguous,
+        };
         let mut link = Self {
             head,
             began: row.began,
@@ -110,12 +128,20 @@ impl Link {
 
     /// Latest signal that was not null.
     pub(crate) const fn signal(&self) -> Option<i16> {
-        if self.signal == NO_SIGNAL { None } else { Some(self.signal) }
+        if self.signal == NO_SIGNAL {
+            None
+        } else {
+            Some(self.signal)
+        }
     }
 
     /// What it adds to its place's signals.
     pub(crate) const fn live_signal(&self) -> Option<i16> {
-        if self.head.state.live() { self.signal() } else { None }
+        if self.head.state.live() {
+            self.signal()
+        } else {
+            None
+        }
     }
 
     fn take(&mut self, row: &ClientRow, t: &Thresholds) {
@@ -141,7 +167,10 @@ impl Link {
     /// Losses within the window of `at`.
     fn losses(&self, at: Timestamp, t: &Thresholds) -> usize {
         let Some(losses) = &self.losses else { return 0 };
-        losses.iter().filter(|loss| **loss > at - t.loss_window).count()
+        losses
+            .iter()
+            .filter(|loss| **loss > at - t.loss_window)
+            .count()
     }
 
     fn too_many_losses(&self, at: Timestamp, t: &Thresholds) -> bool {
@@ -160,12 +189,24 @@ impl Link {
     }
 
     /// Just entered discovered: the first table of its run.
-    fn discovered(&mut self, at: Timestamp, confirmed: bool, t: &Thresholds, changes: &mut Changes) {
+    fn discovered(
+        &mut self,
+        at: Timestamp,
+        confirmed: bool,
+        t: &Thresholds,
+        changes: &mut Changes,
+    ) {
         self.seen_run = 0;
         self.seen_again(at, confirmed, t, changes);
     }
 
-    fn seen_again(&mut self, at: Timestamp, confirmed: bool, t: &Thresholds, changes: &mut Changes) {
+    fn seen_again(
+        &mut self,
+        at: Timestamp,
+        confirmed: bool,
+        t: &Thresholds,
+        changes: &mut Changes,
+    ) {
         self.seen_run = self.seen_run.saturating_add(1);
         if self.seen_run >= t.confirm_tables {
             self.entry(at, LinkReason::Confirmed, t, changes);
@@ -193,14 +234,22 @@ impl Link {
         match self.head.state {
             LinkState::Discovered => self.seen_again(at, confirmed, t, &mut changes),
             LinkState::Active => {
-                self.bad_run = if self.bad { self.bad_run.saturating_add(1) } else { 0 };
+                self.bad_run = if self.bad {
+                    self.bad_run.saturating_add(1)
+                } else {
+                    0
+                };
                 if self.bad_run >= t.degrade_tables {
                     self.enter(LinkState::Degraded, at, LinkReason::Signal, &mut changes);
                 }
             }
             LinkState::Degraded => {
                 let good = good(&row.sample, t);
-                self.good_run = if good { self.good_run.saturating_add(1) } else { 0 };
+                self.good_run = if good {
+                    self.good_run.saturating_add(1)
+                } else {
+                    0
+                };
                 if self.good_run >= t.recover_tables && self.losses(at, t) == 0 {
                     self.enter(LinkState::Active, at, LinkReason::Recovered, &mut changes);
                 }

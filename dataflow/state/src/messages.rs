@@ -4,7 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use mast_schemas::records::{Outcome, PollId, Source, Tables};
-use mast_schemas::views::{DeviceEvent, DeviceGauge, DeviceState, DeviceView, LinkEvent, LinkGauge, LinkReason, LinkState};
+use mast_schemas::views::{
+    DeviceEvent, DeviceGauge, DeviceState, DeviceView, LinkEvent, LinkGauge, LinkReason, LinkState,
+};
 use mast_schemas::{DeviceId, LinkId, Mac, SectorId, SiteId, TenantId, Timestamp};
 
 /// A place in the order of effects: time, device and poll of the cause, step within it.
@@ -45,7 +47,10 @@ impl Stamp {
         Self {
             at: Timestamp(i64::MIN),
             device,
-            poll: PollId { lease_epoch: 0, sequence: 0 },
+            poll: PollId {
+                lease_epoch: 0,
+                sequence: 0,
+            },
             step: Self::STATUS,
         }
     }
@@ -55,7 +60,10 @@ impl Stamp {
         Self {
             at: Timestamp(i64::MAX),
             device,
-            poll: PollId { lease_epoch: u64::MAX, sequence: u64::MAX },
+            poll: PollId {
+                lease_epoch: u64::MAX,
+                sequence: u64::MAX,
+            },
             step: u8::MAX,
         }
     }
@@ -385,7 +393,9 @@ impl ApInput {
             Self::Status(status) => status.device,
             Self::Verdict(verdict) => verdict.ap,
             Self::Table(table) => table.ap,
-            Self::Station { ap, .. } | Self::RadioMoved { ap, .. } | Self::Reporter { ap, .. } => *ap,
+            Self::Station { ap, .. } | Self::RadioMoved { ap, .. } | Self::Reporter { ap, .. } => {
+                *ap
+            }
         }
     }
 

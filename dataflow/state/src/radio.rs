@@ -84,16 +84,27 @@ struct Was {
 }
 
 impl Was {
-    const NONE: Self = Self { head: None, signal: None };
+    const NONE: Self = Self {
+        head: None,
+        signal: None,
+    };
 
     const fn of(link: &Link) -> Self {
-        Self { head: Some(link.head), signal: link.live_signal() }
+        Self {
+            head: Some(link.head),
+            signal: link.live_signal(),
+        }
     }
 }
 
 impl Step<'_> {
     const fn id(&self, radio: Mac, mac: Mac) -> LinkId {
-        LinkId { tenant_id: self.tenant, ap_device_id: self.ap, radio_mac: radio, mac }
+        LinkId {
+            tenant_id: self.tenant,
+            ap_device_id: self.ap,
+            radio_mac: radio,
+            mac,
+        }
     }
 
     fn signal(&mut self, was: Option<i16>, is: Option<i16>) {
@@ -102,7 +113,10 @@ impl Step<'_> {
         }
         for (dbm, diff) in [(was, -1), (is, 1)] {
             let Some(dbm) = dbm else { continue };
-            match usize::try_from(i32::from(dbm) + 200).ok().and_then(|i| self.bins.0.get_mut(i)) {
+            match usize::try_from(i32::from(dbm) + 200)
+                .ok()
+                .and_then(|i| self.bins.0.get_mut(i))
+            {
                 Some(bin) => *bin += diff,
                 None => self.out.signals.push((self.ap, dbm, diff)),
             }
@@ -161,7 +175,9 @@ impl Shared<'_> {
         if was.head != Some(link.head) {
             let id = step.id(self.mac, link.mac.into());
             if !step.before.contains_key(&id) {
-                let core = was.head.map(|head| step.core(self.interface, self.reporters, head));
+                let core = was
+                    .head
+                    .map(|head| step.core(self.interface, self.reporters, head));
                 step.before.insert(id, core);
             }
             if !link.head.ambiguous {
@@ -180,7 +196,9 @@ impl Shared<'_> {
     fn forget(&self, step: &mut Step<'_>, link: &Link, was: Was, changes: &[Change]) {
         let id = step.id(self.mac, link.mac.into());
         if !step.before.contains_key(&id) {
-            let core = was.head.map(|head| step.core(self.interface, self.reporters, head));
+            let core = was
+                .head
+                .map(|head| step.core(self.interface, self.reporters, head));
             step.before.insert(id, core);
         }
         if !link.head.ambiguous {
@@ -192,7 +210,11 @@ impl Shared<'_> {
 
 macro_rules! shared {
     ($radio:ident) => {
-        Shared { mac: $radio.mac, interface: &$radio.interface, reporters: &$radio.reporters }
+        Shared {
+            mac: $radio.mac,
+            interface: &$radio.interface,
+            reporters: &$radio.reporters,
+        }
     };
 }
 
@@ -281,7 +303,9 @@ impl Radio {
             };
             shared.settle(step, link, was, &changes);
             let station = word.and_then(|word| word.signal);
-            step.out.gauges.push(gauge(step.id(self.mac, row.mac), at, row, station));
+            step.out
+                .gauges
+                .push(gauge(step.id(self.mac, row.mac), at, row, station));
         }
         links.for_each(|link| miss(link, step));
         self.verdicts.clear();
@@ -310,8 +334,16 @@ impl Radio {
     fn reporter_number(&mut self, device: DeviceId, source: Source) -> u16 {
         let same = |r: &Reporter| r.device == device && r.source == source;
         let i = self.reporters.iter().position(same).unwrap_or_else(|| {
-            let unobserved = self.reporters.iter().any(|r| r.device == device && r.unobserved);
-            self.reporters.push(Reporter { device, source, unobserved, interface: None });
+            let unobserved = self
+                .reporters
+                .iter()
+                .any(|r| r.device == device && r.unobserved);
+            self.reporters.push(Reporter {
+                device,
+                source,
+                unobserved,
+                interface: None,
+            });
             self.reporters.len() - 1
         });
         u16::try_from(i).unwrap_or(u16::MAX)
@@ -327,7 +359,9 @@ impl Radio {
         let departed = |link: &Link| Some((link.departed_at.get()?, link.mac));
         let mut oldest: Vec<_> = self.links.iter().filter_map(departed).collect();
         oldest.sort_unstable();
-        let Some(&last) = oldest.get(surplus - 1) else { return };
+        let Some(&last) = oldest.get(surplus - 1) else {
+            return;
+        };
         let shared = shared!(self);
         self.links.retain(|link| {
             let goes = departed(link).is_some_and(|key| key <= last);
@@ -414,7 +448,12 @@ impl Radio {
             }
             return;
         };
-        let word = Word { device: fact.device, at: fact.stamp.at, signal, mac };
+        let word = Word {
+            device: fact.device,
+            at: fact.stamp.at,
+            signal,
+            mac,
+        };
         match found {
             Ok(i) => self.words[i] = word,
             Err(i) => self.words.insert(i, word),
@@ -445,12 +484,19 @@ impl Radio {
 
     /// The earliest timer of its links.
     pub(crate) fn next_due(&self, t: &Thresholds) -> Option<Timestamp> {
-        self.links.iter().filter_map(|link| link.due(t)).map(|due| due.0).min()
+        self.links
+            .iter()
+            .filter_map(|link| link.due(t))
+            .map(|due| due.0)
+            .min()
     }
 
     /// Reporters known as not observed.
     pub(crate) fn unobserved(&self) -> impl Iterator<Item = DeviceId> {
-        self.reporters.iter().filter(|reporter| reporter.unobserved).map(|reporter| reporter.device)
+        self.reporters
+            .iter()
+            .filter(|reporter| reporter.unobserved)
+            .map(|reporter| reporter.device)
     }
 
     /// Discovered clients whose latest row was bad.
@@ -483,7 +529,11 @@ impl Radio {
         RadioRecord {
             radio_mac: self.mac,
             interface: self.interface.as_ref().to_owned(),
-            links: self.links.iter().map(|link| link.record(reporter(link))).collect(),
+            links: self
+                .links
+                .iter()
+                .map(|link| link.record(reporter(link)))
+                .collect(),
             stations: self.words.iter().map(station).collect(),
         }
     }
@@ -497,12 +547,14 @@ impl Radio {
             radio.links.push(Link::restore(link, reporter));
         }
         radio.links.sort_by_key(|link| link.mac);
-        radio.words.extend(record.stations.into_iter().map(|station| Word {
-            device: station.device_id,
-            at: station.observed_at,
-            signal: station.signal_dbm,
-            mac: station.mac.into(),
-        }));
+        radio
+            .words
+            .extend(record.stations.into_iter().map(|station| Word {
+                device: station.device_id,
+                at: station.observed_at,
+                signal: station.signal_dbm,
+                mac: station.mac.into(),
+            }));
         radio.words.sort_by_key(|word| word.mac);
         radio
     }

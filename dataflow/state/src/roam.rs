@@ -81,7 +81,13 @@ struct More {
 
 impl Default for More {
     fn default() -> Self {
-        Self { others: Vec::new(), also: Vec::new(), changes: Vec::new(), ambiguous: false, armed: UNARMED }
+        Self {
+            others: Vec::new(),
+            also: Vec::new(),
+            changes: Vec::new(),
+            ambiguous: false,
+            armed: UNARMED,
+        }
     }
 }
 
@@ -100,9 +106,20 @@ impl Step<'_> {
     }
 
     fn say(&mut self, mac: Mac48, radio: u32, roamed: bool, ambiguous: bool, expired: bool) {
-        let Some(&(ap, radio)) = self.radios.value(radio) else { return };
+        let Some(&(ap, radio)) = self.radios.value(radio) else {
+            return;
+        };
         let (stamp, tenant, mac) = (self.stamp, self.tenant, mac.into());
-        self.out.push(RoamVerdict { stamp, tenant, ap, radio, mac, roamed, ambiguous, expired });
+        self.out.push(RoamVerdict {
+            stamp,
+            tenant,
+            ap,
+            radio,
+            mac,
+            roamed,
+            ambiguous,
+            expired,
+        });
     }
 
     fn place(&self, radio: u32) -> Option<(DeviceId, Mac)> {
@@ -136,7 +153,10 @@ impl Entry {
             return Some(&mut self.shown);
         }
         let others = &mut self.more.as_mut()?.others;
-        others.iter_mut().find(|other| other.radio == radio).map(|other| &mut other.shown)
+        others
+            .iter_mut()
+            .find(|other| other.radio == radio)
+            .map(|other| &mut other.shown)
     }
 
     /// A table shows the association.
@@ -155,12 +175,17 @@ impl Entry {
 
     /// A table no longer shows the association; true if none does.
     fn unshow(&mut self, radio: u32, by: u16) -> bool {
-        let Some(shown) = self.shown(radio).map(|shown| *shown) else { return false };
+        let Some(shown) = self.shown(radio).map(|shown| *shown) else {
+            return false;
+        };
         let also = self.more.as_mut().map(|more| &mut more.also);
         let mut next = NOBODY;
         if let Some(also) = also {
             also.retain(|shows| *shows != (radio, by));
-            next = also.iter().find(|shows| shows.0 == radio).map_or(NOBODY, |shows| shows.1);
+            next = also
+                .iter()
+                .find(|shows| shows.0 == radio)
+                .map_or(NOBODY, |shows| shows.1);
             if shown == by || shown == NOBODY {
                 also.retain(|shows| *shows != (radio, next));
             }
@@ -197,9 +222,20 @@ impl Entry {
         let later = self.radio == NOWHERE
             || (began, step.place(radio)) > (self.began, step.place(self.radio));
         if later {
-            self.take_over(Other { radio, shown, began }, step);
+            self.take_over(
+                Other {
+                    radio,
+                    shown,
+                    began,
+                },
+                step,
+            );
         } else {
-            self.more().others.push(Other { radio, shown, began });
+            self.more().others.push(Other {
+                radio,
+                shown,
+                began,
+            });
             let ambiguous = self.ambiguous();
             step.verdict(self.mac, radio, !ambiguous, ambiguous);
         }
@@ -208,7 +244,11 @@ impl Entry {
 
     /// A change of owner: the former one joins the others, unless it had departed.
     fn take_over(&mut self, new: Other, step: &mut Step<'_>) {
-        let former = Other { radio: self.radio, shown: self.shown, began: self.began };
+        let former = Other {
+            radio: self.radio,
+            shown: self.shown,
+            began: self.began,
+        };
         let departed = self.departed_at.get().is_some();
         if former.radio != NOWHERE && !departed {
             self.more().others.push(former);
@@ -267,7 +307,11 @@ impl Entry {
         }
         let others = self.others().iter().copied();
         let greatest = others.max_by_key(|other| (other.began, step.place(other.radio)));
-        self.own(Other { radio: NOWHERE, shown: NOBODY, began: Timestamp(0) });
+        self.own(Other {
+            radio: NOWHERE,
+            shown: NOBODY,
+            began: Timestamp(0),
+        });
         if let Some(next) = greatest {
             self.leave(next.radio);
             self.own(next);
@@ -293,7 +337,12 @@ impl Entry {
         let stamp = step.stamp;
         while let Some((due, clear)) = self.next_due(step.t).filter(|next| next.0 <= until) {
             let device = step.place(self.radio).map_or(stamp.device, |place| place.0);
-            step.stamp = Stamp { at: due, device, poll: PollId::default(), step: 0 };
+            step.stamp = Stamp {
+                at: due,
+                device,
+                poll: PollId::default(),
+                step: 0,
+            };
             if clear {
                 self.more().ambiguous = false;
                 step.verdict(self.mac, self.radio, false, false);
@@ -302,7 +351,11 @@ impl Entry {
                 }
             } else {
                 step.say(self.mac, self.radio, false, false, true);
-                self.own(Other { radio: NOWHERE, shown: NOBODY, began: Timestamp(0) });
+                self.own(Other {
+                    radio: NOWHERE,
+                    shown: NOBODY,
+                    began: Timestamp(0),
+                });
             }
         }
         step.stamp = stamp;
@@ -310,7 +363,10 @@ impl Entry {
 
     /// Whether nothing is left that later changes could depend on.
     fn spent(&self, now: Timestamp, t: &Thresholds) -> bool {
-        let recent = self.changed_at.get().is_some_and(|at| at > now - t.ambiguous_window);
+        let recent = self
+            .changed_at
+            .get()
+            .is_some_and(|at| at > now - t.ambiguous_window);
         self.radio == NOWHERE && self.others().is_empty() && !self.ambiguous() && !recent
     }
 }
@@ -344,7 +400,9 @@ impl Roaming {
     ) {
         self.slot_end = begin + SLOT;
         for change in control.iter().filter(|change| change.info.is_none()) {
-            self.drop_radios(Stamp::begin(change.device), out, |ap, _| ap == change.device);
+            self.drop_radios(Stamp::begin(change.device), out, |ap, _| {
+                ap == change.device
+            });
             self.drop_reporter(change.device);
         }
     }
@@ -375,7 +433,9 @@ impl Roaming {
             self.reporters.resize_with(radio + 1, Vec::new);
         }
         let reporters = &mut self.reporters[radio];
-        let known = reporters.iter().position(|reporter| *reporter == (device, source));
+        let known = reporters
+            .iter()
+            .position(|reporter| *reporter == (device, source));
         let i = known.unwrap_or_else(|| {
             reporters.push((device, source));
             reporters.len() - 1
@@ -402,7 +462,10 @@ impl Roaming {
         let mut hit: Vec<(u32, Mac48)> = Vec::new();
         for entry in &self.entries {
             let others = entry.others().iter().map(|other| other.radio);
-            if others.chain([entry.radio]).any(|radio| gone.binary_search(&radio).is_ok()) {
+            if others
+                .chain([entry.radio])
+                .any(|radio| gone.binary_search(&radio).is_ok())
+            {
                 hit.push((entry.tenant, entry.mac));
             }
         }
@@ -417,7 +480,9 @@ impl Roaming {
     /// One change of associations; a slot's changes are given in the order of [`RoamEvent::order`].
     pub fn apply(&mut self, event: &RoamEvent, out: &mut Vec<RoamVerdict>) {
         let key = (self.tenants.number(&event.tenant), Mac48::from(event.mac));
-        let radio = self.radios.number(&(event.association.ap, event.association.radio));
+        let radio = self
+            .radios
+            .number(&(event.association.ap, event.association.radio));
         let by = self.reporter(radio, event.stamp.device, event.source);
         let until = event.stamp.at.min(self.slot_end);
         match event.change {
@@ -461,11 +526,23 @@ impl Roaming {
         out: &mut Vec<RoamVerdict>,
         act: impl FnOnce(&mut Entry, &mut Step<'_>),
     ) {
-        let found =
-            self.entries.find_mut(hash(key.0, key.1), |e| (e.tenant, e.mac) == key);
+        let found = self
+            .entries
+            .find_mut(hash(key.0, key.1), |e| (e.tenant, e.mac) == key);
         let Some(entry) = found else { return };
-        let Some(&tenant) = self.tenants.value(key.0) else { return };
-        act(entry, &mut Step { t: &self.t, radios: &self.radios, tenant, stamp, out });
+        let Some(&tenant) = self.tenants.value(key.0) else {
+            return;
+        };
+        act(
+            entry,
+            &mut Step {
+                t: &self.t,
+                radios: &self.radios,
+                tenant,
+                stamp,
+                out,
+            },
+        );
         Self::arm(&mut self.wheel, &self.t, entry);
     }
 
@@ -488,7 +565,9 @@ impl Roaming {
         if !moved.is_empty() {
             moved.sort_unstable();
             let stamp = Stamp::end(moved[0].0);
-            self.drop_radios(stamp, out, |ap, radio| moved.binary_search(&(ap, radio)).is_ok());
+            self.drop_radios(stamp, out, |ap, radio| {
+                moved.binary_search(&(ap, radio)).is_ok()
+            });
             self.fire_due(end, out);
         }
     }
@@ -507,8 +586,19 @@ impl Roaming {
                 more.armed = UNARMED;
             }
             let stamp = Stamp::end(DeviceId::default());
-            let Some(&tenant) = self.tenants.value(key.0) else { continue };
-            entry.fire(end, &mut Step { t: &self.t, radios: &self.radios, tenant, stamp, out });
+            let Some(&tenant) = self.tenants.value(key.0) else {
+                continue;
+            };
+            entry.fire(
+                end,
+                &mut Step {
+                    t: &self.t,
+                    radios: &self.radios,
+                    tenant,
+                    stamp,
+                    out,
+                },
+            );
             if entry.spent(end, &self.t) {
                 found.remove();
             } else {
@@ -538,7 +628,11 @@ impl Roaming {
     fn record(&self, tenant: TenantId, entry: &Entry) -> RoamRecord {
         let association = |radio: u32, began: Timestamp| {
             let &(ap_device_id, radio_mac) = self.radios.value(radio)?;
-            Some(AssociationRecord { ap_device_id, radio_mac, began_at: began })
+            Some(AssociationRecord {
+                ap_device_id,
+                radio_mac,
+                began_at: began,
+            })
         };
         let earlier = entry.more.as_ref().map_or(&[][..], |more| &more.changes);
         RoamRecord {
@@ -549,7 +643,11 @@ impl Roaming {
             others: (entry.others().iter())
                 .filter_map(|other| association(other.radio, other.began))
                 .collect(),
-            changes: earlier.iter().copied().chain(entry.changed_at.get()).collect(),
+            changes: earlier
+                .iter()
+                .copied()
+                .chain(entry.changed_at.get())
+                .collect(),
             ambiguous: entry.ambiguous(),
         }
     }
@@ -558,24 +656,45 @@ impl Roaming {
     pub fn shown(&self, group: u8) -> Vec<ShownRecord> {
         let mut shown: BTreeMap<_, Vec<Mac>> = BTreeMap::new();
         for entry in &self.entries {
-            let Some(&tenant) = self.tenants.value(entry.tenant) else { continue };
+            let Some(&tenant) = self.tenants.value(entry.tenant) else {
+                continue;
+            };
             if key_group_of_client(&tenant, entry.mac.into()) != group {
                 continue;
             }
-            let others = entry.others().iter().map(|other| (other.radio, other.shown));
+            let others = entry
+                .others()
+                .iter()
+                .map(|other| (other.radio, other.shown));
             let also = entry.more.iter().flat_map(|more| more.also.iter().copied());
             for (radio, by) in others.chain(also).chain([(entry.radio, entry.shown)]) {
-                let reporter = self.reporters.get(radio as usize).and_then(|r| r.get(usize::from(by)));
-                let (Some(&place), Some(&by)) = (self.radios.value(radio), reporter) else { continue };
-                shown.entry((tenant, place, by)).or_default().push(entry.mac.into());
+                let reporter = self
+                    .reporters
+                    .get(radio as usize)
+                    .and_then(|r| r.get(usize::from(by)));
+                let (Some(&place), Some(&by)) = (self.radios.value(radio), reporter) else {
+                    continue;
+                };
+                shown
+                    .entry((tenant, place, by))
+                    .or_default()
+                    .push(entry.mac.into());
             }
         }
-        let record = |((tenant_id, place, by), mut clients): ((TenantId, (DeviceId, Mac), _), Vec<Mac>)| {
-            clients.sort_unstable();
-            let (ap_device_id, radio_mac) = place;
-            let (reporter, source) = by;
-            ShownRecord { tenant_id, ap_device_id, radio_mac, reporter, source, clients }
-        };
+        let record =
+            |((tenant_id, place, by), mut clients): ((TenantId, (DeviceId, Mac), _), Vec<Mac>)| {
+                clients.sort_unstable();
+                let (ap_device_id, radio_mac) = place;
+                let (reporter, source) = by;
+                ShownRecord {
+                    tenant_id,
+                    ap_device_id,
+                    radio_mac,
+                    reporter,
+                    source,
+                    clients,
+                }
+            };
         shown.into_iter().map(record).collect()
     }
 
@@ -587,13 +706,22 @@ impl Roaming {
                 shown: NOBODY,
                 began: a.began_at,
             };
-            let nowhere = Other { radio: NOWHERE, shown: NOBODY, began: Timestamp(0) };
+            let nowhere = Other {
+                radio: NOWHERE,
+                shown: NOBODY,
+                began: Timestamp(0),
+            };
             let owner = record.owner.as_ref().map_or(nowhere, &mut number);
             let others: Vec<_> = record.others.iter().map(&mut number).collect();
             let mut changes = record.changes;
             let changed_at = changes.pop().into();
             let plain = others.is_empty() && changes.is_empty() && !record.ambiguous;
-            let more = More { others, changes, ambiguous: record.ambiguous, ..More::default() };
+            let more = More {
+                others,
+                changes,
+                ambiguous: record.ambiguous,
+                ..More::default()
+            };
             let mut entry = Entry {
                 tenant: self.tenants.number(&record.tenant_id),
                 radio: owner.radio,
@@ -606,14 +734,17 @@ impl Roaming {
             };
             Self::arm(&mut self.wheel, &self.t, &mut entry);
             let code = hash(entry.tenant, entry.mac);
-            self.entries.insert_unique(code, entry, |e| hash(e.tenant, e.mac));
+            self.entries
+                .insert_unique(code, entry, |e| hash(e.tenant, e.mac));
         }
         for record in shown {
             let tenant = self.tenants.number(&record.tenant_id);
             let radio = self.radios.number(&(record.ap_device_id, record.radio_mac));
             let by = self.reporter(radio, record.reporter, record.source);
             for mac in record.clients.into_iter().map(Mac48::from) {
-                let found = self.entries.find_mut(hash(tenant, mac), |e| (e.tenant, e.mac) == (tenant, mac));
+                let found = self
+                    .entries
+                    .find_mut(hash(tenant, mac), |e| (e.tenant, e.mac) == (tenant, mac));
                 if let Some(entry) = found {
                     entry.show(radio, by);
                 }

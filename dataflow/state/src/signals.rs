@@ -15,14 +15,20 @@ pub struct SignalBins {
 
 impl Default for SignalBins {
     fn default() -> Self {
-        Self { bins: [0; 128], outside: BTreeMap::new() }
+        Self {
+            bins: [0; 128],
+            outside: BTreeMap::new(),
+        }
     }
 }
 
 impl SignalBins {
     /// Adds `count` (or takes away) values of `signal_dbm`.
     pub fn add(&mut self, signal_dbm: i16, count: i32) {
-        match usize::try_from(-i32::from(signal_dbm)).ok().and_then(|bin| self.bins.get_mut(bin)) {
+        match usize::try_from(-i32::from(signal_dbm))
+            .ok()
+            .and_then(|bin| self.bins.get_mut(bin))
+        {
             Some(bin) => *bin += count,
             None => {
                 let entry = self.outside.entry(signal_dbm).or_default();
@@ -43,12 +49,20 @@ impl SignalBins {
     fn rising(&self) -> impl Iterator<Item = (i16, i64)> {
         let outside = |below| {
             let range = if below { i16::MIN..0 } else { 0..i16::MAX };
-            let last = self.outside.get(&i16::MAX).filter(|_| !below).map(|n| (i16::MAX, *n));
-            self.outside.range(range).map(|(dbm, n)| (*dbm, *n)).chain(last)
+            let last = self
+                .outside
+                .get(&i16::MAX)
+                .filter(|_| !below)
+                .map(|n| (i16::MAX, *n));
+            self.outside
+                .range(range)
+                .map(|(dbm, n)| (*dbm, *n))
+                .chain(last)
         };
         let inside = (0i16..128).rev().map(|n| (-n, self.bins[n as usize]));
         let all = outside(true).chain(inside).chain(outside(false));
-        all.filter(|(_, n)| *n != 0).map(|(dbm, n)| (dbm, i64::from(n)))
+        all.filter(|(_, n)| *n != 0)
+            .map(|(dbm, n)| (dbm, i64::from(n)))
     }
 
     /// The view of the place; without links there is none.
@@ -84,7 +98,10 @@ mod tests {
             let signals = bins.signals().unwrap();
             assert_eq!(signals.p10_dbm, Some(sorted[n.div_ceil(10) - 1]), "{n}");
             assert_eq!(signals.worst_dbm, Some(sorted[0]));
-            assert_eq!(signals.sum_dbm, sorted.iter().map(|dbm| i64::from(*dbm)).sum::<i64>());
+            assert_eq!(
+                signals.sum_dbm,
+                sorted.iter().map(|dbm| i64::from(*dbm)).sum::<i64>()
+            );
             sorted.iter().for_each(|dbm| bins.add(*dbm, -1));
             assert!(bins.is_empty() && bins.signals().is_none());
         }

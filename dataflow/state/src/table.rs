@@ -61,7 +61,12 @@ pub(crate) struct TableStep<'a, 'p> {
 
 impl TableStep<'_, '_> {
     fn stamp(&self, step: u8) -> Stamp {
-        Stamp { at: self.poll.at, device: self.poll.device, poll: self.poll.poll, step }
+        Stamp {
+            at: self.poll.at,
+            device: self.poll.device,
+            poll: self.poll.poll,
+            step,
+        }
     }
 
     /// Applies the whole table of a source.
@@ -94,7 +99,9 @@ impl TableStep<'_, '_> {
         self.scratch.rows.clear();
         self.scratch.stations.clear();
         for (i, row) in self.poll.registrations.iter().enumerate() {
-            let radio = row.radio_mac.unwrap_or_else(|| Mac::from_interface_name(row.interface));
+            let radio = row
+                .radio_mac
+                .unwrap_or_else(|| Mac::from_interface_name(row.interface));
             if row.source != source || row.mac == radio {
                 continue;
             }
@@ -172,16 +179,31 @@ impl TableStep<'_, '_> {
         }
         let stamp = self.stamp(Stamp::association(source));
         let (tenant, ap, mac) = (self.poll.tenant, self.poll.device, radio.radio);
-        self.out.roam.extend(self.scratch.changes.iter().map(|&(client, began, change)| {
-            let association = Association { ap, radio: mac, began };
-            RoamEvent { stamp, tenant, mac: client, source, association, change }
-        }));
+        self.out
+            .roam
+            .extend(self.scratch.changes.iter().map(|&(client, began, change)| {
+                let association = Association {
+                    ap,
+                    radio: mac,
+                    began,
+                };
+                RoamEvent {
+                    stamp,
+                    tenant,
+                    mac: client,
+                    source,
+                    association,
+                    change,
+                }
+            }));
         self.out.tables.push(table);
     }
 
     /// Compares the rows with the last table: the new table, its changes in `scratch.changes`.
     fn merge(&mut self, radio: &mut TableRadio, rows: &[(Mac, Mac, u32)]) -> Vec<ClientRow> {
-        let Scratch { clients, changes, .. } = &mut *self.scratch;
+        let Scratch {
+            clients, changes, ..
+        } = &mut *self.scratch;
         clients.clear();
         changes.clear();
         let mut table = Vec::with_capacity(rows.len());
@@ -194,7 +216,9 @@ impl TableStep<'_, '_> {
             }
             let row = &self.poll.registrations[i as usize];
             let told = row.uptime_s.map(|uptime| began(self.poll.at, uptime));
-            let before = old.next_if(|client| client.mac == key).map(|client| client.began);
+            let before = old
+                .next_if(|client| client.mac == key)
+                .map(|client| client.began);
             let began = match (before, told) {
                 (Some(before), Some(told)) if told > before + self.tolerance => None,
                 (Some(before), _) => Some(before),
@@ -206,7 +230,11 @@ impl TableStep<'_, '_> {
                 began
             });
             clients.push(Client { mac: key, began });
-            table.push(ClientRow { mac, began, sample: row.sample });
+            table.push(ClientRow {
+                mac,
+                began,
+                sample: row.sample,
+            });
         }
         changes.extend(old.map(departed));
         radio.clients.clear();
@@ -218,11 +246,21 @@ impl TableStep<'_, '_> {
     fn stations(&mut self, table: &mut SourceTable) {
         let stamp = self.stamp(Stamp::station(table.source));
         let (tenant, device) = (self.poll.tenant, self.poll.device);
-        let fact = |radio, mac, signal| StationFact { stamp, tenant, radio, mac, device, signal };
+        let fact = |radio, mac, signal| StationFact {
+            stamp,
+            tenant,
+            radio,
+            mac,
+            device,
+            signal,
+        };
         let rows = &self.scratch.stations;
         for &(bssid, own) in &table.stations {
             let (bssid, own) = (Mac::from(bssid), Mac::from(own));
-            if rows.binary_search_by_key(&(bssid, own), |row| (row.0, row.1)).is_err() {
+            if rows
+                .binary_search_by_key(&(bssid, own), |row| (row.0, row.1))
+                .is_err()
+            {
                 self.out.stations.push(fact(bssid, own, None));
             }
         }
@@ -230,18 +268,28 @@ impl TableStep<'_, '_> {
         for &(bssid, own, i) in rows {
             table.stations.push((bssid.into(), own.into()));
             let signal_dbm = self.poll.registrations[i as usize].sample.signal_dbm;
-            self.out.stations.push(fact(bssid, own, Some(StationSignal(signal_dbm))));
+            self.out
+                .stations
+                .push(fact(bssid, own, Some(StationSignal(signal_dbm))));
         }
     }
 }
 
 fn began(at: Timestamp, uptime_s: u64) -> Timestamp {
-    at - Span(i64::try_from(uptime_s).unwrap_or(i64::MAX).saturating_mul(1_000_000))
+    at - Span(
+        i64::try_from(uptime_s)
+            .unwrap_or(i64::MAX)
+            .saturating_mul(1_000_000),
+    )
 }
 
 impl SourceTable {
     pub(crate) fn new(source: Source) -> Self {
-        Self { source, radios: Vec::new(), stations: Vec::new() }
+        Self {
+            source,
+            radios: Vec::new(),
+            stations: Vec::new(),
+        }
     }
 
     /// Every radio that it has shown: (BSSID, remote).
@@ -251,7 +299,9 @@ impl SourceTable {
 
     /// What it last showed as station: (BSSID, own address).
     pub(crate) fn stations(&self) -> impl Iterator<Item = (Mac, Mac)> {
-        self.stations.iter().map(|&(bssid, own)| (bssid.into(), own.into()))
+        self.stations
+            .iter()
+            .map(|&(bssid, own)| (bssid.into(), own.into()))
     }
 
     pub(crate) fn record(&self) -> TableRecord {
@@ -259,7 +309,11 @@ impl SourceTable {
             radio_mac: radio.radio,
             remote: radio.remote,
             interface: radio.interface.clone().into_string(),
-            clients: radio.clients.iter().map(|client| (client.mac.into(), client.began)).collect(),
+            clients: radio
+                .clients
+                .iter()
+                .map(|client| (client.mac.into(), client.began))
+                .collect(),
         };
         TableRecord {
             source: self.source,
@@ -271,7 +325,10 @@ impl SourceTable {
 
 impl From<TableRecord> for SourceTable {
     fn from(record: TableRecord) -> Self {
-        let client = |(mac, began): (Mac, Timestamp)| Client { mac: mac.into(), began };
+        let client = |(mac, began): (Mac, Timestamp)| Client {
+            mac: mac.into(),
+            began,
+        };
         let radio = |radio: TableRadioRecord| TableRadio {
             radio: radio.radio_mac,
             remote: radio.remote,

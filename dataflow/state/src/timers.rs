@@ -17,14 +17,17 @@ pub(crate) struct Wheel<K> {
 
 impl<K> Default for Wheel<K> {
     fn default() -> Self {
-        Self { buckets: BTreeMap::new() }
+        Self {
+            buckets: BTreeMap::new(),
+        }
     }
 }
 
 impl<K: Ord> Wheel<K> {
     /// Sees to it that `key` comes up no later than `due`. `armed` is the key's own note of its entry.
     pub(crate) fn arm(&mut self, due: Timestamp, key: K, armed: &mut i64) {
-        let bucket = due.0.div_euclid(SLOT.0);
+        // The slot at whose end it is due: the first that ends at or after it.
+        let bucket = due.0.saturating_add(SLOT.0 - 1).div_euclid(SLOT.0);
         if bucket < *armed {
             *armed = bucket;
             self.buckets.entry(bucket).or_default().push(key);
@@ -49,8 +52,11 @@ impl<K: Ord> Wheel<K> {
         taken
     }
 
-    /// No timer is due before this.
+    /// The end of the slot in which the next timer may be due.
     pub(crate) fn next(&self) -> Option<Timestamp> {
-        self.buckets.keys().next().map(|bucket| Timestamp(bucket.saturating_mul(SLOT.0)))
+        self.buckets
+            .keys()
+            .next()
+            .map(|bucket| Timestamp(bucket.saturating_mul(SLOT.0)))
     }
 }

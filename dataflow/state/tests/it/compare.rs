@@ -25,10 +25,22 @@ fn difference(ours: &(Views, Events), theirs: &(Views, Events)) -> Option<String
         )+};
     }
     maps!(devices, links, counts, signals);
-    for event in ours.1.links.iter().filter(|e| !theirs.1.links.contains(e)).take(3) {
+    for event in ours
+        .1
+        .links
+        .iter()
+        .filter(|e| !theirs.1.links.contains(e))
+        .take(3)
+    {
         writeln!(text, "only ours {event:?}").unwrap();
     }
-    for event in theirs.1.links.iter().filter(|e| !ours.1.links.contains(e)).take(3) {
+    for event in theirs
+        .1
+        .links
+        .iter()
+        .filter(|e| !ours.1.links.contains(e))
+        .take(3)
+    {
         writeln!(text, "only oracle {event:?}").unwrap();
     }
     if ours.1.devices != theirs.1.devices {
@@ -66,9 +78,17 @@ fn run(
     Ok(())
 }
 
+/// A few seeds; many more with `MAST_SEEDS=n`.
+fn seeds(from: u64, few: u64) -> std::ops::Range<u64> {
+    let wished = std::env::var("MAST_SEEDS")
+        .ok()
+        .and_then(|n| n.parse().ok());
+    from..from + wished.unwrap_or(few)
+}
+
 #[test]
 fn views_and_events_equal_the_oracle() {
-    for seed in 0..12 {
+    for seed in seeds(0, 12) {
         let script = random(seed, 4 + seed as usize % 6);
         if let Err(text) = run(&script, (DEFAULT, DEFAULT), |_| 1, |_| false) {
             panic!("seed {seed}: {text}");
@@ -88,10 +108,15 @@ fn spreading_keys_over_instances_changes_nothing() {
 
 #[test]
 fn a_restart_from_records_changes_nothing() {
-    for seed in 200..206 {
+    for seed in seeds(200, 6) {
         let script = random(seed, 5);
         let every = 3 + seed as usize % 7;
-        let run = run(&script, (DEFAULT, DEFAULT), |i| 1 + i % 4, |i| i % every == 0);
+        let run = run(
+            &script,
+            (DEFAULT, DEFAULT),
+            |i| 1 + i % 4,
+            |i| i % every == 0,
+        );
         if let Err(text) = run {
             panic!("seed {seed}: {text}");
         }
@@ -103,39 +128,154 @@ fn a_restart_from_records_changes_nothing() {
 fn each_threshold_decides_something() {
     let t = DEFAULT;
     let flipped: &[(&str, Thresholds)] = &[
-        ("degraded_signal_dbm", Thresholds { degraded_signal_dbm: -70, ..t }),
-        ("active_signal_dbm", Thresholds { active_signal_dbm: -40, ..t }),
-        ("degraded_ccq_percent", Thresholds { degraded_ccq_percent: 90, ..t }),
-        ("active_ccq_percent", Thresholds { active_ccq_percent: 101, ..t }),
-        ("confirm_tables", Thresholds { confirm_tables: 3, ..t }),
-        ("degrade_tables", Thresholds { degrade_tables: 3, ..t }),
-        ("recover_tables", Thresholds { recover_tables: 4, ..t }),
-        ("down_tables", Thresholds { down_tables: 4, ..t }),
+        (
+            "degraded_signal_dbm",
+            Thresholds {
+                degraded_signal_dbm: -70,
+                ..t
+            },
+        ),
+        (
+            "active_signal_dbm",
+            Thresholds {
+                active_signal_dbm: -40,
+                ..t
+            },
+        ),
+        (
+            "degraded_ccq_percent",
+            Thresholds {
+                degraded_ccq_percent: 90,
+                ..t
+            },
+        ),
+        (
+            "active_ccq_percent",
+            Thresholds {
+                active_ccq_percent: 101,
+                ..t
+            },
+        ),
+        (
+            "confirm_tables",
+            Thresholds {
+                confirm_tables: 3,
+                ..t
+            },
+        ),
+        (
+            "degrade_tables",
+            Thresholds {
+                degrade_tables: 3,
+                ..t
+            },
+        ),
+        (
+            "recover_tables",
+            Thresholds {
+                recover_tables: 4,
+                ..t
+            },
+        ),
+        (
+            "down_tables",
+            Thresholds {
+                down_tables: 4,
+                ..t
+            },
+        ),
         ("losses", Thresholds { losses: 2, ..t }),
-        ("loss_window", Thresholds { loss_window: Span::secs(60), ..t }),
-        ("stale_after", Thresholds { stale_after: Span::hours(12), ..t }),
-        ("forget_after", Thresholds { forget_after: Span::hours(48), ..t }),
-        ("forget_unmanaged_after", Thresholds { forget_unmanaged_after: Span::hours(1), ..t }),
-        ("ambiguous_owners", Thresholds { ambiguous_owners: 2, ..t }),
-        ("ambiguous_window", Thresholds { ambiguous_window: Span::secs(60), ..t }),
-        ("association_tolerance", Thresholds { association_tolerance: Span::secs(30), ..t }),
-        ("device_failures", Thresholds { device_failures: 3, ..t }),
-        ("unobserved_intervals", Thresholds { unobserved_intervals: 3, ..t }),
+        (
+            "loss_window",
+            Thresholds {
+                loss_window: Span::secs(60),
+                ..t
+            },
+        ),
+        (
+            "stale_after",
+            Thresholds {
+                stale_after: Span::hours(12),
+                ..t
+            },
+        ),
+        (
+            "forget_after",
+            Thresholds {
+                forget_after: Span::hours(48),
+                ..t
+            },
+        ),
+        (
+            "forget_unmanaged_after",
+            Thresholds {
+                forget_unmanaged_after: Span::hours(1),
+                ..t
+            },
+        ),
+        (
+            "ambiguous_owners",
+            Thresholds {
+                ambiguous_owners: 2,
+                ..t
+            },
+        ),
+        (
+            "ambiguous_window",
+            Thresholds {
+                ambiguous_window: Span::secs(60),
+                ..t
+            },
+        ),
+        (
+            "association_tolerance",
+            Thresholds {
+                association_tolerance: Span::secs(30),
+                ..t
+            },
+        ),
+        (
+            "device_failures",
+            Thresholds {
+                device_failures: 3,
+                ..t
+            },
+        ),
+        (
+            "unobserved_intervals",
+            Thresholds {
+                unobserved_intervals: 3,
+                ..t
+            },
+        ),
     ];
     for (name, ours) in flipped {
-        let decided =
-            (300..312).any(|seed| run(&random(seed, 6), (*ours, DEFAULT), |_| 1, |_| false).is_err());
+        let decided = (300..312)
+            .any(|seed| run(&random(seed, 6), (*ours, DEFAULT), |_| 1, |_| false).is_err());
         assert!(decided, "{name} decides nothing in these scenarios");
     }
     // No scenario departs as many clients as a radio keeps: smaller ones for both, then one for one.
-    let few = Thresholds { departed_least: 1, departed_factor: 0, ..t };
+    let few = Thresholds {
+        departed_least: 1,
+        departed_factor: 0,
+        ..t
+    };
     let script = random(300, 6);
     run(&script, (few, few), |_| 1, |_| false).unwrap();
     let more = [
-        Thresholds { departed_least: 2, ..few },
-        Thresholds { departed_factor: 1, ..few },
+        Thresholds {
+            departed_least: 2,
+            ..few
+        },
+        Thresholds {
+            departed_factor: 1,
+            ..few
+        },
     ];
     for other in more {
-        assert!(run(&script, (other, few), |_| 1, |_| false).is_err(), "{other:?}");
+        assert!(
+            run(&script, (other, few), |_| 1, |_| false).is_err(),
+            "{other:?}"
+        );
     }
 }

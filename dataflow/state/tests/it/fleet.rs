@@ -96,7 +96,10 @@ impl Fleet {
     /// The polls of a binding, without those of devices that control has disabled.
     pub(crate) fn polls(&self, input: &SlotInput) -> Vec<WholePoll> {
         let enabled = |whole: &&WholePoll| {
-            self.rows.0.get(&whole.poll.device_id).is_none_or(|row| row.enabled)
+            self.rows
+                .0
+                .get(&whole.poll.device_id)
+                .is_none_or(|row| row.enabled)
         };
         input.polls.iter().filter(enabled).cloned().collect()
     }
@@ -126,7 +129,11 @@ impl Fleet {
         let devices = self.devices.iter().filter_map(Devices::next_timer);
         let roaming = self.roaming.iter().filter_map(Roaming::next_timer);
         let aps = self.aps.iter().filter_map(Aps::next_timer);
-        devices.chain(roaming).chain(aps).chain(self.forgetting.next_timer()).min()
+        devices
+            .chain(roaming)
+            .chain(aps)
+            .chain(self.forgetting.next_timer())
+            .min()
     }
 
     fn slot(&mut self, slot: Epoch, control: &[DeviceControl], polls: &[WholePoll]) {
@@ -148,7 +155,9 @@ impl Fleet {
             let mine = |c: &&DeviceControl| of_id(&c.device, n) == worker;
             let control: Vec<_> = control.iter().filter(mine).copied().collect();
             state.begin_slot(end - SLOT, &control, &mut out);
-            inputs.into_iter().for_each(|input| state.apply(input, &mut out));
+            inputs
+                .into_iter()
+                .for_each(|input| state.apply(input, &mut out));
             let from = out.links.len();
             state.end_slot(end, &mut Vec::new(), &mut out);
             assert!(out.links[from..].is_sorted_by_key(|link| link.0));
@@ -166,7 +175,11 @@ impl Fleet {
         let n = self.n();
         for (worker, state) in self.devices.iter_mut().enumerate() {
             let mine = |id: &DeviceId| of_id(id, n) == worker;
-            let control: Vec<_> = control.iter().filter(|c| mine(&c.device)).copied().collect();
+            let control: Vec<_> = control
+                .iter()
+                .filter(|c| mine(&c.device))
+                .copied()
+                .collect();
             state.begin_slot(end - SLOT, &control, out);
             for whole in polls.iter().filter(|whole| mine(&whole.poll.device_id)) {
                 let name = match with_poll(whole, |poll| state.poll(poll, out)) {
@@ -185,7 +198,10 @@ impl Fleet {
     /// Who owns an address; leaves one device out.
     fn owner(&self, address: Address, but: Option<DeviceId>) -> Option<DeviceId> {
         let claims = self.claims.get(&address)?;
-        claims.iter().map(|claim| claim.1).find(|device| Some(*device) != but)
+        claims
+            .iter()
+            .map(|claim| claim.1)
+            .find(|device| Some(*device) != but)
     }
 
     fn bssid_stage(
@@ -196,7 +212,11 @@ impl Fleet {
         aps: &mut Vec<ApInput>,
     ) -> Vec<(DeviceId, Mac)> {
         let (n, mut out) = (self.n(), BssidOut::default());
-        for known in devices.radios.iter().filter(|known| known.remote && known.known) {
+        for known in devices
+            .radios
+            .iter()
+            .filter(|known| known.remote && known.known)
+        {
             let address = (known.tenant, known.radio);
             if !self.remote.contains_key(&address)
                 && let Some(owner) = self.owner(address, None)
@@ -227,10 +247,18 @@ impl Fleet {
             }
         }
         for &device in &self.reporters {
-            let unobserved = self.views.devices.get(&device).is_none_or(|d| d.state != DeviceState::Online);
-            self.bssids.iter_mut().for_each(|state| state.reporter(device, unobserved));
+            let unobserved = self
+                .views
+                .devices
+                .get(&device)
+                .is_none_or(|d| d.state != DeviceState::Online);
+            self.bssids
+                .iter_mut()
+                .for_each(|state| state.reporter(device, unobserved));
         }
-        self.bssids.iter_mut().for_each(|state| state.end_slot(end, &mut out));
+        self.bssids
+            .iter_mut()
+            .for_each(|state| state.end_slot(end, &mut out));
         self.wanted(&mut out);
         roam.append(&mut out.roam);
         aps.append(&mut out.aps);
@@ -259,7 +287,11 @@ impl Fleet {
         for claim in devices.claims {
             let claims = self.claims.entry((claim.tenant, claim.mac)).or_default();
             let key = (claim.first_seen, claim.device);
-            let changed = if claim.diff > 0 { claims.insert(key) } else { claims.remove(&key) };
+            let changed = if claim.diff > 0 {
+                claims.insert(key)
+            } else {
+                claims.remove(&key)
+            };
             assert!(changed, "{claim:?}");
         }
         for (id, old, new) in devices.views {
@@ -284,10 +316,15 @@ impl Fleet {
         roam.sort_by_key(RoamEvent::order);
         for (worker, state) in self.roaming.iter_mut().enumerate() {
             state.begin_slot(end - SLOT, control, &mut verdicts);
-            for event in roam.iter().filter(|e| of_address((e.tenant, e.mac), n) == worker) {
+            for event in roam
+                .iter()
+                .filter(|e| of_address((e.tenant, e.mac), n) == worker)
+            {
                 state.apply(event, &mut verdicts);
             }
-            moved.iter().for_each(|&(ap, radio)| state.radio_moved(ap, radio));
+            moved
+                .iter()
+                .for_each(|&(ap, radio)| state.radio_moved(ap, radio));
             state.end_slot(end, &mut verdicts);
         }
         aps.extend(verdicts.into_iter().map(ApInput::Verdict));
@@ -358,7 +395,9 @@ impl Fleet {
                 bins.entry(place).or_default().add(dbm, count);
             }
         }
-        let signals = bins.into_iter().filter_map(|(place, bins)| Some((place, bins.signals()?)));
+        let signals = bins
+            .into_iter()
+            .filter_map(|(place, bins)| Some((place, bins.signals()?)));
         views.signals = signals.collect();
         views
     }
@@ -366,8 +405,12 @@ impl Fleet {
     /// All events since the last call, ordered by time, then ids.
     pub(crate) fn take_events(&mut self) -> Events {
         let mut events = std::mem::take(&mut self.events);
-        events.links.sort_by_key(|e| (e.at, e.tenant_id, e.ap_device_id, e.radio_mac, e.mac));
-        events.devices.sort_by_key(|e| (e.at, e.tenant_id, e.device_id));
+        events
+            .links
+            .sort_by_key(|e| (e.at, e.tenant_id, e.ap_device_id, e.radio_mac, e.mac));
+        events
+            .devices
+            .sort_by_key(|e| (e.at, e.tenant_id, e.device_id));
         events
     }
 
@@ -381,13 +424,23 @@ impl Fleet {
         assert!(of(&|g| self.devices[0].records(g).len()) <= self.rows.0.len());
         Checkpoint {
             rows: self.rows.clone(),
-            devices: all(&self.devices, |s| groups().flat_map(|g| s.records(g)).collect()),
-            roam: all(&self.roaming, |s| groups().flat_map(|g| s.records(g)).collect()),
-            shown: all(&self.roaming, |s| groups().flat_map(|g| s.shown(g)).collect()),
+            devices: all(&self.devices, |s| {
+                groups().flat_map(|g| s.records(g)).collect()
+            }),
+            roam: all(&self.roaming, |s| {
+                groups().flat_map(|g| s.records(g)).collect()
+            }),
+            shown: all(&self.roaming, |s| {
+                groups().flat_map(|g| s.shown(g)).collect()
+            }),
             aps: all(&self.aps, |s| groups().flat_map(|g| s.records(g)).collect()),
             flags: all(&self.aps, |s| groups().flat_map(|g| s.flags(g)).collect()),
-            caps: all(&self.bssids, |s| groups().flat_map(|g| s.records(g)).collect()),
-            bssids: all(&self.bssids, |s| groups().flat_map(|g| s.bssid_records(g)).collect()),
+            caps: all(&self.bssids, |s| {
+                groups().flat_map(|g| s.records(g)).collect()
+            }),
+            bssids: all(&self.bssids, |s| {
+                groups().flat_map(|g| s.bssid_records(g)).collect()
+            }),
             now: self.now,
         }
     }
@@ -400,14 +453,19 @@ impl Fleet {
         let mut devices = DeviceOut::default();
         for (worker, state) in fleet.devices.iter_mut().enumerate() {
             let mine = |r: &&DeviceRecord| of_id(&r.device_id, n) == worker;
-            state.restore(checkpoint.devices.iter().filter(mine).cloned().collect(), &mut devices);
+            state.restore(
+                checkpoint.devices.iter().filter(mine).cloned().collect(),
+                &mut devices,
+            );
         }
         for (worker, state) in fleet.roaming.iter_mut().enumerate() {
             let mine = |r: &&RoamRecord| of_address((r.tenant_id, r.mac), n) == worker;
             let roam = checkpoint.roam.iter().filter(mine).cloned().collect();
             let mut shown = checkpoint.shown.clone();
             for record in &mut shown {
-                record.clients.retain(|mac| of_address((record.tenant_id, *mac), n) == worker);
+                record
+                    .clients
+                    .retain(|mac| of_address((record.tenant_id, *mac), n) == worker);
             }
             state.restore(roam, shown);
         }
@@ -448,5 +506,8 @@ impl Fleet {
 fn places(info: &DeviceInfo) -> Vec<Place> {
     let site = info.site.map(|site| Place::Site(info.tenant, site));
     let sector = info.sector.map(|sector| Place::Sector(info.tenant, sector));
-    [Some(Place::Tenant(info.tenant)), site, sector].into_iter().flatten().collect()
+    [Some(Place::Tenant(info.tenant)), site, sector]
+        .into_iter()
+        .flatten()
+        .collect()
 }

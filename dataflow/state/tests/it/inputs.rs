@@ -12,7 +12,11 @@ use mast_state::messages::{DeviceControl, DeviceInfo, PollInput, RegistrationInp
 pub(crate) fn with_poll<R>(whole: &WholePoll, take: impl FnOnce(&PollInput<'_>) -> R) -> R {
     let poll = &whole.poll;
     let kbps = |bps: Option<u64>| bps.map(|bps| u32::try_from(bps / 1_000).unwrap());
-    let macs = whole.interfaces.iter().filter(|i| i.remote != Some(true)).filter_map(|i| i.mac);
+    let macs = whole
+        .interfaces
+        .iter()
+        .filter(|i| i.remote != Some(true))
+        .filter_map(|i| i.mac);
     let macs: Vec<_> = macs.collect();
     let rows: Vec<_> = whole
         .registrations
@@ -73,7 +77,10 @@ impl Rows {
             self.change(&record.change);
             for device in before.keys().chain(self.0.keys()) {
                 let (old, new) = (before.get(device).map(info), self.0.get(device).map(info));
-                let told = DeviceControl { device: *device, info: new };
+                let told = DeviceControl {
+                    device: *device,
+                    info: new,
+                };
                 if old != new && !out.ends_with(&[told]) {
                     out.push(told);
                 }
