@@ -54,7 +54,9 @@ pub enum DataflowError {
         source: SchemaError,
     },
     /// Another job wrote to the bindings at the same time.
-    #[error("another generation of job {job} writes bindings: offset {found} instead of {expected}; this one stops")]
+    #[error(
+        "another generation of job {job} writes bindings: offset {found} instead of {expected}; this one stops"
+    )]
     Bindings {
         /// The job.
         job: String,
@@ -64,7 +66,9 @@ pub enum DataflowError {
         found: u64,
     },
     /// The bindings were made for another number of partitions.
-    #[error("the telemetry topic has {configured} partitions, its bindings are for {bound}; the number cannot change")]
+    #[error(
+        "the telemetry topic has {configured} partitions, its bindings are for {bound}; the number cannot change"
+    )]
     Partitions {
         /// As configured.
         configured: u32,
@@ -72,7 +76,9 @@ pub enum DataflowError {
         bound: usize,
     },
     /// A newer generation of the job has taken over.
-    #[error("job {job} generation {generation} is no longer the newest: another process has taken it over; this one stops")]
+    #[error(
+        "job {job} generation {generation} is no longer the newest: another process has taken it over; this one stops"
+    )]
     Fenced {
         /// The job.
         job: String,
@@ -132,22 +138,36 @@ pub enum DataflowError {
 impl DataflowError {
     /// Names the path in a file system's refusal.
     pub(crate) fn file(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
-        move |source| Self::File { path: path.to_owned(), source }
+        move |source| Self::File {
+            path: path.to_owned(),
+            source,
+        }
     }
 
     /// Names topic and partition in a log's refusal.
     pub(crate) fn log(topic: &'static str, partition: u32) -> impl FnOnce(LogError) -> Self {
-        move |source| Self::Log { topic, partition, source }
+        move |source| Self::Log {
+            topic,
+            partition,
+            source,
+        }
     }
 }
 
 /// Whether waiting mends it: the server is away, restarts, or two transactions were in each other's way.
 pub(crate) fn transient(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed | sqlx::Error::Protocol(_) => true,
+        sqlx::Error::Io(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::Protocol(_) => true,
         sqlx::Error::Database(e) => e.code().is_some_and(|code| {
             // Connection, resources, operator intervention; serialization failure and deadlock.
-            ["08", "53", "57"].iter().any(|class| code.starts_with(class)) || code == "40001" || code == "40P01"
+            ["08", "53", "57"]
+                .iter()
+                .any(|class| code.starts_with(class))
+                || code == "40001"
+                || code == "40P01"
         }),
         _ => false,
     }

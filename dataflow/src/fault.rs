@@ -28,7 +28,10 @@ struct Plan {
 impl Plan {
     fn parse(text: &str) -> Self {
         let (name, count) = text.split_once(':').unwrap_or((text, "1"));
-        Self { name: name.to_owned(), left: AtomicU32::new(count.parse().unwrap_or(1)) }
+        Self {
+            name: name.to_owned(),
+            left: AtomicU32::new(count.parse().unwrap_or(1)),
+        }
     }
 
     fn due(&self, name: &str) -> bool {

@@ -1,8 +1,8 @@
 //! The records of a checkpoint: plain facts, from which the dataflow and the oracle each rebuild their own state.
 //!
 //! A checkpoint file holds one key group of one part: a [`FileHeader`] and then, for each record, its length (u32, little
-//! endian) and its [postcard](https://postcard.jamesmunns.com/wire-format) bytes; CRC-32 of all before at the end. The
-//! manifest names the files. A new version of a record is a new [`VERSION`].
+//! endian) and its [postcard](https://postcard.jamesmunns.com/wire-format) bytes (of control: JSON, as in its topic);
+//! CRC-32 of all before at the end, little endian. The manifest names the files. A new version of a record is a new [`VERSION`].
 
 use serde::{Deserialize, Serialize};
 

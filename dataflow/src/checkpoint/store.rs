@@ -19,7 +19,7 @@ pub const KEPT: usize = 3;
 const MANIFEST: &str = "manifest.json";
 const TEMPORARY: &str = ".part-";
 /// In the order of their loading.
-const PARTS: [(Part, &str); 7] = [
+const PARTS: [(Part, &str); 8] = [
     (Part::Control, "control"),
     (Part::Devices, "devices"),
     (Part::Roam, "roam"),
@@ -27,6 +27,7 @@ const PARTS: [(Part, &str); 7] = [
     (Part::Caps, "caps"),
     (Part::Bssids, "bssids"),
     (Part::ApFlags, "flags"),
+    (Part::Shown, "shown"),
 ];
 
 /// A complete checkpoint.
@@ -56,9 +57,14 @@ pub fn list(dir: &Path) -> Result<Vec<Stored>, DataflowError> {
         if temporary(&path) || !manifest.exists() {
             continue;
         }
-        match fs::read(&manifest).map_err(|e| e.to_string()).and_then(|bytes| parse(&bytes)) {
+        match fs::read(&manifest)
+            .map_err(|e| e.to_string())
+            .and_then(|bytes| parse(&bytes))
+        {
             Ok(manifest) => found.push(Stored { path, manifest }),
-            Err(reason) => tracing::warn!(file = %manifest.display(), reason, "checkpoint left out"),
+            Err(reason) => {
+                tracing::warn!(file = %manifest.display(), reason, "checkpoint left out")
+            }
         }
     }
     found.sort_by_key(|s| std::cmp::Reverse((s.manifest.epoch, s.manifest.generation)));
@@ -74,28 +80,43 @@ fn parse(bytes: &[u8]) -> Result<Manifest, String> {
 /// # Errors
 /// [`DataflowError::Checkpoint`] naming the file that is missing, damaged or of another version.
 pub fn load(dir: &Path, manifest: &Manifest) -> Result<Snapshot, DataflowError> {
-    let mut snapshot = Snapshot { epoch: manifest.epoch, ..Snapshot::default() };
+    let mut snapshot = Snapshot {
+        epoch: manifest.epoch,
+        ..Snapshot::default()
+    };
     for name in &manifest.files {
         let path = dir.join(name);
-        let bad = |reason: String| DataflowError::Checkpoint { path: path.clone(), reason };
-        let part = PARTS.iter().find(|(_, prefix)| name.starts_with(&format!("{prefix}-"))).map(|(part, _)| *part);
+        let bad = |reason: String| DataflowError::Checkpoint {
+            path: path.clone(),
+            reason,
+        };
+        let part = PARTS
+            .iter()
+            .find(|(_, prefix)| name.starts_with(&format!("{prefix}-")))
+            .map(|(part, _)| *part);
         let part = part.ok_or_else(|| bad("belongs to no part".to_owned()))?;
         let bytes = fs::read(&path).map_err(|e| bad(e.to_string()))?;
         match part {
-            Part::Control => snapshot.control.extend(file::decode(part, &bytes).map_err(bad)?.1),
+            Part::Control => snapshot
+                .control
+                .extend(file::decode(part, &bytes).map_err(bad)?.1),
             Part::Devices => read(part, &bytes, &mut snapshot.devices).map_err(bad)?,
             Part::Roam => read(part, &bytes, &mut snapshot.roam).map_err(bad)?,
             Part::Aps => read(part, &bytes, &mut snapshot.aps).map_err(bad)?,
             Part::Caps => read(part, &bytes, &mut snapshot.caps).map_err(bad)?,
             Part::Bssids => read(part, &bytes, &mut snapshot.bssids).map_err(bad)?,
             Part::ApFlags => read(part, &bytes, &mut snapshot.ap_flags).map_err(bad)?,
-            Part::Shown => return Err(bad("this program does not know the part".to_owned())),
+            Part::Shown => read(part, &bytes, &mut snapshot.shown).map_err(bad)?,
         }
     }
     Ok(snapshot)
 }
 
-fn read<R: DeserializeOwned>(part: Part, bytes: &[u8], into: &mut Vec<(u8, R)>) -> Result<(), String> {
+fn read<R: DeserializeOwned>(
+    part: Part,
+    bytes: &[u8],
+    into: &mut Vec<(u8, R)>,
+) -> Result<(), String> {
     let (header, records) = file::decode(part, bytes)?;
     into.extend(records.into_iter().map(|record| (header.key_group, record)));
     Ok(())
@@ -125,7 +146,11 @@ pub fn newest(dir: &Path) -> Result<Option<(Stored, Snapshot)>, DataflowError> {
 ///
 /// # Errors
 /// [`DataflowError::File`]; the checkpoint is then not there, and the others are untouched.
-pub fn write(dir: &Path, mut manifest: Manifest, snapshot: &Snapshot) -> Result<Vec<Stored>, DataflowError> {
+pub fn write(
+    dir: &Path,
+    mut manifest: Manifest,
+    snapshot: &Snapshot,
+) -> Result<Vec<Stored>, DataflowError> {
     let name = format!("{}-{}", manifest.epoch.0, manifest.generation);
     let (temporary, path) = (dir.join(format!("{TEMPORARY}{name}")), dir.join(&name));
     fs::create_dir_all(dir).map_err(DataflowError::file(dir))?;
@@ -142,7 +167,9 @@ pub fn write(dir: &Path, mut manifest: Manifest, snapshot: &Snapshot) -> Result<
     let (unnamed, named) = (path.join("manifest.json.part"), path.join(MANIFEST));
     // A struct of numbers, strings and lists always serializes.
     let json = serde_json::to_vec_pretty(&manifest).unwrap_or_default();
-    write_file(&unnamed, &json)?.sync_all().map_err(DataflowError::file(&unnamed))?;
+    write_file(&unnamed, &json)?
+        .sync_all()
+        .map_err(DataflowError::file(&unnamed))?;
     fs::rename(&unnamed, &named).map_err(DataflowError::file(&named))?;
     sync(&path)?;
     fault::point("after_checkpoint");
@@ -151,8 +178,15 @@ pub fn write(dir: &Path, mut manifest: Manifest, snapshot: &Snapshot) -> Result<
 
 /// Files of all parts, all written before the first is waited for: so the disk writes them together.
 fn write_parts(dir: &Path, snapshot: &Snapshot) -> Result<Vec<String>, DataflowError> {
-    let mut files = Files { dir, open: Vec::new() };
-    files.put(Part::Control, 0, &snapshot.control.iter().collect::<Vec<_>>())?;
+    let mut files = Files {
+        dir,
+        open: Vec::new(),
+    };
+    files.put(
+        Part::Control,
+        0,
+        &snapshot.control.iter().collect::<Vec<_>>(),
+    )?;
     files.put_groups(Part::Devices, &snapshot.devices)?;
     files.put_groups(Part::Roam, &snapshot.roam)?;
     fault::point("amid_checkpoint");
@@ -160,8 +194,10 @@ fn write_parts(dir: &Path, snapshot: &Snapshot) -> Result<Vec<String>, DataflowE
     files.put_groups(Part::Caps, &snapshot.caps)?;
     files.put_groups(Part::Bssids, &snapshot.bssids)?;
     files.put_groups(Part::ApFlags, &snapshot.ap_flags)?;
+    files.put_groups(Part::Shown, &snapshot.shown)?;
     for (name, file) in &files.open {
-        file.sync_all().map_err(DataflowError::file(&dir.join(name)))?;
+        file.sync_all()
+            .map_err(DataflowError::file(&dir.join(name)))?;
     }
     Ok(files.open.into_iter().map(|(name, _)| name).collect())
 }
@@ -172,7 +208,11 @@ struct Files<'a> {
 }
 
 impl Files<'_> {
-    fn put_groups<R: Serialize>(&mut self, part: Part, records: &[(u8, R)]) -> Result<(), DataflowError> {
+    fn put_groups<R: Serialize>(
+        &mut self,
+        part: Part,
+        records: &[(u8, R)],
+    ) -> Result<(), DataflowError> {
         let mut groups: Vec<Vec<&R>> = Vec::new();
         groups.resize_with(256, Vec::new);
         for (group, record) in records {
@@ -184,15 +224,27 @@ impl Files<'_> {
         Ok(())
     }
 
-    fn put<R: Serialize>(&mut self, part: Part, group: u8, records: &[&R]) -> Result<(), DataflowError> {
+    fn put<R: Serialize>(
+        &mut self,
+        part: Part,
+        group: u8,
+        records: &[&R],
+    ) -> Result<(), DataflowError> {
         if records.is_empty() {
             return Ok(());
         }
-        let prefix = PARTS.iter().find(|(p, _)| *p == part).map_or("", |(_, prefix)| prefix);
+        let prefix = PARTS
+            .iter()
+            .find(|(p, _)| *p == part)
+            .map_or("", |(_, prefix)| prefix);
         let name = format!("{prefix}-{group:03}.bin");
         let path = self.dir.join(&name);
-        let bytes = file::encode(part, group, records.iter().copied())
-            .map_err(|reason| DataflowError::Checkpoint { path: path.clone(), reason })?;
+        let bytes = file::encode(part, group, records.iter().copied()).map_err(|reason| {
+            DataflowError::Checkpoint {
+                path: path.clone(),
+                reason,
+            }
+        })?;
         self.open.push((name, write_file(&path, &bytes)?));
         Ok(())
     }
@@ -205,11 +257,14 @@ fn write_file(path: &Path, bytes: &[u8]) -> Result<fs::File, DataflowError> {
 }
 
 fn sync(dir: &Path) -> Result<(), DataflowError> {
-    fs::File::open(dir).and_then(|d| d.sync_all()).map_err(DataflowError::file(dir))
+    fs::File::open(dir)
+        .and_then(|d| d.sync_all())
+        .map_err(DataflowError::file(dir))
 }
 
 fn temporary(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(TEMPORARY))
+    path.file_name()
+        .is_some_and(|name| name.to_string_lossy().starts_with(TEMPORARY))
 }
 
 /// Removes what a kill left unfinished: temporary folders and those without a manifest.

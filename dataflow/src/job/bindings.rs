@@ -70,7 +70,10 @@ mod tests {
         let mut chain = Chain::after(Epoch(103), 1);
         assert!(chain.accept(&binding(1, 104, 104)));
         assert!(!chain.accept(&binding(2, 104, 104)));
-        assert!(!chain.accept(&binding(1, 105, 105)), "the newer generation was heard all the same");
+        assert!(
+            !chain.accept(&binding(1, 105, 105)),
+            "the newer generation was heard all the same"
+        );
         assert!(chain.accept(&binding(3, 105, 105)));
     }
 }

@@ -40,7 +40,10 @@ pub(crate) struct Committer {
 }
 
 impl Committer {
-    pub(crate) async fn run(mut self, work: &mut mpsc::Receiver<Work>) -> Result<(), DataflowError> {
+    pub(crate) async fn run(
+        mut self,
+        work: &mut mpsc::Receiver<Work>,
+    ) -> Result<(), DataflowError> {
         let mut checkpoint: Option<JoinHandle<()>> = None;
         while let Some(work) = work.recv().await {
             match work {
@@ -63,10 +66,17 @@ impl Committer {
         self.gauges.merge(&mut outputs);
         let history = std::mem::take(&mut outputs.history);
         // The lake may be behind Postgres: it filters by what it holds itself.
-        let (device_events, link_events) = (outputs.device_events.clone(), outputs.link_events.clone());
+        let (device_events, link_events) =
+            (outputs.device_events.clone(), outputs.link_events.clone());
         for (epoch, message, reason) in outputs.poison.drain(..) {
             let (partition, offset, epoch) = (message.partition, message.offset, epoch.0);
-            tracing::warn!(partition, offset, epoch, reason, "message left out: it does not decode");
+            tracing::warn!(
+                partition,
+                offset,
+                epoch,
+                reason,
+                "message left out: it does not decode"
+            );
             self.status.send_if_modified(|status| {
                 status.counters.poison += 1;
                 false
@@ -79,7 +89,13 @@ impl Committer {
             self.commit(&batch).await?;
         }
         let visible = fresh.then(|| (self.clock)());
-        let group = Group { upto, visible, history, device_events, link_events };
+        let group = Group {
+            upto,
+            visible,
+            history,
+            device_events,
+            link_events,
+        };
         self.lake(LakeWork::Rows(Box::new(group))).await?;
         if fresh {
             self.hand_out_gauges();
@@ -97,7 +113,10 @@ impl Committer {
         };
         fault::point("after_commit");
         if done == Committed::Before {
-            tracing::info!(epoch = batch.upto.0, "an earlier attempt had committed the group");
+            tracing::info!(
+                epoch = batch.upto.0,
+                "an earlier attempt had committed the group"
+            );
         }
         self.committed = batch.upto;
         let events = events::of(batch);
@@ -135,15 +154,20 @@ impl Committer {
     async fn checkpoint(&self, work: CheckpointWork) -> Result<JoinHandle<()>, DataflowError> {
         let (done, lake_done) = oneshot::channel();
         self.lake(LakeWork::Commit(work.place.epoch, done)).await?;
-        let (publisher, shared, checkpointing) =
-            (self.publisher.clone(), self.shared.clone(), self.checkpointing.clone());
+        let (publisher, shared, checkpointing) = (
+            self.publisher.clone(),
+            self.shared.clone(),
+            self.checkpointing.clone(),
+        );
         Ok(tokio::spawn(async move {
             // An error here means that the lake task ended, which says why itself.
             if lake_done.await.is_ok() {
                 match publisher.publish(work).await {
                     Ok(()) => {}
                     Err(error @ DataflowError::Fenced { .. }) => shared.fail(error),
-                    Err(error) => tracing::error!(%error, "no checkpoint was written; the job goes on without"),
+                    Err(error) => {
+                        tracing::error!(%error, "no checkpoint was written; the job goes on without")
+                    }
                 }
             }
             checkpointing.store(false, Ordering::Release);
@@ -151,11 +175,17 @@ impl Committer {
     }
 
     async fn lake(&self, work: LakeWork) -> Result<(), DataflowError> {
-        let gone = |_| DataflowError::Task { task: "lake task", reason: "it has stopped".to_owned() };
+        let gone = |_| DataflowError::Task {
+            task: "lake task",
+            reason: "it has stopped".to_owned(),
+        };
         self.to_lake.send(work).await.map_err(gone)
     }
 }
 
 async fn wait(task: JoinHandle<()>) -> Result<(), DataflowError> {
-    task.await.map_err(|e| DataflowError::Task { task: "checkpoint task", reason: e.to_string() })
+    task.await.map_err(|e| DataflowError::Task {
+        task: "checkpoint task",
+        reason: e.to_string(),
+    })
 }

@@ -101,7 +101,16 @@ pub(crate) struct Parts {
 
 impl Driver {
     pub(crate) fn new(settings: Settings, parts: Parts) -> Self {
-        let Parts { shared, source, engine, chain, place, work, status, checkpointing } = parts;
+        let Parts {
+            shared,
+            source,
+            engine,
+            chain,
+            place,
+            work,
+            status,
+            checkpointing,
+        } = parts;
         let tail = |(p, &from): (usize, &u64)| Tail::new(topics::TELEMETRY, p as u32, from);
         let telemetry = place.telemetry.iter().enumerate().map(tail).collect();
         let control = Tail::new(topics::CONTROL, 0, place.control);
@@ -141,13 +150,21 @@ impl Driver {
         let mut next = self.place.bindings;
         loop {
             let entries = self.source.read(topics::EPOCHS, 0, next)?;
-            let Some(last) = entries.last() else { return Ok(()) };
+            let Some(last) = entries.last() else {
+                return Ok(());
+            };
             next = last.offset + 1;
             let mut bindings = Vec::with_capacity(entries.len());
             for entry in entries {
                 let (topic, offset) = (topics::EPOCHS, entry.offset);
-                let binding = Binding::decode(&entry.record.body)
-                    .map_err(|source| DataflowError::Record { topic, partition: 0, offset, source })?;
+                let binding = Binding::decode(&entry.record.body).map_err(|source| {
+                    DataflowError::Record {
+                        topic,
+                        partition: 0,
+                        offset,
+                        source,
+                    }
+                })?;
                 if self.chain.accept(&binding) {
                     bindings.push((offset, binding));
                 }
@@ -162,20 +179,33 @@ impl Driver {
 
     /// Mints bindings and works them off.
     fn live(&mut self) -> Result<(), DataflowError> {
-        let bound: Vec<u64> = self.place.telemetry.iter().copied().chain([self.place.control]).collect();
+        let bound: Vec<u64> = self
+            .place
+            .telemetry
+            .iter()
+            .copied()
+            .chain([self.place.control])
+            .collect();
         let mut sequencer = Sequencer::new(self.settings.generation, self.chain.closed(), &bound);
-        self.telemetry.iter_mut().zip(&bound).for_each(|(tail, &from)| tail.seek(from));
+        self.telemetry
+            .iter_mut()
+            .zip(&bound)
+            .for_each(|(tail, &from)| tail.seek(from));
         self.control.seek(self.place.control);
         let mut seen = 0;
         while !self.shared.stopping() {
             self.scan(&mut sequencer)?;
             let clock = (self.settings.clock)();
-            let minted: Vec<Binding> = std::iter::from_fn(|| sequencer.close(clock)).take(BINDINGS).collect();
+            let minted: Vec<Binding> = std::iter::from_fn(|| sequencer.close(clock))
+                .take(BINDINGS)
+                .collect();
             if minted.is_empty() {
                 seen = self.source.log.wait(seen, IDLE);
                 continue;
             }
-            let Some(first) = self.append(&minted)? else { return Ok(()) };
+            let Some(first) = self.append(&minted)? else {
+                return Ok(());
+            };
             fault::point("after_binding");
             for binding in &minted {
                 self.chain.accept(binding);
@@ -184,7 +214,8 @@ impl Driver {
             self.work_off((first..).zip(minted).collect())?;
             let counters = sequencer.counters();
             self.status.send_if_modified(|status| {
-                (status.counters.clamped, status.counters.silences) = (counters.clamped, counters.silences);
+                (status.counters.clamped, status.counters.silences) =
+                    (counters.clamped, counters.silences);
                 false
             });
         }
@@ -193,11 +224,26 @@ impl Driver {
 
     /// Reads all partitions to their ends: telemetry first, control last.
     fn scan(&mut self, sequencer: &mut Sequencer) -> Result<(), DataflowError> {
-        let nobody = Header { producer: ProducerId(Uuid::nil()), lease_epoch: 0, heartbeat: None, sections: Vec::new() };
-        for (partition, tail) in self.telemetry.iter_mut().chain([&mut self.control]).enumerate() {
+        let nobody = Header {
+            producer: ProducerId(Uuid::nil()),
+            lease_epoch: 0,
+            heartbeat: None,
+            sections: Vec::new(),
+        };
+        for (partition, tail) in self
+            .telemetry
+            .iter_mut()
+            .chain([&mut self.control])
+            .enumerate()
+        {
             let clock = (self.settings.clock)();
             tail.scan(&self.source, |item| {
-                sequencer.record(partition, item.offset, item.header.as_deref().unwrap_or(&nobody), clock);
+                sequencer.record(
+                    partition,
+                    item.offset,
+                    item.header.as_deref().unwrap_or(&nobody),
+                    clock,
+                );
             })?;
         }
         Ok(())
@@ -205,14 +251,21 @@ impl Driver {
 
     /// Appends bindings; the offset of the first. `None` = stopped while the log was full.
     fn append(&mut self, minted: &[Binding]) -> Result<Option<u64>, DataflowError> {
-        let record = |b: &Binding| Record { body: b.encode().into(), ..Record::default() };
+        let record = |b: &Binding| Record {
+            body: b.encode().into(),
+            ..Record::default()
+        };
         let records: Vec<Record> = minted.iter().map(record).collect();
         loop {
             match self.source.log.append(topics::EPOCHS, 0, &records) {
                 Ok(first) if first == self.place.bindings => return Ok(Some(first)),
                 Ok(found) => {
                     let (job, expected) = (self.settings.job.clone(), self.place.bindings);
-                    return Err(DataflowError::Bindings { job, expected, found });
+                    return Err(DataflowError::Bindings {
+                        job,
+                        expected,
+                        found,
+                    });
                 }
                 Err(error @ LogError::Full { .. }) => {
                     tracing::warn!(%error, "bindings cannot be appended; trying again");
@@ -223,7 +276,13 @@ impl Driver {
                         return Ok(None);
                     }
                 }
-                Err(source) => return Err(DataflowError::Log { topic: topics::EPOCHS, partition: 0, source }),
+                Err(source) => {
+                    return Err(DataflowError::Log {
+                        topic: topics::EPOCHS,
+                        partition: 0,
+                        source,
+                    });
+                }
             }
         }
     }
@@ -258,7 +317,11 @@ impl Driver {
 
     fn checkpoint_if_due(&mut self) -> Result<(), DataflowError> {
         let due = self.last_checkpoint.elapsed() >= self.settings.checkpoint_every;
-        if due && self.minted && !self.checkpointing.load(Ordering::Acquire) { self.checkpoint() } else { Ok(()) }
+        if due && self.minted && !self.checkpointing.load(Ordering::Acquire) {
+            self.checkpoint()
+        } else {
+            Ok(())
+        }
     }
 
     fn checkpoint(&mut self) -> Result<(), DataflowError> {
@@ -266,12 +329,18 @@ impl Driver {
         self.checkpointing.store(true, Ordering::Release);
         let snapshot = self.engine.snapshot()?;
         let place = self.place.clone();
-        self.send(Work::Checkpoint(Box::new(CheckpointWork { snapshot, place })))
+        self.send(Work::Checkpoint(Box::new(CheckpointWork {
+            snapshot,
+            place,
+        })))
     }
 
     /// Waits while the committer is behind: that is the back pressure.
     fn send(&self, work: Work) -> Result<(), DataflowError> {
-        let gone = |_| DataflowError::Task { task: "committer", reason: "it has stopped".to_owned() };
+        let gone = |_| DataflowError::Task {
+            task: "committer",
+            reason: "it has stopped".to_owned(),
+        };
         self.work.blocking_send(work).map_err(gone)
     }
 
@@ -279,7 +348,10 @@ impl Driver {
     fn slot(&mut self, binding: Binding) -> Result<SlotInput, DataflowError> {
         let (configured, bound) = (self.telemetry.len(), binding.telemetry.len());
         if configured != bound {
-            return Err(DataflowError::Partitions { configured: configured as u32, bound });
+            return Err(DataflowError::Partitions {
+                configured: configured as u32,
+                bound,
+            });
         }
         let mut messages = Vec::new();
         for (p, tail) in self.telemetry.iter_mut().enumerate() {
@@ -288,16 +360,29 @@ impl Driver {
             self.place.telemetry[p] = to.max(from);
             messages.extend(items.into_iter().filter_map(|item| message(p as u32, item)));
         }
-        let items = self.control.take(&self.source, self.place.control, binding.control)?;
+        let items = self
+            .control
+            .take(&self.source, self.place.control, binding.control)?;
         self.place.control = binding.control.max(self.place.control);
-        let control = items.into_iter().filter_map(|item| self.change(item)).collect();
-        Ok(SlotInput { binding, control, messages })
+        let control = items
+            .into_iter()
+            .filter_map(|item| self.change(item))
+            .collect();
+        Ok(SlotInput {
+            binding,
+            control,
+            messages,
+        })
     }
 
     /// The change that a control record holds. One of an older lease than another before it comes from a relay that was
     /// paused and does not count.
     fn change(&mut self, item: Item) -> Option<Change> {
-        let Item { offset, header, body } = item;
+        let Item {
+            offset,
+            header,
+            body,
+        } = item;
         let header = header?;
         if header.lease_epoch < self.control_lease {
             return None;
@@ -317,11 +402,25 @@ impl Driver {
 }
 
 fn message(partition: u32, item: Item) -> Option<Message> {
-    let Item { offset, header, body } = item;
+    let Item {
+        offset,
+        header,
+        body,
+    } = item;
     let Some(header) = header else {
         let topic = topics::TELEMETRY;
-        tracing::warn!(topic, partition, offset, "a record without a header was left out");
+        tracing::warn!(
+            topic,
+            partition,
+            offset,
+            "a record without a header was left out"
+        );
         return None;
     };
-    (!header.sections.is_empty()).then_some(Message { partition, offset, header, body })
+    (!header.sections.is_empty()).then_some(Message {
+        partition,
+        offset,
+        header,
+        body,
+    })
 }

@@ -79,12 +79,16 @@ impl Split {
         visible: Option<Timestamp>,
     ) -> Result<(), SchemaError> {
         let (header, body) = (&message.header, &message.body);
-        let Some(polls) = read_section::<Poll>(header, body, None)? else { return Ok(()) };
+        let Some(polls) = read_section::<Poll>(header, body, None)? else {
+            return Ok(());
+        };
         let interfaces = read_section::<Interface>(header, body, None)?;
         let registrations = read_section::<Registration>(header, body, None)?;
         let radios = read_section::<Radio>(header, body, None)?;
 
-        let fates: Vec<Option<Verdict>> = (0..polls.num_rows()).map(|row| verdicts.get(row).copied()).collect();
+        let fates: Vec<Option<Verdict>> = (0..polls.num_rows())
+            .map(|row| verdicts.get(row).copied())
+            .collect();
         let mut by_poll: HashMap<PollKey, Verdict> = HashMap::with_capacity(fates.len());
         let keys = Keys::of::<Poll>(&polls)?;
         for (row, fate) in fates.iter().enumerate() {
@@ -97,13 +101,29 @@ impl Split {
         }
         self.table(Table::Polls, epoch, &polls, &fates, visible)?;
         for (table, batch, keys) in [
-            (Table::InterfaceSamples, &interfaces, interfaces.as_ref().map(Keys::of::<Interface>)),
-            (Table::RegistrationSamples, &registrations, registrations.as_ref().map(Keys::of::<Registration>)),
-            (Table::RadioSamples, &radios, radios.as_ref().map(Keys::of::<Radio>)),
+            (
+                Table::InterfaceSamples,
+                &interfaces,
+                interfaces.as_ref().map(Keys::of::<Interface>),
+            ),
+            (
+                Table::RegistrationSamples,
+                &registrations,
+                registrations.as_ref().map(Keys::of::<Registration>),
+            ),
+            (
+                Table::RadioSamples,
+                &radios,
+                radios.as_ref().map(Keys::of::<Radio>),
+            ),
         ] {
-            let (Some(batch), Some(keys)) = (batch, keys) else { continue };
+            let (Some(batch), Some(keys)) = (batch, keys) else {
+                continue;
+            };
             let keys = keys?;
-            let fates: Vec<_> = (0..batch.num_rows()).map(|row| by_poll.get(&keys.get(row)).copied()).collect();
+            let fates: Vec<_> = (0..batch.num_rows())
+                .map(|row| by_poll.get(&keys.get(row)).copied())
+                .collect();
             self.table(table, epoch, batch, &fates, visible)?;
         }
         Ok(())
@@ -133,20 +153,37 @@ impl Split {
             let batch = if chosen == batch.num_rows() {
                 batch.clone()
             } else {
-                let mask: BooleanArray = fates.iter().map(|fate| Some(*fate == Some(wanted))).collect();
-                let bad = |e: arrow::error::ArrowError| SchemaError::Section { kind: table.as_str(), reason: e.to_string() };
+                let mask: BooleanArray = fates
+                    .iter()
+                    .map(|fate| Some(*fate == Some(wanted)))
+                    .collect();
+                let bad = |e: arrow::error::ArrowError| SchemaError::Section {
+                    kind: table.as_str(),
+                    reason: e.to_string(),
+                };
                 filter_record_batch(batch, &mask).map_err(bad)?
             };
             self.counters.lake_rows += chosen as u64;
-            self.rows.push(Rows { table, epoch, late, batch });
+            self.rows.push(Rows {
+                table,
+                epoch,
+                late,
+                batch,
+            });
         }
         Ok(())
     }
 
     fn freshness(&mut self, batch: &RecordBatch, fates: &[Option<Verdict>], visible: Timestamp) {
-        let Some(at) = batch.column_by_name("observed_at") else { return };
+        let Some(at) = batch.column_by_name("observed_at") else {
+            return;
+        };
         let at = at.as_primitive::<TimestampMicrosecondType>();
-        for (row, _) in fates.iter().enumerate().filter(|(_, fate)| **fate == Some(Verdict::Accepted)) {
+        for (row, _) in fates
+            .iter()
+            .enumerate()
+            .filter(|(_, fate)| **fate == Some(Verdict::Accepted))
+        {
             self.freshness.record(Timestamp(at.value(row)), visible, 1);
         }
     }
@@ -162,7 +199,10 @@ struct Keys<'a> {
 impl<'a> Keys<'a> {
     fn of<R: Record>(batch: &'a RecordBatch) -> Result<Self, SchemaError> {
         let column = |name: &str| {
-            let missing = || SchemaError::Section { kind: R::KIND, reason: format!("column {name} is missing") };
+            let missing = || SchemaError::Section {
+                kind: R::KIND,
+                reason: format!("column {name} is missing"),
+            };
             batch.column_by_name(name).ok_or_else(missing)
         };
         Ok(Self {
@@ -175,6 +215,10 @@ impl<'a> Keys<'a> {
     fn get(&self, row: usize) -> PollKey {
         // The width is right by the schema, which was checked when the section was read.
         let device = self.device.value(row).try_into().unwrap_or_default();
-        (device, self.lease_epoch.value(row), self.sequence.value(row))
+        (
+            device,
+            self.lease_epoch.value(row),
+            self.sequence.value(row),
+        )
     }
 }

@@ -51,14 +51,18 @@ pub(crate) struct LakeTask {
 }
 
 impl LakeTask {
-    pub(crate) async fn run(mut self, work: &mut mpsc::Receiver<LakeWork>) -> Result<(), DataflowError> {
+    pub(crate) async fn run(
+        mut self,
+        work: &mut mpsc::Receiver<LakeWork>,
+    ) -> Result<(), DataflowError> {
         let mut last = Instant::now();
         while let Some(work) = work.recv().await {
             match work {
                 LakeWork::Rows(group) => {
                     let upto = group.upto;
                     self.append(*group).await?;
-                    if last.elapsed() >= self.every || self.writer.buffered_bytes() >= BUFFER_BYTES {
+                    if last.elapsed() >= self.every || self.writer.buffered_bytes() >= BUFFER_BYTES
+                    {
                         self.commit(upto).await?;
                         last = Instant::now();
                     }
@@ -75,12 +79,23 @@ impl LakeTask {
     }
 
     async fn append(&mut self, group: Group) -> Result<(), DataflowError> {
-        let Group { visible, history, device_events, link_events, .. } = group;
+        let Group {
+            visible,
+            history,
+            device_events,
+            link_events,
+            ..
+        } = group;
         let committed = self.writer.committed();
-        let split = tokio::task::spawn_blocking(move || Split::of(&history, committed, visible)).await;
-        let split = split.map_err(|e| DataflowError::Task { task: "decoding of history", reason: e.to_string() })?;
+        let split =
+            tokio::task::spawn_blocking(move || Split::of(&history, committed, visible)).await;
+        let split = split.map_err(|e| DataflowError::Task {
+            task: "decoding of history",
+            reason: e.to_string(),
+        })?;
         for rows in &split.rows {
-            self.writer.append(rows.table, rows.epoch, rows.late, &rows.batch)?;
+            self.writer
+                .append(rows.table, rows.epoch, rows.late, &rows.batch)?;
         }
         events(&mut self.writer, Table::DeviceEvents, &device_events)?;
         events(&mut self.writer, Table::LinkEvents, &link_events)?;
@@ -107,7 +122,9 @@ impl LakeTask {
     }
 
     async fn attempt(&mut self, upto: Epoch) -> Result<(), LakeError> {
-        let Some(pending) = self.writer.prepare(upto).await? else { return Ok(()) };
+        let Some(pending) = self.writer.prepare(upto).await? else {
+            return Ok(());
+        };
         fault::point("after_lake_file");
         let mut tx = self.pool.begin().await?;
         let end = pending.insert(&mut tx).await?;
@@ -119,9 +136,18 @@ impl LakeTask {
 }
 
 /// Appends events, one batch a slot.
-fn events<R: Record>(writer: &mut LakeWriter, table: Table, events: &[(Epoch, R)]) -> Result<(), LakeError> {
+fn events<R: Record>(
+    writer: &mut LakeWriter,
+    table: Table,
+    events: &[(Epoch, R)],
+) -> Result<(), LakeError> {
     for run in events.chunk_by(|a, b| a.0 == b.0) {
-        writer.append(table, run[0].0, false, &R::batch(run.iter().map(|(_, event)| event)))?;
+        writer.append(
+            table,
+            run[0].0,
+            false,
+            &R::batch(run.iter().map(|(_, event)| event)),
+        )?;
     }
     Ok(())
 }

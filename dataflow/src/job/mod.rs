@@ -143,7 +143,10 @@ impl JobHandle {
         if let Some(done) = &mut self.done {
             let ended = done.await;
             self.done = None;
-            ended.map_err(|e| DataflowError::Task { task: "supervisor", reason: e.to_string() })?;
+            ended.map_err(|e| DataflowError::Task {
+                task: "supervisor",
+                reason: e.to_string(),
+            })?;
         }
         self.shared.take_failure().map_or(Ok(()), Err)
     }
@@ -163,7 +166,10 @@ pub(crate) struct Shared {
 
 impl Shared {
     fn new() -> Arc<Self> {
-        Arc::new(Self { stop: watch::Sender::new(false), failure: Mutex::new((false, None)) })
+        Arc::new(Self {
+            stop: watch::Sender::new(false),
+            failure: Mutex::new((false, None)),
+        })
     }
 
     fn stop(&self) {
@@ -185,11 +191,18 @@ impl Shared {
     }
 
     fn failed(&self) -> bool {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).0
+        self.failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .0
     }
 
     fn take_failure(&self) -> Option<DataflowError> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).1.take()
+        self.failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .1
+            .take()
     }
 }
 
@@ -203,7 +216,12 @@ pub(crate) struct Retry {
 
 impl Retry {
     fn new(what: &'static str, shared: Arc<Shared>) -> Self {
-        Self { what, shared, delay: Duration::from_millis(50), left_after_stop: 10 }
+        Self {
+            what,
+            shared,
+            delay: Duration::from_millis(50),
+            left_after_stop: 10,
+        }
     }
 
     /// Waits before the next attempt; gives the error back when there should be none.

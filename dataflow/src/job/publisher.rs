@@ -37,7 +37,10 @@ impl Publisher {
             files: Vec::new(),
         };
         let dir = self.dir.clone();
-        let kept = blocking("writing of a checkpoint", move || checkpoint::write(&dir, manifest, &snapshot)).await?;
+        let kept = blocking("writing of a checkpoint", move || {
+            checkpoint::write(&dir, manifest, &snapshot)
+        })
+        .await?;
         self.sink.checkpointed(epoch).await?;
         self.status.send_modify(|status| {
             status.checkpoint_epoch = epoch;
@@ -57,9 +60,11 @@ impl Publisher {
 fn trim(log: &dyn Log, oldest: &Stored) -> Result<(), DataflowError> {
     for (partition, &before) in (0..).zip(&oldest.manifest.telemetry) {
         let topic = topics::TELEMETRY;
-        log.trim(topic, partition, before).map_err(DataflowError::log(topic, partition))?;
+        log.trim(topic, partition, before)
+            .map_err(DataflowError::log(topic, partition))?;
     }
-    log.trim(topics::EPOCHS, 0, oldest.manifest.bindings).map_err(DataflowError::log(topics::EPOCHS, 0))
+    log.trim(topics::EPOCHS, 0, oldest.manifest.bindings)
+        .map_err(DataflowError::log(topics::EPOCHS, 0))
 }
 
 async fn blocking<T: Send + 'static>(
@@ -67,5 +72,8 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, DataflowError> + Send + 'static,
 ) -> Result<T, DataflowError> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|e| DataflowError::Task { task, reason: e.to_string() })?
+    done.map_err(|e| DataflowError::Task {
+        task,
+        reason: e.to_string(),
+    })?
 }

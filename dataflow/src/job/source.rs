@@ -25,13 +25,28 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    pub(crate) fn read(&self, topic: &'static str, partition: u32, from: u64) -> Result<Vec<Entry>, DataflowError> {
-        self.log.read(topic, partition, from, READ).map_err(|source| match source {
-            LogError::Gap { first } => {
-                DataflowError::Gap { topic, partition, wanted: from, first, checkpoints: self.checkpoints.clone() }
-            }
-            source => DataflowError::Log { topic, partition, source },
-        })
+    pub(crate) fn read(
+        &self,
+        topic: &'static str,
+        partition: u32,
+        from: u64,
+    ) -> Result<Vec<Entry>, DataflowError> {
+        self.log
+            .read(topic, partition, from, READ)
+            .map_err(|source| match source {
+                LogError::Gap { first } => DataflowError::Gap {
+                    topic,
+                    partition,
+                    wanted: from,
+                    first,
+                    checkpoints: self.checkpoints.clone(),
+                },
+                source => DataflowError::Log {
+                    topic,
+                    partition,
+                    source,
+                },
+            })
     }
 }
 
@@ -47,7 +62,11 @@ pub(crate) struct Item {
 impl Item {
     fn of(entry: Entry) -> Self {
         let header = Header::decode(&entry.record.headers).ok().map(Arc::new);
-        Self { offset: entry.offset, header, body: entry.record.body }
+        Self {
+            offset: entry.offset,
+            header,
+            body: entry.record.body,
+        }
     }
 }
 
@@ -63,7 +82,13 @@ pub(crate) struct Tail {
 
 impl Tail {
     pub(crate) const fn new(topic: &'static str, partition: u32, from: u64) -> Self {
-        Self { topic, partition, scanned: from, kept: VecDeque::new(), kept_bytes: 0 }
+        Self {
+            topic,
+            partition,
+            scanned: from,
+            kept: VecDeque::new(),
+            kept_bytes: 0,
+        }
     }
 
     /// Goes on scanning from here; for the end of a replay, which does not scan.
@@ -74,10 +99,16 @@ impl Tail {
     }
 
     /// Shows all records up to the end to `see`.
-    pub(crate) fn scan(&mut self, source: &Source, mut see: impl FnMut(&Item)) -> Result<(), DataflowError> {
+    pub(crate) fn scan(
+        &mut self,
+        source: &Source,
+        mut see: impl FnMut(&Item),
+    ) -> Result<(), DataflowError> {
         loop {
             let entries = source.read(self.topic, self.partition, self.scanned)?;
-            let Some(last) = entries.last() else { return Ok(()) };
+            let Some(last) = entries.last() else {
+                return Ok(());
+            };
             self.scanned = last.offset + 1;
             for entry in entries {
                 let item = Item::of(entry);
@@ -88,7 +119,10 @@ impl Tail {
     }
 
     fn keep(&mut self, item: Item) {
-        let joins = self.kept.back().is_none_or(|last| last.offset + 1 == item.offset);
+        let joins = self
+            .kept
+            .back()
+            .is_none_or(|last| last.offset + 1 == item.offset);
         if joins && self.kept_bytes < KEPT {
             self.kept_bytes += item.body.len();
             self.kept.push_back(item);
@@ -96,19 +130,28 @@ impl Tail {
     }
 
     /// The records `from..to`.
-    pub(crate) fn take(&mut self, source: &Source, from: u64, to: u64) -> Result<Vec<Item>, DataflowError> {
+    pub(crate) fn take(
+        &mut self,
+        source: &Source,
+        from: u64,
+        to: u64,
+    ) -> Result<Vec<Item>, DataflowError> {
         let mut items = Vec::new();
         let mut next = from;
         while next < to {
             match self.kept.front().map(|item| item.offset) {
                 Some(offset) if offset == next => {
-                    let Some(item) = self.kept.pop_front() else { break };
+                    let Some(item) = self.kept.pop_front() else {
+                        break;
+                    };
                     self.kept_bytes -= item.body.len();
                     next += 1;
                     items.push(item);
                 }
                 Some(offset) if offset < next => {
-                    self.kept.pop_front().map(|item| self.kept_bytes -= item.body.len());
+                    self.kept
+                        .pop_front()
+                        .map(|item| self.kept_bytes -= item.body.len());
                 }
                 _ => {
                     let end = self.kept.front().map_or(u64::MAX, |item| item.offset);
@@ -131,7 +174,11 @@ impl Tail {
         let Some(last) = entries.last() else {
             // Bound, but not there: the log lost its end after the binding was written.
             let source = LogError::Ahead { next: from };
-            return Err(DataflowError::Log { topic: self.topic, partition: self.partition, source });
+            return Err(DataflowError::Log {
+                topic: self.topic,
+                partition: self.partition,
+                source,
+            });
         };
         let next = (last.offset + 1).min(to);
         let spare = self.kept.is_empty();
@@ -155,13 +202,26 @@ mod tests {
     fn source(records: usize, bytes: usize) -> (tempfile::TempDir, Source) {
         let dir = tempfile::tempdir().unwrap();
         let log = EmbeddedLog::open(dir.path(), EmbeddedConfig::default()).unwrap();
-        log.ensure_topic(&TopicSpec { name: topics::TELEMETRY.to_owned(), partitions: 1 }).unwrap();
+        log.ensure_topic(&TopicSpec {
+            name: topics::TELEMETRY.to_owned(),
+            partitions: 1,
+        })
+        .unwrap();
         for i in 0..records {
-            let record = Record { body: vec![i as u8; bytes].into(), ..Record::default() };
+            let record = Record {
+                body: vec![i as u8; bytes].into(),
+                ..Record::default()
+            };
             log.append(topics::TELEMETRY, 0, &[record]).unwrap();
         }
         let checkpoints = dir.path().join("checkpoints");
-        (dir, Source { log: Arc::new(log), checkpoints })
+        (
+            dir,
+            Source {
+                log: Arc::new(log),
+                checkpoints,
+            },
+        )
     }
 
     fn offsets(items: &[Item]) -> Vec<u64> {
@@ -176,7 +236,10 @@ mod tests {
         tail.scan(&source, |item| seen.push(item.offset)).unwrap();
         assert_eq!(seen, (2..10).collect::<Vec<_>>());
         assert_eq!(offsets(&tail.take(&source, 2, 5).unwrap()), [2, 3, 4]);
-        assert_eq!(offsets(&tail.take(&source, 5, 10).unwrap()), [5, 6, 7, 8, 9]);
+        assert_eq!(
+            offsets(&tail.take(&source, 5, 10).unwrap()),
+            [5, 6, 7, 8, 9]
+        );
     }
 
     #[test]
@@ -197,6 +260,9 @@ mod tests {
         assert_eq!(offsets(&tail.take(&source, 0, 2).unwrap()), [0, 1]);
         assert_eq!(offsets(&tail.take(&source, 2, 5).unwrap()), [2, 3, 4]);
         let error = tail.take(&source, 5, 6).unwrap_err();
-        assert!(error.to_string().contains("mast.telemetry.v1 partition 0"), "{error}");
+        assert!(
+            error.to_string().contains("mast.telemetry.v1 partition 0"),
+            "{error}"
+        );
     }
 }

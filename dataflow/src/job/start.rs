@@ -55,16 +55,26 @@ pub(super) async fn start(config: JobConfig) -> Result<JobHandle, DataflowError>
 
 async fn make_topics(config: &JobConfig) -> Result<(), DataflowError> {
     let partitions = config.partitions;
-    for (name, partitions) in
-        [(topics::TELEMETRY, partitions), (topics::CONTROL, 1), (topics::EPOCHS, 1), (topics::EVENTS, 1)]
-    {
-        let spec = TopicSpec { name: name.to_owned(), partitions };
+    for (name, partitions) in [
+        (topics::TELEMETRY, partitions),
+        (topics::CONTROL, 1),
+        (topics::EPOCHS, 1),
+        (topics::EVENTS, 1),
+    ] {
+        let spec = TopicSpec {
+            name: name.to_owned(),
+            partitions,
+        };
         blocking(name, &config.log, move |log| log.ensure_topic(&spec)).await?;
     }
     Ok(())
 }
 
-async fn begin(config: &JobConfig, held: &Lease, lock: FolderLock) -> Result<JobHandle, DataflowError> {
+async fn begin(
+    config: &JobConfig,
+    held: &Lease,
+    lock: FolderLock,
+) -> Result<JobHandle, DataflowError> {
     let generation = held.fencing_epoch;
     let (sink, committed) = Sink::open(config.pool.clone(), &config.name, generation).await?;
     let lake = LakeConfig {
@@ -75,7 +85,13 @@ async fn begin(config: &JobConfig, held: &Lease, lock: FolderLock) -> Result<Job
     };
     let writer = LakeWriter::open(&mut *config.pool.acquire().await?, lake).await?;
     gauges::sweep(&config.pool).await?;
-    let outbox = OutboxRelay::open(config.pool.clone(), config.log.clone(), config.clock.clone(), generation).await?;
+    let outbox = OutboxRelay::open(
+        config.pool.clone(),
+        config.log.clone(),
+        config.clock.clone(),
+        generation,
+    )
+    .await?;
     let events = EventRelay::open(&config.pool, config.log.clone(), generation, committed).await?;
     let (engine, chain, place) = restore(config).await?;
 
@@ -89,18 +105,41 @@ async fn begin(config: &JobConfig, held: &Lease, lock: FolderLock) -> Result<Job
         replaying: true,
         ..JobStatus::default()
     }));
-    tracing::info!(job = config.name, generation, epoch = committed.0, checkpoint = place.epoch.0, "job started");
-    let parts = Running::new(config, held, sink, committed, writer, outbox, events, status.clone());
+    tracing::info!(
+        job = config.name,
+        generation,
+        epoch = committed.0,
+        checkpoint = place.epoch.0,
+        "job started"
+    );
+    let parts = Running::new(
+        config,
+        held,
+        sink,
+        committed,
+        writer,
+        outbox,
+        events,
+        status.clone(),
+    );
     let receiver = status.subscribe();
     let shared = parts.shared.clone();
     let done = tokio::spawn(parts.run(engine, chain, place, lock));
-    Ok(JobHandle { status: receiver, shared, done: Some(done) })
+    Ok(JobHandle {
+        status: receiver,
+        shared,
+        done: Some(done),
+    })
 }
 
 /// The flow with the state of the newest checkpoint, and where in the log that is.
 async fn restore(config: &JobConfig) -> Result<(Engine, Chain, Place), DataflowError> {
     let (dir, partitions) = (config.checkpoints(), config.partitions);
-    let engine = EngineConfig { workers: config.workers, partitions, thresholds: config.thresholds };
+    let engine = EngineConfig {
+        workers: config.workers,
+        partitions,
+        thresholds: config.thresholds,
+    };
     let load = move || {
         let (chain, place, snapshot) = match checkpoint::newest(&dir)? {
             Some((stored, snapshot)) => {
@@ -111,20 +150,33 @@ async fn restore(config: &JobConfig) -> Result<(Engine, Chain, Place), DataflowE
                     telemetry: manifest.telemetry,
                     control: manifest.control,
                 };
-                (Chain::after(manifest.epoch, manifest.generation), place, snapshot)
+                (
+                    Chain::after(manifest.epoch, manifest.generation),
+                    place,
+                    snapshot,
+                )
             }
             None => {
-                let place = Place { telemetry: vec![0; partitions as usize], ..Place::default() };
+                let place = Place {
+                    telemetry: vec![0; partitions as usize],
+                    ..Place::default()
+                };
                 (Chain::default(), place, Default::default())
             }
         };
         if place.telemetry.len() != partitions as usize {
-            return Err(DataflowError::Partitions { configured: partitions, bound: place.telemetry.len() });
+            return Err(DataflowError::Partitions {
+                configured: partitions,
+                bound: place.telemetry.len(),
+            });
         }
         Ok((Engine::start(engine, snapshot)?, chain, place))
     };
     let done = tokio::task::spawn_blocking(load).await;
-    done.map_err(|e| DataflowError::Task { task: "restore", reason: e.to_string() })?
+    done.map_err(|e| DataflowError::Task {
+        task: "restore",
+        reason: e.to_string(),
+    })?
 }
 
 /// The parts of a running job.
@@ -151,7 +203,10 @@ struct Channels {
 }
 
 impl Running {
-    #[expect(clippy::too_many_arguments, reason = "each is opened apart, and an error there ends the start")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is opened apart, and an error there ends the start"
+    )]
     fn new(
         config: &JobConfig,
         held: &Lease,
@@ -200,8 +255,15 @@ impl Running {
             checkpoint_every: config.checkpoint_every,
             clock: config.clock.clone(),
         };
-        let source = Source { log: config.log.clone(), checkpoints: config.checkpoints() };
-        let channels = Channels { lake: lake_rows, events: event_rows, gauges: gauge_rows };
+        let source = Source {
+            log: config.log.clone(),
+            checkpoints: config.checkpoints(),
+        };
+        let channels = Channels {
+            lake: lake_rows,
+            events: event_rows,
+            gauges: gauge_rows,
+        };
         Self {
             pool: config.pool.clone(),
             settings,
@@ -220,7 +282,12 @@ impl Running {
 
     /// Runs all parts until the driver ends, then ends the others in the order in which work flows.
     async fn run(self, engine: Engine, chain: Chain, place: Place, lock: FolderLock) {
-        let Self { shared, channels, status, .. } = self;
+        let Self {
+            shared,
+            channels,
+            status,
+            ..
+        } = self;
         let (work, mut groups) = mpsc::channel::<Work>(GROUPS);
         let parts = Parts {
             shared: shared.clone(),
@@ -235,7 +302,11 @@ impl Running {
         let driver = Driver::new(self.settings, parts);
         let driver = tokio::task::spawn_blocking(move || driver.run());
 
-        let Channels { lake: mut lake_rows, events: event_rows, gauges: gauge_rows } = channels;
+        let Channels {
+            lake: mut lake_rows,
+            events: event_rows,
+            gauges: gauge_rows,
+        } = channels;
         let (end_relay, relay_ends) = watch::channel(false);
         let (end_lease, lease_ends) = watch::channel(false);
         let (committer, lake) = (self.committer, self.lake);
@@ -248,17 +319,33 @@ impl Running {
             let done = lake.run(&mut lake_rows).await;
             (done, Some(lake_rows)).into()
         });
-        let events = watched(&shared, async move { (self.events.run(event_rows).await, None::<()>).into() });
-        let outbox = watched(&shared, async move { (self.outbox.run(relay_ends).await, None::<()>).into() });
+        let events = watched(&shared, async move {
+            (self.events.run(event_rows).await, None::<()>).into()
+        });
+        let outbox = watched(&shared, async move {
+            (self.outbox.run(relay_ends).await, None::<()>).into()
+        });
         let gauges = tokio::spawn(write_gauges(self.pool.clone(), gauge_rows, status));
-        let lease = tokio::spawn(lease::keep(self.pool, self.held, lease_ends, shared.clone()));
+        let lease = tokio::spawn(lease::keep(
+            self.pool,
+            self.held,
+            lease_ends,
+            shared.clone(),
+        ));
 
         match driver.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => shared.fail(error),
-            Err(e) => shared.fail(DataflowError::Task { task: "driver", reason: e.to_string() }),
+            Err(e) => shared.fail(DataflowError::Task {
+                task: "driver",
+                reason: e.to_string(),
+            }),
         }
-        for (task, name) in [(committer, "committer"), (lake, "lake task"), (events, "events relay")] {
+        for (task, name) in [
+            (committer, "committer"),
+            (lake, "lake task"),
+            (events, "events relay"),
+        ] {
             join(&shared, task, name).await;
         }
         join(&shared, gauges, "gauges task").await;
@@ -278,7 +365,10 @@ struct Ended<T> {
 
 impl<T> From<(Result<(), DataflowError>, Option<T>)> for Ended<T> {
     fn from((done, until_noted): (Result<(), DataflowError>, Option<T>)) -> Self {
-        Self { done, _until_noted: until_noted }
+        Self {
+            done,
+            _until_noted: until_noted,
+        }
     }
 }
 
@@ -297,12 +387,19 @@ fn watched<T: Send + 'static>(
 
 async fn join(shared: &Shared, task: JoinHandle<()>, name: &'static str) {
     if let Err(e) = task.await {
-        shared.fail(DataflowError::Task { task: name, reason: e.to_string() });
+        shared.fail(DataflowError::Task {
+            task: name,
+            reason: e.to_string(),
+        });
     }
 }
 
 /// The one writer of the gauge tables. What Postgres refuses is dropped: it is measured again.
-async fn write_gauges(pool: PgPool, mut batches: mpsc::Receiver<GaugeBatch>, status: Arc<watch::Sender<JobStatus>>) {
+async fn write_gauges(
+    pool: PgPool,
+    mut batches: mpsc::Receiver<GaugeBatch>,
+    status: Arc<watch::Sender<JobStatus>>,
+) {
     while let Some(batch) = batches.recv().await {
         match gauges::write(&pool, &batch).await {
             Ok(()) => {

@@ -88,7 +88,9 @@ const PARTS: u64 = 32;
 impl Freshness {
     /// Counts `rows` rows that were observed at `observed` and could be seen at `visible`.
     pub fn record(&mut self, observed: Timestamp, visible: Timestamp, rows: u64) {
-        let ms = u64::try_from((visible - observed).0 / 1_000).unwrap_or(0).min(1 << 40);
+        let ms = u64::try_from((visible - observed).0 / 1_000)
+            .unwrap_or(0)
+            .min(1 << 40);
         let bucket = bucket(ms);
         if self.buckets.len() <= bucket {
             self.buckets.resize(bucket + 1, 0);
@@ -101,7 +103,10 @@ impl Freshness {
         if self.buckets.len() < other.buckets.len() {
             self.buckets.resize(other.buckets.len(), 0);
         }
-        self.buckets.iter_mut().zip(&other.buckets).for_each(|(a, b)| *a += b);
+        self.buckets
+            .iter_mut()
+            .zip(&other.buckets)
+            .for_each(|(a, b)| *a += b);
     }
 
     /// Rows counted.
@@ -113,7 +118,14 @@ impl Freshness {
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         let before = earlier.buckets.iter().copied().chain(std::iter::repeat(0));
-        Self { buckets: self.buckets.iter().zip(before).map(|(now, before)| now.saturating_sub(before)).collect() }
+        Self {
+            buckets: self
+                .buckets
+                .iter()
+                .zip(before)
+                .map(|(now, before)| now.saturating_sub(before))
+                .collect(),
+        }
     }
 
     /// Milliseconds that a part `q` (0 to 1) of the rows did not exceed; null without rows.
@@ -155,7 +167,10 @@ mod tests {
     fn a_duration_lies_in_its_bucket() {
         for ms in (0..5_000).chain([10_000, 123_456, 1 << 39]) {
             let upper = upper(bucket(ms) as u64);
-            assert!(upper >= ms && upper <= ms + ms / 32, "{ms} in a bucket up to {upper}");
+            assert!(
+                upper >= ms && upper <= ms + ms / 32,
+                "{ms} in a bucket up to {upper}"
+            );
         }
     }
 
@@ -166,7 +181,14 @@ mod tests {
         f.record(Timestamp(0), Timestamp(10_000), 98);
         let before = f.clone();
         f.record(Timestamp(0), Timestamp(50_000), 2);
-        assert_eq!((f.percentile_ms(0.5), f.percentile_ms(0.98), f.percentile_ms(0.99)), (Some(10), Some(10), Some(50)));
+        assert_eq!(
+            (
+                f.percentile_ms(0.5),
+                f.percentile_ms(0.98),
+                f.percentile_ms(0.99)
+            ),
+            (Some(10), Some(10), Some(50))
+        );
         assert_eq!(f.since(&before).percentile_ms(0.5), Some(50));
     }
 }

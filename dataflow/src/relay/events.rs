@@ -69,10 +69,18 @@ impl EventRecord {
 
 /// The events of a commit, in the order of the topic.
 pub fn of(batch: &Batch) -> Vec<EventRecord> {
-    let devices = batch.device_events.iter().map(|(epoch, e)| (*epoch, Event::Device(e.clone())));
-    let links = batch.link_events.iter().map(|(epoch, e)| (*epoch, Event::Link(e.clone())));
-    let mut events: Vec<EventRecord> =
-        devices.chain(links).map(|(epoch, event)| EventRecord { epoch, event }).collect();
+    let devices = batch
+        .device_events
+        .iter()
+        .map(|(epoch, e)| (*epoch, Event::Device(e.clone())));
+    let links = batch
+        .link_events
+        .iter()
+        .map(|(epoch, e)| (*epoch, Event::Link(e.clone())));
+    let mut events: Vec<EventRecord> = devices
+        .chain(links)
+        .map(|(epoch, event)| EventRecord { epoch, event })
+        .collect();
     events.sort_by_key(|event| (event.epoch, event.id()));
     events
 }
@@ -95,17 +103,35 @@ impl EventRelay {
         upto: Epoch,
     ) -> Result<Self, DataflowError> {
         let producer = ProducerId(Uuid::now_v7());
-        let header = Header { producer, lease_epoch: generation, heartbeat: None, sections: Vec::new() }.encode();
+        let header = Header {
+            producer,
+            lease_epoch: generation,
+            heartbeat: None,
+            sections: Vec::new(),
+        }
+        .encode();
         let relay = Self { log, header };
-        let tail = blocking(topics::EVENTS, &relay.log, |log| newest(log, topics::EVENTS, TAIL)).await?;
-        let tail: Vec<EventRecord> =
-            tail.iter().filter_map(|entry| serde_json::from_slice(&entry.record.body).ok()).collect();
+        let tail = blocking(topics::EVENTS, &relay.log, |log| {
+            newest(log, topics::EVENTS, TAIL)
+        })
+        .await?;
+        let tail: Vec<EventRecord> = tail
+            .iter()
+            .filter_map(|entry| serde_json::from_slice(&entry.record.body).ok())
+            .collect();
         let from = tail.last().map_or(Epoch(0), |event| event.epoch);
-        let known: HashSet<EventId> = tail.iter().filter(|e| e.epoch == from).map(EventRecord::id).collect();
+        let known: HashSet<EventId> = tail
+            .iter()
+            .filter(|e| e.epoch == from)
+            .map(EventRecord::id)
+            .collect();
         let mut missed = committed(pool, from, upto).await?;
         missed.retain(|event| !known.contains(&event.id()));
         if !missed.is_empty() {
-            tracing::info!(events = missed.len(), "relaying events that an earlier start had committed");
+            tracing::info!(
+                events = missed.len(),
+                "relaying events that an earlier start had committed"
+            );
             relay.append(&missed).await?;
         }
         Ok(relay)
@@ -115,10 +141,19 @@ impl EventRelay {
     ///
     /// # Errors
     /// [`DataflowError::Log`].
-    pub async fn run(self, mut commits: mpsc::Receiver<Vec<EventRecord>>) -> Result<(), DataflowError> {
+    pub async fn run(
+        self,
+        mut commits: mpsc::Receiver<Vec<EventRecord>>,
+    ) -> Result<(), DataflowError> {
         while let Some(events) = commits.recv().await {
             while let Err(e) = self.append(&events).await {
-                let DataflowError::Log { source: LogError::Full { .. }, .. } = &e else { return Err(e) };
+                let DataflowError::Log {
+                    source: LogError::Full { .. },
+                    ..
+                } = &e
+                else {
+                    return Err(e);
+                };
                 tracing::warn!(error = %e, "events cannot be appended; trying again");
                 tokio::time::sleep(std::time::Duration::from_secs(1)).await;
             }
@@ -128,7 +163,10 @@ impl EventRelay {
 
     async fn append(&self, events: &[EventRecord]) -> Result<(), DataflowError> {
         for part in events.chunks(APPEND) {
-            let records: Vec<Record> = part.iter().map(|event| event.record(&self.header)).collect();
+            let records: Vec<Record> = part
+                .iter()
+                .map(|event| event.record(&self.header))
+                .collect();
             let append = move |log: &dyn Log| {
                 let first = log.append(topics::EVENTS, 0, &records)?;
                 log.trim(topics::EVENTS, 0, first.saturating_sub(KEPT))
@@ -140,7 +178,11 @@ impl EventRelay {
 }
 
 /// Committed events of the epochs `from..=upto`, in the order of the topic.
-async fn committed(pool: &PgPool, from: Epoch, upto: Epoch) -> Result<Vec<EventRecord>, DataflowError> {
+async fn committed(
+    pool: &PgPool,
+    from: Epoch,
+    upto: Epoch,
+) -> Result<Vec<EventRecord>, DataflowError> {
     let (from, upto) = (from.0.cast_signed(), upto.0.cast_signed());
     let mut events = Vec::new();
     let rows = sqlx::query!(
@@ -161,7 +203,10 @@ async fn committed(pool: &PgPool, from: Epoch, upto: Epoch) -> Result<Vec<EventR
             to_state: word(&row.to_state)?,
             outcome: row.outcome.as_deref().map(word).transpose()?,
         };
-        events.push(EventRecord { epoch: Epoch(row.epoch.unsigned_abs()), event: Event::Device(event) });
+        events.push(EventRecord {
+            epoch: Epoch(row.epoch.unsigned_abs()),
+            event: Event::Device(event),
+        });
     }
     let rows = sqlx::query!(
         r#"SELECT event_id, tenant_id, ap_device_id, radio_mac, mac, micros(at) AS "at!", from_state, to_state, reason,
@@ -184,7 +229,10 @@ async fn committed(pool: &PgPool, from: Epoch, upto: Epoch) -> Result<Vec<EventR
             to_state: row.to_state.as_deref().map(word).transpose()?,
             reason: word(&row.reason)?,
         };
-        events.push(EventRecord { epoch: Epoch(row.epoch.unsigned_abs()), event: Event::Link(event) });
+        events.push(EventRecord {
+            epoch: Epoch(row.epoch.unsigned_abs()),
+            event: Event::Link(event),
+        });
     }
     events.sort_by_key(|event| (event.epoch, event.id()));
     Ok(events)
@@ -192,5 +240,6 @@ async fn committed(pool: &PgPool, from: Epoch, upto: Epoch) -> Result<Vec<EventR
 
 /// A word that the table's own checks let in.
 fn word<T: std::str::FromStr<Err = SchemaError>>(text: &str) -> Result<T, DataflowError> {
-    text.parse().map_err(|e: SchemaError| DataflowError::Postgres(sqlx::Error::Decode(Box::new(e))))
+    text.parse()
+        .map_err(|e: SchemaError| DataflowError::Postgres(sqlx::Error::Decode(Box::new(e))))
 }

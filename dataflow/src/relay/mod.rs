@@ -21,18 +21,31 @@ pub(crate) async fn blocking<T: Send + 'static>(
 ) -> Result<T, DataflowError> {
     let log = log.clone();
     let done = tokio::task::spawn_blocking(move || call(log.as_ref())).await;
-    done.map_err(|e| DataflowError::Task { task: "log call", reason: e.to_string() })?
-        .map_err(DataflowError::log(topic, 0))
+    done.map_err(|e| DataflowError::Task {
+        task: "log call",
+        reason: e.to_string(),
+    })?
+    .map_err(DataflowError::log(topic, 0))
 }
 
 /// The newest `count` records of partition 0, or fewer.
 pub(crate) fn newest(log: &dyn Log, topic: &str, count: u64) -> Result<Vec<Entry>, LogError> {
     let ends = log.ends(topic, 0)?;
-    read_all(log, topic, ends.next.saturating_sub(count).max(ends.first), ends.next)
+    read_all(
+        log,
+        topic,
+        ends.next.saturating_sub(count).max(ends.first),
+        ends.next,
+    )
 }
 
 /// All records of partition 0 from `from` up to `to`.
-pub(crate) fn read_all(log: &dyn Log, topic: &str, from: u64, to: u64) -> Result<Vec<Entry>, LogError> {
+pub(crate) fn read_all(
+    log: &dyn Log,
+    topic: &str,
+    from: u64,
+    to: u64,
+) -> Result<Vec<Entry>, LogError> {
     let (mut entries, mut next) = (Vec::new(), from);
     while next < to {
         let read = log.read(topic, 0, next, 1 << 20)?;

@@ -56,16 +56,29 @@ impl OutboxRelay {
         generation: u64,
     ) -> Result<Self, DataflowError> {
         let in_log = blocking(topics::CONTROL, &log, highest).await?;
-        let noted = sqlx::query_scalar!("SELECT outbox_id FROM relay_progress WHERE name = $1", NAME)
-            .fetch_optional(&pool)
-            .await?
-            .unwrap_or(0);
+        let noted =
+            sqlx::query_scalar!("SELECT outbox_id FROM relay_progress WHERE name = $1", NAME)
+                .fetch_optional(&pool)
+                .await?
+                .unwrap_or(0);
         if noted > in_log {
             // The log was replaced by an empty one: it needs everything again.
-            tracing::warn!(noted, in_log, "the control topic holds less than was relayed; relaying again from there");
+            tracing::warn!(
+                noted,
+                in_log,
+                "the control topic holds less than was relayed; relaying again from there"
+            );
         }
         let producer = ProducerId(Uuid::now_v7());
-        Ok(Self { pool, log, clock, producer, generation, relayed: in_log, last_clock: Timestamp(i64::MIN) })
+        Ok(Self {
+            pool,
+            log,
+            clock,
+            producer,
+            generation,
+            relayed: in_log,
+            last_clock: Timestamp(i64::MIN),
+        })
     }
 
     /// Highest outbox id in the log.
@@ -91,7 +104,10 @@ impl OutboxRelay {
                 Err(DataflowError::Postgres(e)) if transient(&e) => {
                     tracing::warn!(error = %e, "the outbox cannot be read; trying again");
                 }
-                Err(DataflowError::Log { source: source @ LogError::Full { .. }, .. }) => {
+                Err(DataflowError::Log {
+                    source: source @ LogError::Full { .. },
+                    ..
+                }) => {
                     tracing::warn!(error = %source, "control records cannot be appended; trying again");
                 }
                 Err(e) => return Err(e),
@@ -116,7 +132,10 @@ impl OutboxRelay {
             .await?;
             let full = rows.len() as i64 == ROUND;
             if let Some(last) = rows.last().map(|row| row.id) {
-                let records = rows.into_iter().map(|row| self.record(row.id, row.change.0)).collect();
+                let records = rows
+                    .into_iter()
+                    .map(|row| self.record(row.id, row.change.0))
+                    .collect();
                 self.append(records).await?;
                 self.relayed = last;
                 fault::point("after_append");
@@ -146,22 +165,46 @@ impl OutboxRelay {
     }
 
     async fn heartbeat(&self, shards: Vec<(u32, u32)>) -> Result<(), DataflowError> {
-        let heartbeat = Heartbeat { clock: self.last_clock, shards };
-        let record = Record { key: key(self.relayed), headers: self.header(Some(heartbeat)), body: Bytes::new() };
+        let heartbeat = Heartbeat {
+            clock: self.last_clock,
+            shards,
+        };
+        let record = Record {
+            key: key(self.relayed),
+            headers: self.header(Some(heartbeat)),
+            body: Bytes::new(),
+        };
         self.append(vec![record]).await
     }
 
     fn record(&self, outbox_id: i64, change: Change) -> Record {
-        let record = ControlRecord { outbox_id, at: self.last_clock, change };
-        Record { key: key(outbox_id), headers: self.header(None), body: record.encode().into() }
+        let record = ControlRecord {
+            outbox_id,
+            at: self.last_clock,
+            change,
+        };
+        Record {
+            key: key(outbox_id),
+            headers: self.header(None),
+            body: record.encode().into(),
+        }
     }
 
     fn header(&self, heartbeat: Option<Heartbeat>) -> Bytes {
-        Header { producer: self.producer, lease_epoch: self.generation, heartbeat, sections: Vec::new() }.encode()
+        Header {
+            producer: self.producer,
+            lease_epoch: self.generation,
+            heartbeat,
+            sections: Vec::new(),
+        }
+        .encode()
     }
 
     async fn append(&self, records: Vec<Record>) -> Result<(), DataflowError> {
-        blocking(topics::CONTROL, &self.log, move |log| log.append(topics::CONTROL, 0, &records)).await?;
+        blocking(topics::CONTROL, &self.log, move |log| {
+            log.append(topics::CONTROL, 0, &records)
+        })
+        .await?;
         Ok(())
     }
 }
@@ -178,13 +221,18 @@ fn key(outbox_id: i64) -> Bytes {
 /// The highest outbox id in the log; 0 when there is none.
 fn highest(log: &dyn Log) -> Result<i64, LogError> {
     let last = newest(log, topics::CONTROL, 1)?;
-    let Some(last) = last.first() else { return Ok(0) };
+    let Some(last) = last.first() else {
+        return Ok(0);
+    };
     if let Ok(id) = <[u8; 8]>::try_from(last.record.key.as_ref()) {
         return Ok(i64::from_be_bytes(id));
     }
     // Written by something else than a relay: look at every record.
     let ends = log.ends(topics::CONTROL, 0)?;
     let all = read_all(log, topics::CONTROL, ends.first, ends.next)?;
-    let ids = all.iter().filter_map(|entry| ControlRecord::decode(&entry.record.body).ok()).map(|r| r.outbox_id);
+    let ids = all
+        .iter()
+        .filter_map(|entry| ControlRecord::decode(&entry.record.body).ok())
+        .map(|r| r.outbox_id);
     Ok(ids.max().unwrap_or(0))
 }

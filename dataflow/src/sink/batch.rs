@@ -35,8 +35,12 @@ impl Batch {
         };
         batch.device_events.retain(|(epoch, _)| *epoch > committed);
         batch.link_events.retain(|(epoch, _)| *epoch > committed);
-        batch.device_events.sort_by_key(|(epoch, event)| (*epoch, event.event_id));
-        batch.link_events.sort_by_key(|(epoch, event)| (*epoch, event.event_id));
+        batch
+            .device_events
+            .sort_by_key(|(epoch, event)| (*epoch, event.event_id));
+        batch
+            .link_events
+            .sort_by_key(|(epoch, event)| (*epoch, event.event_id));
         batch
     }
 }
@@ -44,7 +48,10 @@ impl Batch {
 /// The last row of each key, by rising key, of the slots after `committed`.
 ///
 /// A row up to `committed` that is its key's last one is in Postgres already; one that is not does not matter.
-pub(crate) fn last<K: Ord + Copy, V>(mut rows: Vec<(Epoch, K, V)>, committed: Epoch) -> Vec<(Epoch, K, V)> {
+pub(crate) fn last<K: Ord + Copy, V>(
+    mut rows: Vec<(Epoch, K, V)>,
+    committed: Epoch,
+) -> Vec<(Epoch, K, V)> {
     rows.retain(|(epoch, _, _)| *epoch > committed);
     // Stable: rows of one key stay in the order of their epochs.
     rows.sort_by_key(|(_, key, _)| *key);
@@ -67,6 +74,9 @@ mod tests {
             (Epoch(3), 'c', 4),
             (Epoch(4), 'c', 5),
         ];
-        assert_eq!(last(rows, Epoch(2)), vec![(Epoch(3), 'b', 3), (Epoch(4), 'c', 5)]);
+        assert_eq!(
+            last(rows, Epoch(2)),
+            vec![(Epoch(3), 'b', 3), (Epoch(4), 'c', 5)]
+        );
     }
 }

@@ -20,7 +20,11 @@ struct Change {
     row: Option<String>,
 }
 
-pub(super) async fn write(conn: &mut PgConnection, batch: &Batch, deleted: &Deleted) -> Result<(), sqlx::Error> {
+pub(super) async fn write(
+    conn: &mut PgConnection,
+    batch: &Batch,
+    deleted: &Deleted,
+) -> Result<(), sqlx::Error> {
     let changes = gather(batch, deleted);
     if changes.is_empty() {
         return Ok(());
@@ -54,17 +58,37 @@ pub(super) async fn write(conn: &mut PgConnection, batch: &Batch, deleted: &Dele
 
 /// All changes by epoch; within one, devices, links and counts by rising key.
 fn gather(batch: &Batch, deleted: &Deleted) -> Vec<Change> {
-    let mut changes = Vec::with_capacity(batch.devices.len() + batch.links.len() + batch.counts.len());
+    let mut changes =
+        Vec::with_capacity(batch.devices.len() + batch.links.len() + batch.counts.len());
     for (epoch, id, view) in &batch.devices {
-        let known = || deleted.iter().find(|(device, _)| *device == id.0).map(|(_, tenant)| *tenant);
+        let known = || {
+            deleted
+                .iter()
+                .find(|(device, _)| *device == id.0)
+                .map(|(_, tenant)| *tenant)
+        };
         // A device that came and went within the commit was never seen.
-        let Some(tenant) = view.as_ref().map(|view| view.tenant_id.0).or_else(known) else { continue };
+        let Some(tenant) = view.as_ref().map(|view| view.tenant_id.0).or_else(known) else {
+            continue;
+        };
         let key = format!(r#"{{"device_id":"{id}"}}"#);
-        changes.push(Change { epoch: *epoch, tenant, view: "devices", key, row: view.as_ref().map(json) });
+        changes.push(Change {
+            epoch: *epoch,
+            tenant,
+            view: "devices",
+            key,
+            row: view.as_ref().map(json),
+        });
     }
     for (epoch, id, view) in &batch.links {
         let (tenant, row) = (id.tenant_id.0, view.as_ref().map(json));
-        changes.push(Change { epoch: *epoch, tenant, view: "links", key: json(id), row });
+        changes.push(Change {
+            epoch: *epoch,
+            tenant,
+            view: "links",
+            key: json(id),
+            row,
+        });
     }
     for (epoch, key, counts) in &batch.counts {
         let (_, id, tenant) = place(key);
@@ -74,7 +98,13 @@ fn gather(batch: &Batch, deleted: &Deleted) -> Vec<Change> {
             Place::Sector(..) => "sector_counts",
         };
         let (key, row) = (format!(r#"{{"id":"{id}"}}"#), counts.as_ref().map(json));
-        changes.push(Change { epoch: *epoch, tenant, view, key, row });
+        changes.push(Change {
+            epoch: *epoch,
+            tenant,
+            view,
+            key,
+            row,
+        });
     }
     changes.sort_by_key(|change| change.epoch);
     changes

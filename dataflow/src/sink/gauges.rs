@@ -58,8 +58,17 @@ impl GaugeBuffer {
     /// A buffer that hands out each key at most once in `interval`; `now` begins the first one.
     pub fn new(interval: Duration, now: Instant) -> Self {
         let every = interval / SLICES as u32;
-        let slices = std::iter::repeat_with(Slice::default).take(SLICES).collect();
-        Self { slices, hasher: DefaultHashBuilder::default(), every, due: now + every, turn: 0, upto: Epoch(0) }
+        let slices = std::iter::repeat_with(Slice::default)
+            .take(SLICES)
+            .collect();
+        Self {
+            slices,
+            hasher: DefaultHashBuilder::default(),
+            every,
+            due: now + every,
+            turn: 0,
+            upto: Epoch(0),
+        }
     }
 
     fn slice(&mut self, key: &impl Hash) -> &mut Slice {
@@ -126,11 +135,16 @@ impl GaugeBuffer {
         let slice = std::mem::take(&mut self.slices[self.turn]);
         self.turn = (self.turn + 1) % SLICES;
         // Once an interval is often enough to drop old changes.
-        let changes_before = (self.turn == 0).then(|| Epoch(self.upto.0.saturating_sub(CHANGES_KEPT)));
+        let changes_before =
+            (self.turn == 0).then(|| Epoch(self.upto.0.saturating_sub(CHANGES_KEPT)));
         let mut batch = GaugeBatch {
             links: slice.links.into_iter().collect(),
             devices: slice.devices.into_iter().collect(),
-            signals: slice.signals.into_iter().map(|(place, (epoch, value))| (place, epoch, value)).collect(),
+            signals: slice
+                .signals
+                .into_iter()
+                .map(|(place, (epoch, value))| (place, epoch, value))
+                .collect(),
             changes_before,
         };
         batch.links.sort_unstable_by_key(|(id, _)| *id);
@@ -149,7 +163,12 @@ pub async fn write(pool: &PgPool, batch: &GaugeBatch) -> Result<(), sqlx::Error>
     devices(pool, batch).await?;
     signals(pool, batch).await?;
     if let Some(epoch) = batch.changes_before {
-        sqlx::query!("DELETE FROM view_change WHERE epoch < $1", epoch.0.cast_signed()).execute(pool).await?;
+        sqlx::query!(
+            "DELETE FROM view_change WHERE epoch < $1",
+            epoch.0.cast_signed()
+        )
+        .execute(pool)
+        .await?;
     }
     Ok(())
 }
@@ -176,7 +195,13 @@ pub async fn sweep(pool: &PgPool) -> Result<(), sqlx::Error> {
 }
 
 async fn links(pool: &PgPool, batch: &GaugeBatch) -> Result<(), sqlx::Error> {
-    let gone = LinkKeys::of(batch.links.iter().filter(|(_, gauge)| gauge.is_none()).map(|(id, _)| id));
+    let gone = LinkKeys::of(
+        batch
+            .links
+            .iter()
+            .filter(|(_, gauge)| gauge.is_none())
+            .map(|(id, _)| id),
+    );
     if !gone.mac.is_empty() {
         sqlx::query!(
             "DELETE FROM link_gauges AS g
@@ -192,7 +217,11 @@ async fn links(pool: &PgPool, batch: &GaugeBatch) -> Result<(), sqlx::Error> {
         .execute(pool)
         .await?;
     }
-    let rows: Vec<&LinkGauge> = batch.links.iter().filter_map(|(_, gauge)| gauge.as_ref()).collect();
+    let rows: Vec<&LinkGauge> = batch
+        .links
+        .iter()
+        .filter_map(|(_, gauge)| gauge.as_ref())
+        .collect();
     if rows.is_empty() {
         return Ok(());
     }
@@ -239,11 +268,22 @@ async fn links(pool: &PgPool, batch: &GaugeBatch) -> Result<(), sqlx::Error> {
 }
 
 async fn devices(pool: &PgPool, batch: &GaugeBatch) -> Result<(), sqlx::Error> {
-    let gone: Vec<Uuid> = batch.devices.iter().filter(|(_, gauge)| gauge.is_none()).map(|(id, _)| id.0).collect();
+    let gone: Vec<Uuid> = batch
+        .devices
+        .iter()
+        .filter(|(_, gauge)| gauge.is_none())
+        .map(|(id, _)| id.0)
+        .collect();
     if !gone.is_empty() {
-        sqlx::query!("DELETE FROM device_gauges WHERE device_id = ANY($1)", &gone).execute(pool).await?;
+        sqlx::query!("DELETE FROM device_gauges WHERE device_id = ANY($1)", &gone)
+            .execute(pool)
+            .await?;
     }
-    let rows: Vec<&DeviceGauge> = batch.devices.iter().filter_map(|(_, gauge)| gauge.as_ref()).collect();
+    let rows: Vec<&DeviceGauge> = batch
+        .devices
+        .iter()
+        .filter_map(|(_, gauge)| gauge.as_ref())
+        .collect();
     if rows.is_empty() {
         return Ok(());
     }
@@ -281,7 +321,11 @@ async fn devices(pool: &PgPool, batch: &GaugeBatch) -> Result<(), sqlx::Error> {
 }
 
 async fn signals(pool: &PgPool, batch: &GaugeBatch) -> Result<(), sqlx::Error> {
-    let gone: Vec<_> = batch.signals.iter().filter(|(_, _, signals)| signals.is_none()).collect();
+    let gone: Vec<_> = batch
+        .signals
+        .iter()
+        .filter(|(_, _, signals)| signals.is_none())
+        .collect();
     if !gone.is_empty() {
         columns!(&gone, (key, _, _) => kind: &str = place(key).0, id: Uuid = place(key).1);
         sqlx::query!(
@@ -293,8 +337,11 @@ async fn signals(pool: &PgPool, batch: &GaugeBatch) -> Result<(), sqlx::Error> {
         .execute(pool)
         .await?;
     }
-    let rows: Vec<(&Place, Epoch, Signals)> =
-        batch.signals.iter().filter_map(|(place, epoch, signals)| signals.map(|s| (place, *epoch, s))).collect();
+    let rows: Vec<(&Place, Epoch, Signals)> = batch
+        .signals
+        .iter()
+        .filter_map(|(place, epoch, signals)| signals.map(|s| (place, *epoch, s)))
+        .collect();
     if rows.is_empty() {
         return Ok(());
     }

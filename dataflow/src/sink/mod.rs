@@ -44,7 +44,11 @@ impl Sink {
     ///
     /// # Errors
     /// [`DataflowError::Fenced`] when the row is already that of this generation or of a newer one.
-    pub async fn open(pool: PgPool, job: &str, generation: u64) -> Result<(Self, Epoch), DataflowError> {
+    pub async fn open(
+        pool: PgPool,
+        job: &str,
+        generation: u64,
+    ) -> Result<(Self, Epoch), DataflowError> {
         let row = sqlx::query!(
             "INSERT INTO job_progress AS p (job, generation, epoch) VALUES ($1, $2, 0)
              ON CONFLICT (job) DO UPDATE SET generation = excluded.generation, updated_at = clock_timestamp()
@@ -55,8 +59,18 @@ impl Sink {
         )
         .fetch_optional(&pool)
         .await?;
-        let row = row.ok_or_else(|| DataflowError::Fenced { job: job.to_owned(), generation })?;
-        Ok((Self { pool, job: job.to_owned(), generation }, Epoch(row.epoch.unsigned_abs())))
+        let row = row.ok_or_else(|| DataflowError::Fenced {
+            job: job.to_owned(),
+            generation,
+        })?;
+        Ok((
+            Self {
+                pool,
+                job: job.to_owned(),
+                generation,
+            },
+            Epoch(row.epoch.unsigned_abs()),
+        ))
     }
 
     /// Commits a run of slots; all of it or nothing.
@@ -77,17 +91,31 @@ impl Sink {
         .execute(&mut *tx)
         .await?;
         if moved.rows_affected() == 0 {
-            let row = sqlx::query!("SELECT generation, epoch FROM job_progress WHERE job = $1", self.job)
-                .fetch_optional(&mut *tx)
-                .await?;
+            let row = sqlx::query!(
+                "SELECT generation, epoch FROM job_progress WHERE job = $1",
+                self.job
+            )
+            .fetch_optional(&mut *tx)
+            .await?;
             return match row {
-                Some(row) if row.generation == generation && row.epoch >= epoch => Ok(Committed::Before),
-                _ => Err(DataflowError::Fenced { job: self.job.clone(), generation: self.generation }),
+                Some(row) if row.generation == generation && row.epoch >= epoch => {
+                    Ok(Committed::Before)
+                }
+                _ => Err(DataflowError::Fenced {
+                    job: self.job.clone(),
+                    generation: self.generation,
+                }),
             };
         }
         let deleted = tables::write(&mut tx, batch).await?;
         changes::write(&mut tx, batch, &deleted).await?;
-        sqlx::query!("SELECT pg_notify($1, $2)", VIEW_CHANNEL, batch.upto.0.to_string()).execute(&mut *tx).await?;
+        sqlx::query!(
+            "SELECT pg_notify($1, $2)",
+            VIEW_CHANNEL,
+            batch.upto.0.to_string()
+        )
+        .execute(&mut *tx)
+        .await?;
         tx.commit().await?;
         Ok(Committed::Now)
     }
@@ -106,7 +134,10 @@ impl Sink {
         .execute(&self.pool)
         .await?;
         if done.rows_affected() == 0 {
-            return Err(DataflowError::Fenced { job: self.job.clone(), generation: self.generation });
+            return Err(DataflowError::Fenced {
+                job: self.job.clone(),
+                generation: self.generation,
+            });
         }
         Ok(())
     }
@@ -118,7 +149,9 @@ pub fn is_transient(error: &DataflowError) -> bool {
         DataflowError::Postgres(e) => crate::error::transient(e),
         DataflowError::Lake(mast_lake::LakeError::Postgres(e)) => crate::error::transient(e),
         // A full or failing disk: a person can mend it while we wait.
-        DataflowError::Lake(mast_lake::LakeError::File { .. } | mast_lake::LakeError::Parquet { .. }) => true,
+        DataflowError::Lake(
+            mast_lake::LakeError::File { .. } | mast_lake::LakeError::Parquet { .. },
+        ) => true,
         _ => false,
     }
 }

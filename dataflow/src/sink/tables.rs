@@ -49,10 +49,16 @@ async fn devices(conn: &mut PgConnection, batch: &Batch) -> Result<Deleted, sqlx
     )
     .fetch_all(conn)
     .await?;
-    Ok(deleted.into_iter().map(|row| (row.device_id, row.tenant_id)).collect())
+    Ok(deleted
+        .into_iter()
+        .map(|row| (row.device_id, row.tenant_id))
+        .collect())
 }
 
-async fn upsert_devices(conn: &mut PgConnection, rows: &[(Epoch, &DeviceView)]) -> Result<(), sqlx::Error> {
+async fn upsert_devices(
+    conn: &mut PgConnection,
+    rows: &[(Epoch, &DeviceView)],
+) -> Result<(), sqlx::Error> {
     columns!(rows, (epoch, view) =>
         id: Uuid = view.device_id.0,
         tenant: Uuid = view.tenant_id.0,
@@ -119,12 +125,21 @@ impl LinkKeys {
 }
 
 async fn links(conn: &mut PgConnection, batch: &Batch) -> Result<(), sqlx::Error> {
-    let rows: Vec<(Epoch, &LinkView)> =
-        batch.links.iter().filter_map(|(epoch, _, view)| view.as_ref().map(|view| (*epoch, view))).collect();
+    let rows: Vec<(Epoch, &LinkView)> = batch
+        .links
+        .iter()
+        .filter_map(|(epoch, _, view)| view.as_ref().map(|view| (*epoch, view)))
+        .collect();
     if !rows.is_empty() {
         upsert_links(conn, &rows).await?;
     }
-    let gone = LinkKeys::of(batch.links.iter().filter(|(_, _, view)| view.is_none()).map(|(_, id, _)| id));
+    let gone = LinkKeys::of(
+        batch
+            .links
+            .iter()
+            .filter(|(_, _, view)| view.is_none())
+            .map(|(_, id, _)| id),
+    );
     if gone.mac.is_empty() {
         return Ok(());
     }
@@ -143,7 +158,10 @@ async fn links(conn: &mut PgConnection, batch: &Batch) -> Result<(), sqlx::Error
     Ok(())
 }
 
-async fn upsert_links(conn: &mut PgConnection, rows: &[(Epoch, &LinkView)]) -> Result<(), sqlx::Error> {
+async fn upsert_links(
+    conn: &mut PgConnection,
+    rows: &[(Epoch, &LinkView)],
+) -> Result<(), sqlx::Error> {
     let key = LinkKeys::of(rows.iter().map(|(_, view)| &view.id));
     columns!(rows, (epoch, view) =>
         interface: &str = view.interface.as_str(),
@@ -201,7 +219,11 @@ pub(super) fn place(place: &Place) -> (&'static str, Uuid, Uuid) {
 }
 
 async fn counts(conn: &mut PgConnection, batch: &Batch) -> Result<(), sqlx::Error> {
-    let gone: Vec<_> = batch.counts.iter().filter(|(_, _, counts)| counts.is_none()).collect();
+    let gone: Vec<_> = batch
+        .counts
+        .iter()
+        .filter(|(_, _, counts)| counts.is_none())
+        .collect();
     columns!(&gone, (_, key, _) => kind: &str = place(key).0, id: Uuid = place(key).1);
     if !id.is_empty() {
         sqlx::query!(
@@ -213,20 +235,32 @@ async fn counts(conn: &mut PgConnection, batch: &Batch) -> Result<(), sqlx::Erro
         .execute(&mut *conn)
         .await?;
     }
-    let rows: Vec<(Epoch, &Place, Counts)> =
-        batch.counts.iter().filter_map(|(epoch, place, counts)| counts.map(|c| (*epoch, place, c))).collect();
-    if rows.is_empty() { Ok(()) } else { upsert_counts(conn, &rows).await }
+    let rows: Vec<(Epoch, &Place, Counts)> = batch
+        .counts
+        .iter()
+        .filter_map(|(epoch, place, counts)| counts.map(|c| (*epoch, place, c)))
+        .collect();
+    if rows.is_empty() {
+        Ok(())
+    } else {
+        upsert_counts(conn, &rows).await
+    }
 }
 
-async fn upsert_counts(conn: &mut PgConnection, rows: &[(Epoch, &Place, Counts)]) -> Result<(), sqlx::Error> {
+async fn upsert_counts(
+    conn: &mut PgConnection,
+    rows: &[(Epoch, &Place, Counts)],
+) -> Result<(), sqlx::Error> {
     columns!(rows, (epoch, key, _) =>
         kind: &str = place(key).0,
         id: Uuid = place(key).1,
         tenant: Uuid = place(key).2,
         epochs: i64 = epoch.0.cast_signed(),
     );
-    let devices: [Vec<i64>; 4] = std::array::from_fn(|i| rows.iter().map(|(_, _, c)| c.devices[i]).collect());
-    let links: [Vec<i64>; 5] = std::array::from_fn(|i| rows.iter().map(|(_, _, c)| c.links[i]).collect());
+    let devices: [Vec<i64>; 4] =
+        std::array::from_fn(|i| rows.iter().map(|(_, _, c)| c.devices[i]).collect());
+    let links: [Vec<i64>; 5] =
+        std::array::from_fn(|i| rows.iter().map(|(_, _, c)| c.links[i]).collect());
     let unobserved: Vec<i64> = rows.iter().map(|(_, _, c)| c.links_unobserved).collect();
     sqlx::query!(
         "INSERT INTO place_counts (kind, id, tenant_id, devices_online, devices_offline, devices_unmanageable,

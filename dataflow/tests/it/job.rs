@@ -1,0 +1,364 @@
+//! A whole job: real Postgres, a real log, a hand that plays the ingest node.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use mast_dataflow::DataflowError;
+use mast_dataflow::job::{Job, JobConfig, JobHandle, JobStatus};
+use mast_log::{EmbeddedConfig, EmbeddedLog, Fsync, Log, Record, TopicSpec};
+use mast_postgres::testing::{Database, database};
+use mast_postgres::{Role, tenant_tx};
+use mast_schemas::message::{Header, Heartbeat, ProducerId, WholePoll, write_polls};
+use mast_schemas::partition::{partition, shard};
+use mast_schemas::records::{Outcome, Poll, Tables};
+use mast_schemas::time::Span;
+use mast_schemas::{DeviceId, Epoch, TenantId, Timestamp, topics};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+const PARTITIONS: u32 = 2;
+
+struct World {
+    dir: tempfile::TempDir,
+    _database: Database,
+    pool: PgPool,
+    log: Arc<dyn Log>,
+    tenant: TenantId,
+    device: DeviceId,
+    producer: ProducerId,
+    sequence: u64,
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_system(SystemTime::now())
+}
+
+async fn world() -> World {
+    let database = database().await;
+    let pool = database.pool(Role::Dataflow).await;
+    let (tenant, device) = (TenantId::new(), DeviceId::new());
+    let mut tx = tenant_tx(&database.pool(Role::Api).await, tenant)
+        .await
+        .unwrap();
+    let sql = "INSERT INTO tenants (id, name) VALUES ($1, 'north')";
+    sqlx::query(sql)
+        .bind(tenant.0)
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    let sql = "INSERT INTO devices (id, tenant_id, name, address, interval_ms) VALUES ($1, $2, 'ap', '192.0.2.1', 60000)";
+    sqlx::query(sql)
+        .bind(device.0)
+        .bind(tenant.0)
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let log = open_log(dir.path());
+    let producer = ProducerId(Uuid::now_v7());
+    World {
+        dir,
+        _database: database,
+        pool,
+        log,
+        tenant,
+        device,
+        producer,
+        sequence: 0,
+    }
+}
+
+fn open_log(dir: &Path) -> Arc<dyn Log> {
+    let config = EmbeddedConfig {
+        fsync: Fsync::Never,
+        ..EmbeddedConfig::default()
+    };
+    let log = EmbeddedLog::open(dir.join("log"), config).unwrap();
+    log.ensure_topic(&TopicSpec {
+        name: topics::TELEMETRY.to_owned(),
+        partitions: PARTITIONS,
+    })
+    .unwrap();
+    Arc::new(log)
+}
+
+impl World {
+    fn config(&self) -> JobConfig {
+        let data = self.dir.path().to_owned();
+        let config = JobConfig::new("main", self.pool.clone(), self.log.clone(), data);
+        JobConfig {
+            partitions: PARTITIONS,
+            gauge_interval: Duration::from_millis(160),
+            ..config
+        }
+    }
+
+    async fn start(&self) -> JobHandle {
+        Job::start(self.config()).await.unwrap()
+    }
+
+    fn beat(&self) {
+        for p in 0..PARTITIONS {
+            let heartbeat = Some(Heartbeat {
+                clock: now(),
+                shards: vec![(0, 1023)],
+            });
+            let header = Header {
+                producer: self.producer,
+                lease_epoch: 1,
+                heartbeat,
+                sections: Vec::new(),
+            };
+            let record = Record {
+                headers: header.encode(),
+                ..Record::default()
+            };
+            self.log.append(topics::TELEMETRY, p, &[record]).unwrap();
+        }
+    }
+
+    fn poll(&mut self, outcome: Outcome) {
+        self.sequence += 1;
+        let at = now();
+        let poll = Poll {
+            tenant_id: self.tenant,
+            device_id: self.device,
+            observed_at: at,
+            lease_epoch: 1,
+            sequence: self.sequence,
+            outcome,
+            detail: None,
+            round_trip_ms: Some(12),
+            next_due_at: at + Span::secs(60),
+            interval_ms: 60_000,
+            tables: Tables::default().0,
+            registrations: None,
+            identity: Some("ap".to_owned()),
+            version: None,
+            board: None,
+            architecture: None,
+            serial: None,
+            firmware: None,
+            uptime_s: Some(1),
+            cpu_load_percent: Some(3),
+            memory_free_bytes: None,
+            memory_total_bytes: None,
+            disk_free_bytes: None,
+            disk_total_bytes: None,
+            cpu_temperature_c: None,
+            board_temperature_c: None,
+            voltage_v: None,
+            sensors: None,
+        };
+        let poll = WholePoll {
+            poll,
+            interfaces: Vec::new(),
+            registrations: Vec::new(),
+            radios: Vec::new(),
+        };
+        let (headers, body) = write_polls(&[poll], self.producer, 1).unwrap();
+        let p = partition(shard(&self.device), PARTITIONS);
+        self.log
+            .append(
+                topics::TELEMETRY,
+                p,
+                &[Record {
+                    headers,
+                    body,
+                    ..Record::default()
+                }],
+            )
+            .unwrap();
+    }
+
+    /// Sends heartbeats until the status is as wanted.
+    async fn until(&self, job: &mut JobHandle, wanted: impl Fn(&JobStatus) -> bool) -> JobStatus {
+        let mut status = job.status();
+        for _ in 0..400 {
+            self.beat();
+            let seen =
+                tokio::time::timeout(Duration::from_millis(100), status.wait_for(&wanted)).await;
+            match seen {
+                Ok(Ok(status)) => return status.clone(),
+                Ok(Err(_)) => panic!("the job ended: {:?}", job.finished().await),
+                Err(_) => {}
+            }
+        }
+        panic!("not as wanted: {:?}", status.borrow().clone());
+    }
+
+    async fn state(&self) -> String {
+        let sql = "SELECT state FROM device_status WHERE device_id = $1";
+        sqlx::query_scalar(sql)
+            .bind(self.device.0)
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
+    }
+
+    async fn number(&self, sql: &'static str) -> i64 {
+        sqlx::query_scalar(sql).fetch_one(&self.pool).await.unwrap()
+    }
+
+    fn events_in_topic(&self) -> u64 {
+        self.log.ends(topics::EVENTS, 0).unwrap().next
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_poll_becomes_a_view_an_event_and_history_and_a_restart_goes_on() {
+    let mut w = world().await;
+    let mut job = w.start().await;
+    assert!(matches!(
+        Job::start(w.config()).await,
+        Err(DataflowError::Locked { .. })
+    ));
+    // The device is known once control was relayed and bound.
+    w.until(&mut job, |s| s.counters.devices > 0).await;
+    assert_eq!(w.state().await, "unobserved");
+    w.poll(Outcome::Ok);
+    let status = w.until(&mut job, |s| s.counters.device_events == 1).await;
+    assert_eq!(w.state().await, "online");
+    assert_eq!(status.generation, 1);
+    let status = w
+        .until(&mut job, |s| {
+            s.freshness.rows() == 1 && s.counters.gauges > 0
+        })
+        .await;
+    assert_eq!(status.counters.polls, 1);
+    assert!(status.freshness.percentile_ms(0.5).is_some());
+    job.stop().await.unwrap();
+    assert_eq!(
+        w.number("SELECT sum(rows)::bigint FROM lake_manifest WHERE table_name = 'polls'")
+            .await,
+        1
+    );
+    assert_eq!(
+        w.number("SELECT sum(rows)::bigint FROM lake_manifest WHERE table_name = 'device_events'")
+            .await,
+        1
+    );
+    assert_eq!(
+        w.number("SELECT epoch - checkpoint_epoch FROM job_progress")
+            .await,
+        0,
+        "a stop ends in a checkpoint"
+    );
+    assert_eq!(w.events_in_topic(), 1);
+
+    let mut job = w.start().await;
+    let begin = job.status().borrow().clone();
+    assert_eq!(
+        (begin.generation, begin.checkpoint_epoch > Epoch(0)),
+        (2, true)
+    );
+    w.poll(Outcome::Timeout);
+    w.poll(Outcome::Timeout);
+    w.until(&mut job, |s| s.counters.device_events == 1).await;
+    assert_eq!(w.state().await, "offline");
+    job.stop().await.unwrap();
+    assert_eq!(
+        (
+            w.events_in_topic(),
+            w.number("SELECT count(*) FROM device_events").await
+        ),
+        (2, 2)
+    );
+    assert_eq!(
+        w.number("SELECT sum(rows)::bigint FROM lake_manifest WHERE table_name = 'polls'")
+            .await,
+        3
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_its_checkpoints_a_job_replays_everything_and_repeats_nothing() {
+    let mut w = world().await;
+    let mut job = w.start().await;
+    w.until(&mut job, |s| s.counters.devices > 0).await;
+    w.poll(Outcome::Ok);
+    w.until(&mut job, |s| s.counters.device_events == 1).await;
+    job.stop().await.unwrap();
+    std::fs::remove_dir_all(w.dir.path().join("checkpoints")).unwrap();
+    let mut job = w.start().await;
+    w.poll(Outcome::Timeout);
+    w.poll(Outcome::Timeout);
+    w.until(&mut job, |s| s.counters.device_events == 1).await;
+    job.stop().await.unwrap();
+    assert_eq!(w.state().await, "offline");
+    assert_eq!(
+        (
+            w.events_in_topic(),
+            w.number("SELECT count(*) FROM device_events").await
+        ),
+        (2, 2)
+    );
+    assert_eq!(
+        w.number("SELECT sum(rows)::bigint FROM lake_manifest WHERE table_name = 'polls'")
+            .await,
+        3
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_lost_its_generation_stops_and_says_so() {
+    let w = world().await;
+    let mut job = w.start().await;
+    w.until(&mut job, |s| s.counters.groups > 1).await;
+    sqlx::query("UPDATE job_progress SET generation = 9")
+        .execute(&w.pool)
+        .await
+        .unwrap();
+    w.beat();
+    let ended = tokio::time::timeout(Duration::from_secs(30), job.finished())
+        .await
+        .unwrap();
+    assert!(
+        matches!(ended, Err(DataflowError::Fenced { generation: 1, .. })),
+        "{ended:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gap_names_the_partition_and_the_remedy() {
+    let mut w = world().await;
+    for _ in 0..50 {
+        w.poll(Outcome::Ok);
+    }
+    let p = partition(shard(&w.device), PARTITIONS);
+    let dir = tempfile::tempdir().unwrap();
+    let config = EmbeddedConfig {
+        segment_bytes: 1,
+        fsync: Fsync::Never,
+        ..EmbeddedConfig::default()
+    };
+    let small: Arc<dyn Log> = Arc::new(EmbeddedLog::open(dir.path(), config).unwrap());
+    small
+        .ensure_topic(&TopicSpec {
+            name: topics::TELEMETRY.to_owned(),
+            partitions: PARTITIONS,
+        })
+        .unwrap();
+    for entry in w.log.read(topics::TELEMETRY, p, 0, 1 << 20).unwrap() {
+        small.append(topics::TELEMETRY, p, &[entry.record]).unwrap();
+    }
+    small.trim(topics::TELEMETRY, p, 10).unwrap();
+    assert!(small.ends(topics::TELEMETRY, p).unwrap().first > 0);
+    w.log = small;
+    let mut job = w.start().await;
+    let ended = tokio::time::timeout(Duration::from_secs(30), job.finished())
+        .await
+        .unwrap()
+        .unwrap_err();
+    assert!(
+        matches!(ended, DataflowError::Gap { wanted: 0, .. }),
+        "{ended:?}"
+    );
+    let text = ended.to_string();
+    assert!(
+        text.contains(&format!("mast.telemetry.v1 partition {p}")) && text.contains("checkpoint"),
+        "{text}"
+    );
+}

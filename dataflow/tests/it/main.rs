@@ -1,0 +1,9 @@
+//! Integration tests of the dataflow.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod checkpoint;
+mod flow;
+mod job;
+mod relay;
+mod sink;
+mod support;
