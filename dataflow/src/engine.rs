@@ -153,6 +153,7 @@ impl Engine {
             all.caps.extend(part.caps);
             all.bssids.extend(part.bssids);
             all.ap_flags.extend(part.ap_flags);
+            all.shown.extend(part.shown);
         }
         Ok(all)
     }
@@ -204,6 +205,16 @@ fn split(config: EngineConfig, snapshot: Snapshot) -> Vec<Snapshot> {
     }
     for record in snapshot.bssids {
         parts[(flow::client_route(record.1.tenant_id, record.1.radio_mac) % peers) as usize].bssids.push(record);
+    }
+    // One record tells of many clients, who live on different workers.
+    for (group, record) in snapshot.shown {
+        for (worker, part) in (0..peers).zip(&mut parts) {
+            let mut own = record.clone();
+            own.clients.retain(|mac| flow::client_route(record.tenant_id, *mac) % peers == worker);
+            if !own.clients.is_empty() {
+                part.shown.push((group, own));
+            }
+        }
     }
     for record in snapshot.ap_flags {
         parts[(flow::device_route(&record.1.device_id, config.partitions) % peers) as usize].ap_flags.push(record);
@@ -269,6 +280,7 @@ fn records(state: &flow::State) -> Snapshot {
         part.aps.extend(state.aps.borrow().records(group).into_iter().map(|r| (group, r)));
         part.caps.extend(state.bssids.borrow().records(group).into_iter().map(|r| (group, r)));
         part.bssids.extend(state.bssids.borrow().bssid_records(group).into_iter().map(|r| (group, r)));
+        part.shown.extend(state.roaming.borrow().shown(group).into_iter().map(|r| (group, r)));
         part.ap_flags.extend(state.aps.borrow().flags(group).into_iter().map(|r| (group, r)));
     }
     part

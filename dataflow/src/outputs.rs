@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mast_schemas::checkpoint::{ApFlagsRecord, ApRecord, BssidRecord, CapRecord, DeviceRecord, RoamRecord};
+use mast_schemas::checkpoint::{ApFlagsRecord, ApRecord, BssidRecord, CapRecord, DeviceRecord, RoamRecord, ShownRecord};
 use mast_schemas::control::Change;
 use mast_schemas::message::Header;
 use mast_schemas::views::{
@@ -84,6 +84,8 @@ pub struct Snapshot {
     pub bssids: Vec<(u8, BssidRecord)>,
     /// What links know of statuses, with their key group.
     pub ap_flags: Vec<(u8, ApFlagsRecord)>,
+    /// Which associations tables show, with their key group.
+    pub shown: Vec<(u8, ShownRecord)>,
 }
 
 impl Outputs {

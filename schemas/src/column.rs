@@ -324,13 +324,13 @@ macro_rules! record {
                 $(<$ty as $crate::column::Column>::append(&self.$field, &mut columns.$field);)+
             }
 
-            #[expect(clippy::expect_used, reason = "all columns are appended together and have the schema's types")]
             fn finish(columns: &mut Self::Columns) -> arrow::array::RecordBatch {
-                arrow::array::RecordBatch::try_new(
-                    Self::schema(),
-                    vec![$(<$ty as $crate::column::Column>::finish(&mut columns.$field)),+],
-                )
-                .expect("columns of one length and type")
+                let arrays = vec![$(<$ty as $crate::column::Column>::finish(&mut columns.$field)),+];
+                match arrow::array::RecordBatch::try_new(Self::schema(), arrays) {
+                    Ok(batch) => batch,
+                    // All columns are appended together and have the schema's types.
+                    Err(e) => unreachable!("columns of one length and type: {e}"),
+                }
             }
 
             fn read(batch: &arrow::array::RecordBatch, row: usize) -> Result<Self, $crate::SchemaError> {

@@ -63,7 +63,7 @@ pub fn list(dir: &Path) -> Result<Vec<Stored>, DataflowError> {
         {
             Ok(manifest) => found.push(Stored { path, manifest }),
             Err(reason) => {
-                tracing::warn!(file = %manifest.display(), reason, "checkpoint left out")
+                tracing::warn!(file = %manifest.display(), reason, "checkpoint left out");
             }
         }
     }

@@ -37,7 +37,7 @@ use crate::flow::links::LinkMessage;
 pub(crate) use crate::flow::places::Standing;
 use crate::flow::roaming::RoamMessage;
 use crate::flow::signals::SignalMessage;
-use crate::flow::types::{Concatenate, Exchange, Probe, Time, route};
+use crate::flow::types::{Concatenate, Exchange, Probe, Time, route, updates};
 use crate::flow::visible::ViewMessage;
 use crate::outputs::{Message, Outputs, Snapshot};
 
@@ -94,7 +94,7 @@ fn restore(thresholds: Thresholds, snapshot: Snapshot) -> (State, DeviceOut, ApO
     let mut devices = Devices::new(thresholds);
     devices.restore(records(snapshot.devices), &mut device_out);
     let mut roaming = Roaming::new(thresholds);
-    roaming.restore(records(snapshot.roam));
+    roaming.restore(records(snapshot.roam), records(snapshot.shown));
     let mut bssids = Bssids::new(thresholds);
     // Owners and statuses come again through the relations, in slot 0.
     bssids.restore(records(snapshot.caps), records(snapshot.bssids), &mut BssidOut::default());
@@ -159,9 +159,8 @@ pub(crate) fn build(
         ]);
         let out = links::links(scope, link_input, state.aps.clone(), (restored_at, ap_out), outputs.clone());
 
-        let far_ends = pairing::far_ends(owners, out.clients)
-            .inner
-            .map(|((link, device), _time, diff)| (link, device, diff > 0))
+        let far_ends = pairing::far_ends(owners, out.clients);
+        let far_ends = updates(far_ends, |(link, device), _, diff| Some((link, device, diff > 0)))
             .exchange(move |(link, ..)| route(&link.ap_device_id, partitions));
         let view_input = scope.concatenate([
             out.changes.map(|(link, core)| ViewMessage::Link(link, core)),

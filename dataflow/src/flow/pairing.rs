@@ -8,7 +8,7 @@ use mast_schemas::{DeviceId, Epoch, LinkId, Mac, TenantId, Timestamp};
 
 use crate::flow::bssids::BssidMessage;
 use crate::flow::devices::Claim;
-use crate::flow::types::{Collection, Stream, Time};
+use crate::flow::types::{Collection, Stream, Time, updates};
 
 /// The first two claimants of an address: the owner with the begin of its claim, and who would own it if the owner were
 /// left out.
@@ -52,28 +52,25 @@ pub(crate) fn remote_facts<'s>(
     states: Collection<'s, (DeviceId, DeviceState)>,
 ) -> Stream<'s, BssidMessage> {
     use timely::dataflow::operators::Concat;
-    use timely::dataflow::operators::vec::Map;
 
     let radios = remote.clone().map(|(_reporter, radio)| radio).distinct();
     let owned = radios
         .map(|radio| (radio, ()))
         .arrange_by_key()
         .join_core(owners, |&(tenant, radio), &(), &(since, owner, _)| Some((tenant, radio, owner, since)))
-        .consolidate()
-        .inner
-        .flat_map(|((tenant, radio, owner, since), slot, diff)| {
-            // A claim that is older than the slot held when the slot began.
-            let held = diff > 0 && since < Epoch(slot).end() - SLOT;
-            let at_begin = held.then_some(BssidMessage::OwnerAtBegin(tenant, radio, owner));
-            at_begin.into_iter().chain([BssidMessage::Owner(tenant, radio, owner, diff > 0)])
-        });
+        .consolidate();
+    let owned = updates(owned, |(tenant, radio, owner, since), slot, diff| {
+        // A claim that is older than the slot held when the slot began.
+        let held = diff > 0 && since < Epoch(slot).end() - SLOT;
+        let at_begin = held.then_some(BssidMessage::OwnerAtBegin(tenant, radio, owner));
+        at_begin.into_iter().chain([BssidMessage::Owner(tenant, radio, owner, diff > 0)])
+    });
     let reported = remote
         .join(states)
         .map(|(reporter, ((tenant, radio), state))| (tenant, radio, reporter, state != DeviceState::Online))
-        .consolidate()
-        .inner
-        .flat_map(|((tenant, radio, reporter, unobserved), _time, diff)| {
-            (diff > 0).then_some(BssidMessage::Reporter(tenant, radio, reporter, unobserved))
-        });
+        .consolidate();
+    let reported = updates(reported, |(tenant, radio, reporter, unobserved), _, diff| {
+        (diff > 0).then_some(BssidMessage::Reporter(tenant, radio, reporter, unobserved))
+    });
     owned.concat(reported)
 }

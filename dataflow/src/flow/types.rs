@@ -8,7 +8,7 @@ use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::channels::pushers::Output;
-use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::{Capability, Operator};
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::generic::{InputHandleCore, OutputBuilder};
 use timely::progress::frontier::MutableAntichain;
@@ -133,6 +133,7 @@ impl<'s, M: 'static> StageBuilder<'s, M> {
             let mut ports = open(&capabilities);
             drop(capabilities);
             let mut stash: BTreeMap<Time, Vec<M>> = BTreeMap::from([(0, Vec::new())]);
+            let mut handled = 0;
             move |frontiers| {
                 input.for_each(|capability, data| {
                     let time = capability.least().copied().unwrap_or_default();
@@ -140,12 +141,38 @@ impl<'s, M: 'static> StageBuilder<'s, M> {
                 });
                 let upper = upper(&frontiers[0]);
                 while let Some(slot) = next_slot(&stash, timer(), upper) {
+                    debug_assert!(slot > handled || slot == 0, "slot {slot} has been handled");
+                    handled = slot;
                     step(slot, stash.remove(&slot).unwrap_or_default(), &mut ports);
                 }
                 ports.downgrade(upper);
             }
         });
     }
+}
+
+/// The updates of a collection as messages, each at its own time.
+///
+/// Differential ships the updates of many times in one container, whose stamp covers them all: to whom it matters in which
+/// slot an update happened, the container's time says nothing.
+pub(crate) fn updates<'s, D: Clone + 'static, M: Clone + 'static, I: IntoIterator<Item = M>>(
+    collection: Collection<'s, D>,
+    message: impl Fn(D, Time, isize) -> I + 'static,
+) -> Stream<'s, M> {
+    collection.inner.unary(Pipeline, "updates", move |_, _| {
+        move |input, output| {
+            input.for_each(|capability, data| {
+                let mut by_time: BTreeMap<Time, Vec<M>> = BTreeMap::new();
+                for (row, time, diff) in data.drain(..) {
+                    by_time.entry(time).or_default().extend(message(row, time, diff));
+                }
+                for (time, mut messages) in by_time {
+                    let capability = capability.delayed(&time, 0);
+                    output.session(&capability).give_iterator(messages.drain(..));
+                }
+            });
+        }
+    })
 }
 
 /// The first slot that may still receive messages; `None` when none may.

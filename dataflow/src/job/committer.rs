@@ -166,7 +166,7 @@ impl Committer {
                     Ok(()) => {}
                     Err(error @ DataflowError::Fenced { .. }) => shared.fail(error),
                     Err(error) => {
-                        tracing::error!(%error, "no checkpoint was written; the job goes on without")
+                        tracing::error!(%error, "no checkpoint was written; the job goes on without");
                     }
                 }
             }

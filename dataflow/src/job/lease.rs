@@ -105,7 +105,7 @@ pub(crate) async fn keep(
                 return;
             }
             Err(error) => {
-                tracing::warn!(%error, lease = held.name, "the lease cannot be renewed; trying again")
+                tracing::warn!(%error, lease = held.name, "the lease cannot be renewed; trying again");
             }
         }
     }

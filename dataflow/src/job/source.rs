@@ -149,9 +149,8 @@ impl Tail {
                     items.push(item);
                 }
                 Some(offset) if offset < next => {
-                    self.kept
-                        .pop_front()
-                        .map(|item| self.kept_bytes -= item.body.len());
+                    let passed = self.kept.pop_front();
+                    self.kept_bytes -= passed.map_or(0, |item| item.body.len());
                 }
                 _ => {
                     let end = self.kept.front().map_or(u64::MAX, |item| item.offset);

@@ -1,0 +1,121 @@
+//! The flow against the oracle: the same views after every slot, the same events, for any number of workers, grouping of
+//! slots, size of messages and restarts.
+
+use mast_dataflow::engine::Engine;
+use mast_dataflow::outputs::Snapshot;
+use mast_oracle::{Oracle, script};
+use mast_schemas::thresholds::DEFAULT;
+use proptest::prelude::*;
+
+use crate::support::{Served, config, encode, oracle, restored, run};
+
+/// Compares without printing whole fleets.
+fn same<K: Ord + std::fmt::Debug, V: PartialEq + std::fmt::Debug>(
+    what: &str,
+    ours: &std::collections::BTreeMap<K, V>,
+    truth: &std::collections::BTreeMap<K, V>,
+) {
+    for (key, row) in truth {
+        assert_eq!(ours.get(key), Some(row), "{what} {key:?}");
+    }
+    for key in ours.keys() {
+        assert!(truth.contains_key(key), "{what} {key:?} should not be there: {:?}", ours[key]);
+    }
+}
+
+fn compare(at: &str, served: &Served, truth: &mast_oracle::Views) {
+    same(&format!("{at}: device"), &served.views.devices, &truth.devices);
+    same(&format!("{at}: link"), &served.views.links, &truth.links);
+    same(&format!("{at}: counts"), &served.views.counts, &truth.counts);
+    same(&format!("{at}: signals"), &served.views.signals, &truth.signals);
+}
+
+#[test]
+fn views_equal_the_oracle_after_every_slot() {
+    for (seed, workers) in [(1, 1), (2, 2), (3, 4)] {
+        let slots = script::random(seed, 6);
+        let mut engine = Engine::start(config(workers), Snapshot::default()).unwrap();
+        let mut oracle = Oracle::new(DEFAULT);
+        let mut served = Served::default();
+        for (slot, input) in slots.iter().zip(encode(&slots, 3)) {
+            engine.feed(input).unwrap();
+            served.take(engine.outputs().unwrap());
+            oracle.slot(slot.first, slot.last, &slot.control, slot.polls.clone());
+            compare(&format!("seed {seed}, {workers} workers, slot {}", slot.last.0), &served, &oracle.views());
+        }
+        let mut events = oracle.take_events();
+        let mut link_events = served.link_events;
+        link_events.sort_by_key(|e| (e.at, e.event_id));
+        events.links.sort_by_key(|e| (e.at, e.event_id));
+        assert_eq!(link_events, events.links, "seed {seed}");
+        let mut device_events = served.device_events;
+        device_events.sort_by_key(|e| (e.at, e.event_id));
+        events.devices.sort_by_key(|e| (e.at, e.event_id));
+        assert_eq!(device_events, events.devices, "seed {seed}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3))]
+
+    #[test]
+    fn the_same_log_gives_the_same_outputs(
+        seed in 0u64..1_000,
+        workers in prop::sample::select(vec![1usize, 2, 4]),
+        group in 1usize..40,
+        per_message in 1usize..9,
+    ) {
+        let slots = script::random(seed, 5);
+        let plain = run(&encode(&slots, 1), 1, 1);
+        let other = run(&encode(&slots, per_message), workers, group);
+        compare("grouped", &other, &plain.views);
+        prop_assert_eq!(other.link_events, plain.link_events);
+        prop_assert_eq!(other.device_events, plain.device_events);
+    }
+
+    #[test]
+    fn a_restart_from_a_snapshot_changes_nothing(
+        seed in 0u64..1_000,
+        cut in 0.0f64..1.0,
+        before in prop::sample::select(vec![1usize, 2, 4]),
+        after in prop::sample::select(vec![1usize, 2, 4]),
+    ) {
+        let slots = script::random(seed, 5);
+        let inputs = encode(&slots, 4);
+        let cut = ((inputs.len() as f64) * cut) as usize;
+        let whole = run(&inputs, 1, 7);
+
+        let mut served = Served::default();
+        let mut engine = Engine::start(config(before), Snapshot::default()).unwrap();
+        inputs[..cut].iter().for_each(|i| engine.feed(i.clone()).unwrap());
+        served.take(engine.outputs().unwrap());
+        let snapshot = engine.snapshot().unwrap();
+        drop(engine);
+        let mut engine = Engine::start(config(after), snapshot.clone()).unwrap();
+        inputs[cut..].iter().for_each(|i| engine.feed(i.clone()).unwrap());
+        served.take(engine.outputs().unwrap());
+        compare("restored", &served, &whole.views);
+        prop_assert_eq!(&served.link_events, &whole.link_events);
+        prop_assert_eq!(&served.device_events, &whole.device_events);
+
+        // The oracle goes on from the same snapshot, by its own code.
+        let mut oracle = Oracle::restore(DEFAULT, restored(snapshot));
+        for slot in &slots[cut..] {
+            oracle.slot(slot.first, slot.last, &slot.control, slot.polls.clone());
+        }
+        compare("oracle restored", &served, &oracle.views());
+    }
+}
+
+#[test]
+fn a_flipped_threshold_is_seen() {
+    let slots: Vec<_> = (0..4).map(|seed| script::random(seed, 12)).collect();
+    let mut flipped = DEFAULT;
+    flipped.degrade_tables += 1;
+    let differs = slots.iter().any(|slots| {
+        let served = run(&encode(slots, 3), 1, 5);
+        oracle(slots, flipped).0.views().links != served.views.links
+            || oracle(slots, flipped).1.links.len() != served.link_events.len()
+    });
+    assert!(differs, "the scripted fleets never degrade by two bad tables");
+}
