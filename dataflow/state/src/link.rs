@@ -406,3 +406,6 @@ impl Link {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

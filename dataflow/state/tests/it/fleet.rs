@@ -275,10 +275,9 @@ impl Fleet {
             }
         }
         for (device, diff) in out.reporters.drain(..) {
-            match diff {
-                1 => drop(self.reporters.insert(device)),
-                // Another instance may still want it: being told too much is harmless.
-                _ => {}
+            // One that an instance no longer wants another may still want: too much told is harmless.
+            if diff > 0 {
+                self.reporters.insert(device);
             }
         }
     }
