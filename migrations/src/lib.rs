@@ -11,7 +11,7 @@ pub mod testing;
 
 pub use error::PostgresError;
 pub use migrate::migrate;
-pub use private::Private;
+pub use private::{Private, attach};
 pub use roles::{Role, bootstrap_database, bootstrap_roles, pool};
 pub use tenant::{find_tenant, tenant_snapshot, tenant_tx};
 

@@ -114,6 +114,19 @@ impl Private {
     }
 }
 
+/// How to log in as `role` to a server that another process of ours runs on `data_dir`; `None` when none runs there.
+///
+/// For commands beside a running installation: they neither start nor stop the server. Who may read the folder may log in.
+pub async fn attach(data_dir: &Path, role: Role) -> Option<PgConnectOptions> {
+    // Its fifth line is the folder of the socket.
+    let pid_file = std::fs::read_to_string(data_dir.join("cluster/postmaster.pid")).ok()?;
+    let socket_dir = pid_file.lines().nth(4)?.trim();
+    let options = login(Path::new(socket_dir), role.as_str(), DATABASE);
+    let connection = PgConnection::connect_with(&options).await.ok()?;
+    connection.close().await.ok()?;
+    Some(options)
+}
+
 /// Options that take nothing from the environment but what they set.
 fn login(socket_dir: &Path, user: &str, database: &str) -> PgConnectOptions {
     PgConnectOptions::new_without_pgpass()

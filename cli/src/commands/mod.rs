@@ -1,0 +1,124 @@
+//! The commands, one file each.
+
+// mod bench;
+mod decode;
+mod demo;
+mod import;
+mod query;
+mod schema;
+mod simulate;
+mod verify;
+
+use std::future::Future;
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Subcommand;
+
+/// What to do.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run everything on this machine with a simulated fleet, and show the views live.
+    Demo(demo::Args),
+    /// Run a simulated fleet alone, or talk to a running one.
+    Simulate(simulate::Args),
+    /// Read an inventory file into an installation's database.
+    Import(import::Args),
+    /// Turn recorded RouterOS replies (JSON lines) into typed rows (JSON lines).
+    Decode(decode::Args),
+    /// Run a read-only SQL query over the views and the history.
+    Query(query::Args),
+    /// Recompute the views from the log and compare them with what is served.
+    Verify(verify::Args),
+    /// Show the record kinds with their columns, types and units.
+    Schema(schema::Args),
+    // Measure
+    // Bench(bench::Args),
+    /// Print a completion script for a shell: `mast completions bash > /etc/bash_completion.d/mast`.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+impl Command {
+    /// Runs the command; its code is the process's.
+    pub(crate) fn run(self, cli: &mut clap::Command) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Demo(args) => block_on(args.run()),
+            Self::Simulate(args) => block_on(args.run()),
+            Self::Import(args) => block_on(args.run()),
+            Self::Decode(args) => args.run(),
+            Self::Query(args) => block_on(args.run()),
+            Self::Verify(args) => block_on(args.run()),
+            Self::Schema(args) => args.run(),
+            // Self::Bench(args) => args.run(),
+            Self::Completions { shell } => {
+                let mut script = Vec::new();
+                clap_complete::generate(shell, cli, "mast", &mut script);
+                crate::output::write(|out| out.write_all(&script))?;
+                Ok(ExitCode::SUCCESS)
+            }
+        }
+    }
+}
+
+fn block_on(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
+    let result = runtime.block_on(work);
+    // A blocked helper thread must not hold up the end.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+/// A duration as people write it: `250ms`, `2s`, `1m30s`, `2h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pace(pub(crate) Duration);
+
+impl FromStr for Pace {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || format!("{text:?} is not a duration; write it like 250ms, 2s, 1m30s or 2h");
+        let (mut total, mut rest) = (Duration::ZERO, text.trim());
+        if rest.is_empty() {
+            return Err(bad());
+        }
+        while !rest.is_empty() {
+            let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+            let number: f64 = rest[..digits].parse().map_err(|_| bad())?;
+            let unit_end = rest[digits..].find(|c: char| c.is_ascii_digit()).map_or(rest.len(), |i| digits + i);
+            let seconds = match &rest[digits..unit_end] {
+                "ms" => 0.001,
+                "s" | "" => 1.0,
+                "m" => 60.0,
+                "h" => 3_600.0,
+                "d" => 86_400.0,
+                _ => return Err(bad()),
+            };
+            total += Duration::try_from_secs_f64(number * seconds).map_err(|_| bad())?;
+            rest = &rest[unit_end..];
+        }
+        Ok(Self(total))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_as_written() {
+        let ms = |text: &str| text.parse::<Pace>().map(|p| p.0.as_millis());
+        assert_eq!(ms("250ms"), Ok(250));
+        assert_eq!(ms("2s"), Ok(2_000));
+        assert_eq!(ms("1m30s"), Ok(90_000));
+        assert_eq!(ms("1.5h"), Ok(5_400_000));
+        assert_eq!(ms("60"), Ok(60_000));
+        for bad in ["", "s", "2x", "1..5s", "-3s"] {
+            assert!(ms(bad).is_err(), "{bad}");
+        }
+    }
+}

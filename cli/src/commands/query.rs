@@ -1,0 +1,103 @@
+//! `mast query`: SQL over views and history.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::ValueEnum;
+use mast_postgres::Role;
+use mast_query::{Engine, EngineConfig, Tenant, TenantScope};
+
+use crate::commands::Pace;
+use crate::standalone::{Database, Paths};
+
+/// Run a read-only SQL query.
+///
+/// Views as of now: devices, sites, sectors, links, clients. History: polls, interface_samples, registration_samples,
+/// radio_samples, link_events, device_events. `SHOW TABLES` and `DESCRIBE links` tell more. Works beside a running
+/// installation and without one.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The statement.
+    sql: String,
+    /// The installation's data folder.
+    #[arg(long)]
+    data: PathBuf,
+    /// See only this tenant's rows. Without it, all tenants', with a column `tenant`.
+    #[arg(long)]
+    tenant: Option<String>,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    /// Give up after this time.
+    #[arg(long, default_value = "60s")]
+    timeout: Pace,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// Aligned text.
+    Table,
+    /// One JSON array of objects.
+    Json,
+    /// Comma-separated values with a header.
+    Csv,
+    /// An Arrow IPC stream.
+    Arrow,
+}
+
+impl Args {
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        let paths = Paths::existing(&self.data)?;
+        let database = Database::open(&paths).await?;
+        let result = self.query(&paths, &database).await;
+        database.stop().await?;
+        result?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn query(&self, paths: &Paths, database: &Database) -> anyhow::Result<()> {
+        let tenants = tenants(database).await?;
+        let scope = match &self.tenant {
+            Some(name) => {
+                let known: Vec<_> = tenants.iter().map(|t| t.name.as_str()).collect();
+                let tenant = tenants
+                    .iter()
+                    .find(|t| &t.name == name)
+                    .with_context(|| format!("there is no tenant {name:?}; there are: {}", known.join(", ")))?;
+                TenantScope::One(tenant.id)
+            }
+            None => TenantScope::All(tenants),
+        };
+        let connections = match &scope {
+            TenantScope::All(all) => u32::try_from(all.len()).unwrap_or(u32::MAX).clamp(2, 40),
+            TenantScope::One(_) => 2,
+        };
+        let pool = database.pool(Role::Api, connections).await?;
+        let mut config = EngineConfig::new(pool, paths.lake());
+        config.time_limit = Duration::max(self.timeout.0, Duration::from_millis(1));
+        let engine = Engine::new(config)?;
+        let result = engine.session(scope).sql(&self.sql).await?;
+        let format = match self.format {
+            Format::Table => mast_query::Format::Table,
+            Format::Json => mast_query::Format::Json,
+            Format::Csv => mast_query::Format::Csv,
+            Format::Arrow => mast_query::Format::Arrow,
+        };
+        let mut out = Vec::new();
+        mast_query::format(result, format, &mut out).await?;
+        crate::output::write(|stdout| stdout.write_all(&out))
+    }
+}
+
+/// All tenants, read as the owner: the operator of the machine asks.
+async fn tenants(database: &Database) -> anyhow::Result<Vec<Tenant>> {
+    let owner = database.pool(Role::Owner, 1).await?;
+    let rows = sqlx::query_as::<_, (uuid::Uuid, String)>("SELECT id, name FROM tenants ORDER BY name")
+        .fetch_all(&owner)
+        .await
+        .context("list the tenants")?;
+    owner.close().await;
+    Ok(rows.into_iter().map(|(id, name)| Tenant { id: mast_schemas::TenantId(id), name }).collect())
+}

@@ -1,0 +1,46 @@
+//! `mast verify`: the laws, checked on an installation.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::standalone::{Database, Paths};
+use crate::verify::verify;
+
+/// Recompute the views from the log and compare them with what is served; check the laws of DESIGN.
+///
+/// Restores the oldest kept checkpoint, folds the log from there up to the slot that Postgres shows, with code that shares
+/// nothing with the dataflow's, and compares row by row in one snapshot. Works beside a running installation. The last line
+/// is a JSON object; the exit code is 1 on a breach.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The installation's data folder.
+    #[arg(long)]
+    data: PathBuf,
+    /// Only the JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Args {
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        let paths = Paths::existing(&self.data)?;
+        let database = Database::open(&paths).await?;
+        let result = verify(&paths, &database).await;
+        database.stop().await?;
+        let report = result?;
+        if !self.json {
+            for law in &report.laws {
+                let verdict = if law.breaches == 0 { "holds" } else { "BROKEN" };
+                crate::output::line(&format!(
+                    "law {}  {verdict:<6}  {:>9} checked  {:>5} breaches  {}",
+                    law.law, law.checked, law.breaches, law.text
+                ))?;
+                for example in &law.examples {
+                    crate::output::line(&format!("         {example}"))?;
+                }
+            }
+        }
+        crate::output::json(&report)?;
+        Ok(if report.breaches == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
