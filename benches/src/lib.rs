@@ -1,1 +1,3 @@
-//! mast-benches
+#![doc = include_str!("../README.md")]
+
+pub mod dataflow;
