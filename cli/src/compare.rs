@@ -119,9 +119,9 @@ fn compare_with(truth: &Truth, served: &Served, stable_for_s: f64) -> Comparison
         .map(|(key, states)| (*key, states.iter().filter(|s| *s == "active" || *s == "degraded").count()))
         .filter(|(_, n)| *n > 0)
         .collect();
-    let parse = |(radio, mac): &(String, String)| Some((radio.parse::<Mac>().ok()?, mac.parse::<Mac>().ok()?));
-    let must: BTreeSet<_> = settled.live.iter().filter_map(parse).collect();
-    let may: BTreeSet<_> = settled.unsettled.iter().filter_map(parse).collect();
+    let key = |radio: &str, mac: &str| Some((radio.parse::<Mac>().ok()?, mac.parse::<Mac>().ok()?));
+    let must: BTreeSet<_> = settled.live.iter().filter_map(|link| key(&link.radio_mac, &link.mac)).collect();
+    let may: BTreeSet<_> = settled.unsettled.iter().filter_map(|(radio, mac)| key(radio, mac)).collect();
     for (radio, mac) in &must {
         match live.get(&(*radio, *mac)) {
             Some(1) => {}

@@ -19,6 +19,7 @@ mod roaming;
 mod signals;
 mod types;
 mod visible;
+pub(crate) mod workers;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -40,8 +41,6 @@ use crate::flow::signals::SignalMessage;
 use crate::flow::types::{Concatenate, Exchange, Probe, Time, route, updates};
 use crate::flow::visible::ViewMessage;
 use crate::outputs::{Message, Outputs, Snapshot};
-
-pub(crate) use timely;
 
 /// The keyed state of one worker.
 pub(crate) struct State {
