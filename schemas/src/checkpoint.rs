@@ -264,8 +264,8 @@ pub struct ApFlagsRecord {
     pub unobserved: bool,
     /// Reporters of its radios that are not observed: (radio, reporter).
     pub reporters: Vec<(Mac, DeviceId)>,
-    /// Discovered links whose latest row was bad, by which a station's word would decide: (radio, client).
-    pub bad: Vec<(Mac, Mac)>,
+    /// Verdicts of roaming on clients without a link: (radio, client, roamed, ambiguous).
+    pub verdicts: Vec<(Mac, Mac, bool, bool)>,
 }
 
 /// Which associations of [`RoamRecord`]s a table shows: a client has departed once no table shows it.

@@ -158,6 +158,11 @@ impl Aps {
         match input {
             ApInput::Status(status) => self.status(&status, at, until, out),
             ApInput::Verdict(verdict) => {
+                let at = match verdict.at.0 {
+                    i64::MIN => self.slot_end - SLOT,
+                    i64::MAX => self.slot_end,
+                    _ => verdict.at,
+                };
                 let marks = verdict.roamed || verdict.ambiguous;
                 self.waiting.insert(verdict.ap);
                 self.on(
@@ -250,7 +255,7 @@ impl Aps {
             let Some(ap) = self.aps.get_mut(&id) else {
                 continue;
             };
-            ap.radios.retain_mut(|radio| !radio.clear_verdicts());
+            ap.radios.retain_mut(|radio| !radio.end_polls());
             if ap.radios.is_empty() {
                 self.aps.remove(&id);
             }
@@ -333,17 +338,21 @@ impl Aps {
                 .flat_map(|radio| radio.unobserved().map(|device| (radio.mac, device)))
                 .collect();
             reporters.dedup();
-            let bad = radios
-                .iter()
-                .flat_map(|radio| radio.bad().map(|mac| (radio.mac, mac)));
+            let verdicts = radios.iter().flat_map(|radio| {
+                radio
+                    .verdicts()
+                    .map(|(mac, roamed, ambiguous)| (radio.mac, mac, roamed, ambiguous))
+            });
             ApFlagsRecord {
                 device_id: id,
                 unobserved: self.unobserved.contains(&id),
                 reporters,
-                bad: bad.collect(),
+                verdicts: verdicts.collect(),
             }
         })
-        .filter(|flags| flags.unobserved || !flags.reporters.is_empty() || !flags.bad.is_empty())
+        .filter(|flags| {
+            flags.unobserved || !flags.reporters.is_empty() || !flags.verdicts.is_empty()
+        })
         .collect()
     }
 
@@ -366,8 +375,8 @@ impl Aps {
             for (radio, device) in flags.reporters {
                 ap.radio(radio).set_unobserved(device);
             }
-            for (radio, mac) in flags.bad {
-                ap.radio(radio).set_bad(mac);
+            for (radio, mac, roamed, ambiguous) in flags.verdicts {
+                ap.radio(radio).set_verdict((mac, roamed, ambiguous));
             }
         }
         for id in ids {

@@ -47,7 +47,7 @@ pub(crate) struct Link {
     losses: Option<Box<Vec<Timestamp>>>,
     pub(crate) mac: Mac48,
     signal: i16,
-    /// The latest row was bad; what a station's word then decides by.
+    /// The latest table had a bad row of it; what a station's word then decides by.
     pub(crate) bad: bool,
     seen_run: u8,
     bad_run: u8,
@@ -268,6 +268,7 @@ impl Link {
     pub(crate) fn missing(&mut self, at: Timestamp, t: &Thresholds) -> Changes {
         let mut changes = Changes::new();
         self.miss_run = self.miss_run.saturating_add(1);
+        self.bad = false;
         if self.departed_at == Maybe::NONE {
             self.departed_at = Some(at).into();
         }
@@ -370,7 +371,12 @@ impl Link {
             source: reporter.source,
             began_at: self.began,
             seen_run: self.seen_run,
-            bad_run: self.bad_run,
+            // While discovered there is no run of bad tables: it holds whether the latest one was.
+            bad_run: if self.head.state == LinkState::Discovered {
+                u8::from(self.bad)
+            } else {
+                self.bad_run
+            },
             good_run: self.good_run,
             miss_run: self.miss_run,
             losses: self.losses.as_deref().cloned().unwrap_or_default(),
@@ -383,6 +389,7 @@ impl Link {
 
     /// From a record.
     pub(crate) fn restore(record: LinkRecord, reporter: u16) -> Self {
+        let discovered = record.state == LinkState::Discovered;
         Self {
             head: Head {
                 since: record.since,
@@ -398,9 +405,9 @@ impl Link {
             losses: (!record.losses.is_empty()).then(|| Box::new(record.losses)),
             mac: record.mac.into(),
             signal: record.signal_dbm.unwrap_or(NO_SIGNAL),
-            bad: false,
+            bad: discovered && record.bad_run > 0,
             seen_run: record.seen_run,
-            bad_run: record.bad_run,
+            bad_run: if discovered { 0 } else { record.bad_run },
             good_run: record.good_run,
             miss_run: record.miss_run,
         }

@@ -240,6 +240,8 @@ pub enum RoamChange {
 pub struct RoamVerdict {
     /// Place.
     pub stamp: Stamp,
+    /// Since when; before the stamp's time if a poll made a timer due that lies in the past.
+    pub at: Timestamp,
     /// Owner of the devices.
     pub tenant: TenantId,
     /// Access point.

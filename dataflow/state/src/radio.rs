@@ -26,7 +26,7 @@ pub(crate) struct Radio {
     /// What stations say, by rising MAC.
     words: Vec<Word>,
     reporters: Vec<Reporter>,
-    /// Verdicts on links that the same poll's table is about to make: (client, roamed, ambiguous).
+    /// Verdicts on links that are not there: the radio's next table may make them. (client, roamed, ambiguous).
     verdicts: Vec<(Mac48, bool, bool)>,
     /// The poll of the newest verdicts, and the clients they were on: their timers fired before them, once a poll.
     acted: (DeviceId, PollId),
@@ -415,7 +415,10 @@ impl Radio {
     pub(crate) fn verdict(&mut self, step: &mut Step<'_>, verdict: &RoamVerdict, at: Timestamp) {
         let mac = Mac48::from(verdict.mac);
         let Ok(i) = self.find(mac) else {
-            self.verdicts.push((mac, verdict.roamed, verdict.ambiguous));
+            self.verdicts.retain(|earlier| earlier.0 != mac);
+            if verdict.roamed || verdict.ambiguous {
+                self.verdicts.push((mac, verdict.roamed, verdict.ambiguous));
+            }
             return;
         };
         self.acted_on.push(mac);
@@ -429,11 +432,21 @@ impl Radio {
         shared.settle(step, link, was, &changes);
     }
 
-    /// Verdicts for links that no table made are void once the slot ends; true if no table ever came.
-    pub(crate) fn clear_verdicts(&mut self) -> bool {
-        self.verdicts.clear();
+    /// No poll is under way; true if no table ever reached the radio.
+    pub(crate) fn end_polls(&mut self) -> bool {
         self.acted_on.clear();
         self.links.is_empty() && self.reporters.is_empty() && self.interface.is_empty()
+    }
+
+    /// Verdicts on clients without a link: (client, roamed, ambiguous).
+    pub(crate) fn verdicts(&self) -> impl Iterator<Item = (Mac, bool, bool)> {
+        self.verdicts
+            .iter()
+            .map(|&(mac, roamed, ambiguous)| (mac.into(), roamed, ambiguous))
+    }
+
+    pub(crate) fn set_verdict(&mut self, (mac, roamed, ambiguous): (Mac, bool, bool)) {
+        self.verdicts.push((mac.into(), roamed, ambiguous));
     }
 
     /// A station's word, or its end.
@@ -497,18 +510,6 @@ impl Radio {
             .iter()
             .filter(|reporter| reporter.unobserved)
             .map(|reporter| reporter.device)
-    }
-
-    /// Discovered clients whose latest row was bad.
-    pub(crate) fn bad(&self) -> impl Iterator<Item = Mac> {
-        let bad = |link: &&Link| link.bad && link.head.state == LinkState::Discovered;
-        self.links.iter().filter(bad).map(|link| link.mac.into())
-    }
-
-    pub(crate) fn set_bad(&mut self, mac: Mac) {
-        if let Ok(i) = self.find(mac.into()) {
-            self.links[i].bad = true;
-        }
     }
 
     pub(crate) fn set_unobserved(&mut self, device: DeviceId) {

@@ -36,6 +36,8 @@ pub struct Roaming {
     wheel: Wheel<(u32, Mac48)>,
     /// Radios whose associations are dropped at the slot's end.
     moved: Vec<(DeviceId, Mac)>,
+    /// Clients with a timer that a poll of the slot made due in the past: it fires after that poll.
+    late: BTreeMap<(u32, Mac48), Stamp>,
     slot_end: Timestamp,
 }
 
@@ -44,6 +46,9 @@ const NOWHERE: u32 = u32::MAX;
 
 /// Nobody's table shows the association.
 const NOBODY: u16 = u16::MAX;
+
+/// Before every stamp.
+const NO_FLOOR: Stamp = Stamp::begin(DeviceId::from_bytes([0; 16]));
 
 /// An association that is not the owner.
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +102,10 @@ struct Step<'a> {
     radios: &'a Interner<(DeviceId, Mac)>,
     tenant: TenantId,
     stamp: Stamp,
+    /// Time of the effect: the stamp's, or a timer's that was due before.
+    at: Timestamp,
+    /// No timer takes effect before this.
+    floor: Stamp,
     out: &'a mut Vec<RoamVerdict>,
 }
 
@@ -112,6 +121,7 @@ impl Step<'_> {
         let (stamp, tenant, mac) = (self.stamp, self.tenant, mac.into());
         self.out.push(RoamVerdict {
             stamp,
+            at: self.at,
             tenant,
             ap,
             radio,
@@ -335,14 +345,18 @@ impl Entry {
     /// Fires what is due ≤ `until`.
     fn fire(&mut self, until: Timestamp, step: &mut Step<'_>) {
         let stamp = step.stamp;
+        if (stamp.device, stamp.poll) == (step.floor.device, step.floor.poll) {
+            return;
+        }
         while let Some((due, clear)) = self.next_due(step.t).filter(|next| next.0 <= until) {
             let device = step.place(self.radio).map_or(stamp.device, |place| place.0);
-            step.stamp = Stamp {
+            let place = Stamp {
                 at: due,
                 device,
                 poll: PollId::default(),
                 step: 0,
             };
+            (step.stamp, step.at) = (place.max(step.floor), due);
             if clear {
                 self.more().ambiguous = false;
                 step.verdict(self.mac, self.radio, false, false);
@@ -358,7 +372,7 @@ impl Entry {
                 });
             }
         }
-        step.stamp = stamp;
+        (step.stamp, step.at) = (stamp, stamp.at);
     }
 
     /// Whether nothing is left that later changes could depend on.
@@ -386,6 +400,7 @@ impl Roaming {
             reporters: Vec::new(),
             wheel: Wheel::default(),
             moved: Vec::new(),
+            late: BTreeMap::new(),
             slot_end: Timestamp(i64::MIN),
         }
     }
@@ -533,16 +548,23 @@ impl Roaming {
         let Some(&tenant) = self.tenants.value(key.0) else {
             return;
         };
+        let floor = self.late.get(&key).copied().unwrap_or(NO_FLOOR);
+        let (t, radios) = (&self.t, &self.radios);
         act(
             entry,
             &mut Step {
-                t: &self.t,
-                radios: &self.radios,
+                t,
+                radios,
                 tenant,
                 stamp,
+                at: stamp.at,
+                floor,
                 out,
             },
         );
+        if entry.next_due(t).is_some_and(|next| next.0 <= stamp.at) {
+            self.late.insert(key, stamp.step(u8::MAX));
+        }
         Self::arm(&mut self.wheel, &self.t, entry);
     }
 
@@ -570,6 +592,7 @@ impl Roaming {
             });
             self.fire_due(end, out);
         }
+        self.late.clear();
     }
 
     fn fire_due(&mut self, end: Timestamp, out: &mut Vec<RoamVerdict>) {
@@ -589,13 +612,17 @@ impl Roaming {
             let Some(&tenant) = self.tenants.value(key.0) else {
                 continue;
             };
+            let floor = self.late.get(&key).copied().unwrap_or(NO_FLOOR);
+            let (t, radios) = (&self.t, &self.radios);
             entry.fire(
                 end,
                 &mut Step {
-                    t: &self.t,
-                    radios: &self.radios,
+                    t,
+                    radios,
                     tenant,
                     stamp,
+                    at: end,
+                    floor,
                     out,
                 },
             );

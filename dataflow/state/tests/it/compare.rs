@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
-use mast_oracle::script::{SlotInput, random};
+use mast_oracle::script::{SlotInput, device, random};
 use mast_oracle::{Events, Oracle, Views};
+use mast_schemas::Mac;
 use mast_schemas::thresholds::{DEFAULT, Thresholds};
 use mast_schemas::time::Span;
 
@@ -100,6 +101,25 @@ fn views_and_events_equal_the_oracle() {
     each(seeds(0, 12), |seed| {
         let script = random(seed, 4 + seed as usize % 6);
         run(&script, (DEFAULT, DEFAULT), |_| 1, |_| false)
+    });
+}
+
+/// Without claims on the radios of CAPs and with one controller no radio moves.
+#[test]
+fn remote_radios_that_do_not_move_equal_the_oracle() {
+    each(seeds(400, 12), |seed| {
+        let mut script = random(seed, 4 + seed as usize % 6);
+        for whole in script.iter_mut().flat_map(|input| &mut input.polls) {
+            let is_radio = |mac: &Mac| mac.0 >> 32 == 0xDC2C;
+            whole
+                .interfaces
+                .retain(|i| !i.mac.as_ref().is_some_and(is_radio));
+        }
+        let second = device(2);
+        for input in &mut script {
+            input.polls.retain(|whole| whole.poll.device_id != second);
+        }
+        run(&script, (DEFAULT, DEFAULT), |i| 1 + i % 4, |i| i % 11 == 0)
     });
 }
 

@@ -49,11 +49,11 @@ pub(crate) struct Fleet {
 pub(crate) struct Checkpoint {
     rows: Rows,
     devices: Vec<DeviceRecord>,
-    roam: Vec<RoamRecord>,
+    pub(crate) roam: Vec<RoamRecord>,
     shown: Vec<ShownRecord>,
-    aps: Vec<ApRecord>,
+    pub(crate) aps: Vec<ApRecord>,
     flags: Vec<ApFlagsRecord>,
-    caps: Vec<CapRecord>,
+    pub(crate) caps: Vec<CapRecord>,
     bssids: Vec<BssidRecord>,
     now: Epoch,
 }
