@@ -32,7 +32,11 @@ impl Served {
 
     /// Links in a state.
     pub(crate) fn links_in(&self, state: &str) -> usize {
-        self.links.values().flatten().filter(|s| *s == state).count()
+        self.links
+            .values()
+            .flatten()
+            .filter(|s| *s == state)
+            .count()
     }
 
     /// Links that are active or degraded.
@@ -53,12 +57,17 @@ impl Served {
             .await
             .context("read the devices")?;
             served.devices.extend(devices);
-            let links = sqlx::query_as::<_, (i64, i64, String)>("SELECT radio_mac, mac, state FROM links")
-                .fetch_all(&mut *tx)
-                .await
-                .context("read the links")?;
+            let links =
+                sqlx::query_as::<_, (i64, i64, String)>("SELECT radio_mac, mac, state FROM links")
+                    .fetch_all(&mut *tx)
+                    .await
+                    .context("read the links")?;
             for (radio, mac, state) in links {
-                served.links.entry((Mac(radio.cast_unsigned()), Mac(mac.cast_unsigned()))).or_default().push(state);
+                served
+                    .links
+                    .entry((Mac(radio.cast_unsigned()), Mac(mac.cast_unsigned())))
+                    .or_default()
+                    .push(state);
             }
             let recent = sqlx::query_as::<_, (i64, String, i64, Option<String>, Option<String>, String)>(
                 "SELECT micros(e.at), d.name, e.mac, e.from_state, e.to_state, e.reason
@@ -68,13 +77,26 @@ impl Served {
             .await
             .context("read the transitions")?;
             transitions.extend(recent.into_iter().map(|(at, ap, mac, from, to, reason)| {
-                let (from, to) = (from.unwrap_or_else(|| "new".into()), to.unwrap_or_else(|| "forgotten".into()));
-                (at, format!("{ap} ─ {}: {from} → {to} ({reason})", Mac(mac.cast_unsigned())))
+                let (from, to) = (
+                    from.unwrap_or_else(|| "new".into()),
+                    to.unwrap_or_else(|| "forgotten".into()),
+                );
+                (
+                    at,
+                    format!(
+                        "{ap} ─ {}: {from} → {to} ({reason})",
+                        Mac(mac.cast_unsigned())
+                    ),
+                )
             }));
             tx.commit().await?;
         }
         transitions.sort_by(|a, b| b.cmp(a));
-        served.transitions = transitions.into_iter().take(6).map(|(_, text)| text).collect();
+        served.transitions = transitions
+            .into_iter()
+            .take(6)
+            .map(|(_, text)| text)
+            .collect();
         Ok(served)
     }
 }
@@ -89,7 +111,12 @@ pub(crate) struct Comparison {
 }
 
 /// Compares what is served with what was true two intervals ago.
-pub(crate) fn compare(fleet: &FleetHandle, served: &Served, now_ms: i64, interval: Duration) -> Comparison {
+pub(crate) fn compare(
+    fleet: &FleetHandle,
+    served: &Served,
+    now_ms: i64,
+    interval: Duration,
+) -> Comparison {
     let interval_ms = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX);
     let truth = fleet.truth_at(now_ms - 2 * interval_ms);
     compare_with(&truth, served, 3.0 * interval.as_secs_f64())
@@ -107,21 +134,43 @@ fn compare_with(truth: &Truth, served: &Served, stable_for_s: f64) -> Comparison
             // A device that never answered was never online: nobody has seen it fail twice yet, or it is offline.
             (false, _) => &["offline", "unobserved"],
         };
-        let state = served.devices.get(&device.address).map_or("missing", String::as_str);
+        let state = served
+            .devices
+            .get(&device.address)
+            .map_or("missing", String::as_str);
         if !expected.contains(&state) {
-            differences.push(format!("device {} is {}, served as {state}", device.name, expected[0]));
+            differences.push(format!(
+                "device {} is {}, served as {state}",
+                device.name, expected[0]
+            ));
         }
     }
     let settled = truth.settled_links(stable_for_s);
     let live: BTreeMap<(Mac, Mac), usize> = served
         .links
         .iter()
-        .map(|(key, states)| (*key, states.iter().filter(|s| *s == "active" || *s == "degraded").count()))
+        .map(|(key, states)| {
+            (
+                *key,
+                states
+                    .iter()
+                    .filter(|s| *s == "active" || *s == "degraded")
+                    .count(),
+            )
+        })
         .filter(|(_, n)| *n > 0)
         .collect();
     let key = |radio: &str, mac: &str| Some((radio.parse::<Mac>().ok()?, mac.parse::<Mac>().ok()?));
-    let must: BTreeSet<_> = settled.live.iter().filter_map(|link| key(&link.radio_mac, &link.mac)).collect();
-    let may: BTreeSet<_> = settled.unsettled.iter().filter_map(|(radio, mac)| key(radio, mac)).collect();
+    let must: BTreeSet<_> = settled
+        .live
+        .iter()
+        .filter_map(|link| key(&link.radio_mac, &link.mac))
+        .collect();
+    let may: BTreeSet<_> = settled
+        .unsettled
+        .iter()
+        .filter_map(|(radio, mac)| key(radio, mac))
+        .collect();
     for (radio, mac) in &must {
         match live.get(&(*radio, *mac)) {
             Some(1) => {}
@@ -134,5 +183,8 @@ fn compare_with(truth: &Truth, served: &Served, stable_for_s: f64) -> Comparison
             differences.push(format!("link {radio} ─ {mac} is not live, but served so"));
         }
     }
-    Comparison { links_truth: truth.links.len(), differences }
+    Comparison {
+        links_truth: truth.links.len(),
+        differences,
+    }
 }

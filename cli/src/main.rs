@@ -1,6 +1,5 @@
 #![doc = include_str!("../README.md")]
 
-
 mod commands;
 mod compare;
 mod logging;

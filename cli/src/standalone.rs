@@ -28,7 +28,9 @@ pub(crate) struct Paths {
 impl Paths {
     /// The folder, which need not exist yet.
     pub(crate) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+        Self {
+            root: root.to_owned(),
+        }
     }
 
     /// The folder, which must be an installation's.
@@ -80,10 +82,14 @@ impl Paths {
     pub(crate) fn holder(&self) -> anyhow::Result<Uuid> {
         let file = self.root.join("holder");
         if let Ok(text) = std::fs::read_to_string(&file) {
-            return text.trim().parse().with_context(|| format!("{} holds no UUID; remove it", file.display()));
+            return text
+                .trim()
+                .parse()
+                .with_context(|| format!("{} holds no UUID; remove it", file.display()));
         }
         let holder = Uuid::now_v7();
-        std::fs::write(&file, holder.to_string()).with_context(|| format!("write {}", file.display()))?;
+        std::fs::write(&file, holder.to_string())
+            .with_context(|| format!("write {}", file.display()))?;
         Ok(holder)
     }
 }
@@ -99,7 +105,10 @@ pub(crate) enum Database {
 impl Database {
     /// Uses the running server of the folder, or starts it for as long as this command takes.
     pub(crate) async fn open(paths: &Paths) -> anyhow::Result<Self> {
-        if mast_postgres::attach(&paths.postgres(), Role::Api).await.is_some() {
+        if mast_postgres::attach(&paths.postgres(), Role::Api)
+            .await
+            .is_some()
+        {
             return Ok(Self::Running(paths.postgres()));
         }
         Self::start(paths).await
@@ -107,9 +116,13 @@ impl Database {
 
     /// Starts the server; there must be none.
     pub(crate) async fn start(paths: &Paths) -> anyhow::Result<Self> {
-        let private = Private::start(&paths.postgres()).await.context("start the private Postgres")?;
+        let private = Private::start(&paths.postgres())
+            .await
+            .context("start the private Postgres")?;
         let owner = private.pool(Role::Owner, 1).await?;
-        mast_postgres::migrate(&owner).await.context("migrate the database")?;
+        mast_postgres::migrate(&owner)
+            .await
+            .context("migrate the database")?;
         owner.close().await;
         Ok(Self::Own(Box::new(private)))
     }
@@ -118,9 +131,9 @@ impl Database {
     pub(crate) async fn options(&self, role: Role) -> anyhow::Result<PgConnectOptions> {
         match self {
             Self::Own(private) => Ok(private.options(role)),
-            Self::Running(folder) => {
-                mast_postgres::attach(folder, role).await.context("the running installation's Postgres went away")
-            }
+            Self::Running(folder) => mast_postgres::attach(folder, role)
+                .await
+                .context("the running installation's Postgres went away"),
         }
     }
 
@@ -165,7 +178,11 @@ pub(crate) struct Settings {
 
 impl Installation {
     /// Starts log, dataflow and ingest on a database.
-    pub(crate) async fn start(paths: &Paths, database: Database, settings: &Settings) -> anyhow::Result<Self> {
+    pub(crate) async fn start(
+        paths: &Paths,
+        database: Database,
+        settings: &Settings,
+    ) -> anyhow::Result<Self> {
         let log: Arc<dyn Log> = Arc::new(
             EmbeddedLog::open(&paths.log(), EmbeddedConfig::default())
                 .with_context(|| format!("open the log {}", paths.log().display()))?,
@@ -176,20 +193,36 @@ impl Installation {
             (topics::EPOCHS, 1),
             (topics::EVENTS, 1),
         ] {
-            log.ensure_topic(&TopicSpec { name: name.to_owned(), partitions })?;
+            log.ensure_topic(&TopicSpec {
+                name: name.to_owned(),
+                partitions,
+            })?;
         }
-        let mut config =
-            JobConfig::new(JOB, database.pool(Role::Dataflow, 10).await?, log.clone(), paths.root().to_owned());
+        let mut config = JobConfig::new(
+            JOB,
+            database.pool(Role::Dataflow, 10).await?,
+            log.clone(),
+            paths.root().to_owned(),
+        );
         config.workers = settings.workers;
         config.gauge_interval = settings.gauge_interval;
         config.lake_every = settings.lake_every;
         config.checkpoint_every = settings.checkpoint_every;
         let job = Job::start(config).await.context("start the dataflow")?;
 
-        let mut config = NodeConfig::new(database.pool(Role::Ingest, 8).await?, log.clone(), keys(paths)?);
+        let mut config = NodeConfig::new(
+            database.pool(Role::Ingest, 8).await?,
+            log.clone(),
+            keys(paths)?,
+        );
         config.holder = paths.holder()?;
         let node = Node::start(config).await.context("start ingest")?;
-        Ok(Self { database, job, node, log })
+        Ok(Self {
+            database,
+            job,
+            node,
+            log,
+        })
     }
 
     /// Stops all in order: ingest says goodbye, the dataflow finishes its slot and writes a checkpoint, Postgres ends.

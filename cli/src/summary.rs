@@ -64,11 +64,21 @@ impl Picture {
                 discovered + active + degraded + down + stale
             ),
             match self.differences.len() {
-                0 => format!("truth    {:>5} live links; views and truth agree", self.links_truth),
-                n => format!("truth    {:>5} live links; {n} differences, such as: {}", self.links_truth, self.differences[0]),
+                0 => format!(
+                    "truth    {:>5} live links; views and truth agree",
+                    self.links_truth
+                ),
+                n => format!(
+                    "truth    {:>5} live links; {n} differences, such as: {}",
+                    self.links_truth, self.differences[0]
+                ),
             },
         ];
-        lines.extend(self.waiting.iter().map(|reason| format!("ingest   waits: {reason}")));
+        lines.extend(
+            self.waiting
+                .iter()
+                .map(|reason| format!("ingest   waits: {reason}")),
+        );
         lines.push(String::new());
         lines.push("Recent transitions".to_owned());
         lines.extend(self.transitions.iter().map(|t| format!("  {t}")));
@@ -108,7 +118,11 @@ pub(crate) struct Screen {
 impl Screen {
     /// A screen for this process.
     pub(crate) fn new(plain: bool) -> Self {
-        Self { terminal: !plain && std::io::stderr().is_terminal(), drawn: false, last_line_s: None }
+        Self {
+            terminal: !plain && std::io::stderr().is_terminal(),
+            drawn: false,
+            last_line_s: None,
+        }
     }
 
     /// Says what is being done while there is no picture yet.
@@ -119,7 +133,10 @@ impl Screen {
     /// Draws a picture. A terminal that went away is not worth failing for.
     pub(crate) fn draw(&mut self, picture: &Picture) {
         if !self.terminal {
-            if self.last_line_s.is_none_or(|last| picture.elapsed_s >= last + 5) {
+            if self
+                .last_line_s
+                .is_none_or(|last| picture.elapsed_s >= last + 5)
+            {
                 self.last_line_s = Some(picture.elapsed_s);
                 eprintln!("{}", picture.line());
             }
@@ -127,10 +144,21 @@ impl Screen {
         }
         let mut out = std::io::stderr().lock();
         let (width, height) = terminal::size().unwrap_or((120, 40));
-        let clear = if self.drawn { terminal::ClearType::FromCursorDown } else { terminal::ClearType::All };
+        let clear = if self.drawn {
+            terminal::ClearType::FromCursorDown
+        } else {
+            terminal::ClearType::All
+        };
         let _ = queue!(out, terminal::Clear(clear), cursor::MoveTo(0, 0));
-        for line in picture.lines().iter().take(usize::from(height).saturating_sub(1)) {
-            let text: String = line.chars().take(usize::from(width).saturating_sub(1)).collect();
+        for line in picture
+            .lines()
+            .iter()
+            .take(usize::from(height).saturating_sub(1))
+        {
+            let text: String = line
+                .chars()
+                .take(usize::from(width).saturating_sub(1))
+                .collect();
             let _ = queue!(out, terminal::Clear(terminal::ClearType::CurrentLine));
             let _ = write!(out, "{text}\r\n");
         }

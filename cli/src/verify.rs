@@ -59,7 +59,13 @@ pub(crate) struct Law {
 impl Law {
     fn new(law: u8, text: &'static str, checked: usize, found: Vec<String>) -> Self {
         let breaches = found.len();
-        Self { law, text, checked, breaches, examples: found.into_iter().take(EXAMPLES).collect() }
+        Self {
+            law,
+            text,
+            checked,
+            breaches,
+            examples: found.into_iter().take(EXAMPLES).collect(),
+        }
     }
 }
 
@@ -69,22 +75,24 @@ struct Served {
     views: Views,
     /// Ids of events with their slot.
     events: BTreeMap<EventId, u64>,
-    /// Polls in the manifest of the lake, by the end of their range.
-    lake_upto: Epoch,
 }
 
 /// Checks all laws.
 pub(crate) async fn verify(paths: &Paths, database: &Database) -> anyhow::Result<Report> {
     let pool = database.pool(Role::Dataflow, 1).await?;
     let mut tx = pool.begin().await?;
-    sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").execute(&mut *tx).await?;
+    sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        .execute(&mut *tx)
+        .await?;
     let served = read_served(&mut tx).await.context("read what is served")?;
     tx.commit().await?;
     pool.close().await;
 
     let folder = paths.clone();
     let upto = served.epoch;
-    let folded = tokio::task::spawn_blocking(move || fold(&folder, upto)).await.context("the fold failed")??;
+    let folded = tokio::task::spawn_blocking(move || fold(&folder, upto))
+        .await
+        .context("the fold failed")??;
     Ok(judge(&served, folded))
 }
 
@@ -103,21 +111,46 @@ fn judge(served: &Served, folded: Folded) -> Report {
     differ("device", &ours.devices, &truth.devices, &mut law1);
     differ("link", &ours.links, &truth.links, &mut law1);
     differ("counts", &ours.counts, &truth.counts, &mut law1);
-    let since: BTreeSet<EventId> =
-        served.events.iter().filter(|(_, epoch)| **epoch > folded.from.0).map(|(id, _)| *id).collect();
-    let lost = folded.events.difference(&since).map(|id| format!("event {} is missing", id.0));
-    let extra = since.difference(&folded.events).map(|id| format!("event {} should not be", id.0));
+    let since: BTreeSet<EventId> = served
+        .events
+        .iter()
+        .filter(|(_, epoch)| **epoch > folded.from.0)
+        .map(|(id, _)| *id)
+        .collect();
+    let lost = folded
+        .events
+        .difference(&since)
+        .map(|id| format!("event {} is missing", id.0));
+    let extra = since
+        .difference(&folded.events)
+        .map(|id| format!("event {} should not be", id.0));
     let law2: Vec<_> = lost.chain(extra).collect();
-    let law4: Vec<_> = laws(ours).into_iter().map(|b| format!("{}: {}", b.law, b.subject)).collect();
-    let foreign = ours.devices.values().filter(|d| folded.tenants.get(&d.device_id) != Some(&d.tenant_id));
-    let foreign_links = ours.links.keys().filter(|l| folded.tenants.get(&l.ap_device_id) != Some(&l.tenant_id));
+    let law4: Vec<_> = laws(ours)
+        .into_iter()
+        .map(|b| format!("{}: {}", b.law, b.subject))
+        .collect();
+    let foreign = ours
+        .devices
+        .values()
+        .filter(|d| folded.tenants.get(&d.device_id) != Some(&d.tenant_id));
+    let foreign_links = ours
+        .links
+        .keys()
+        .filter(|l| folded.tenants.get(&l.ap_device_id) != Some(&l.tenant_id));
     let law5: Vec<_> = foreign
         .map(|d| format!("device {} has another tenant's row", d.device_id))
-        .chain(foreign_links.map(|l| format!("link of {} has another tenant's row", l.ap_device_id)))
+        .chain(
+            foreign_links.map(|l| format!("link of {} has another tenant's row", l.ap_device_id)),
+        )
         .collect();
     let rows = ours.devices.len() + ours.links.len();
     let laws = vec![
-        Law::new(1, "views equal the oracle over the log", rows + ours.counts.len(), law1),
+        Law::new(
+            1,
+            "views equal the oracle over the log",
+            rows + ours.counts.len(),
+            law1,
+        ),
         Law::new(2, "the same events, each once", folded.events.len(), law2),
         Law::new(4, "sums agree; one live access point a client", rows, law4),
         Law::new(5, "no row of another tenant", rows, law5),
@@ -140,7 +173,9 @@ fn differ<K: Ord + Debug, V: PartialEq + Debug>(
     for (key, row) in truth {
         match ours.get(key) {
             None => found.push(format!("{what} {key:?} is missing; it is {row:?}")),
-            Some(other) if other != row => found.push(format!("{what} is {row:?}, served as {other:?}")),
+            Some(other) if other != row => {
+                found.push(format!("{what} is {row:?}, served as {other:?}"))
+            }
             Some(_) => {}
         }
     }
@@ -157,9 +192,15 @@ fn fold(paths: &Paths, upto: Epoch) -> anyhow::Result<Folded> {
         telemetry = vec![0; log.partitions(topics::TELEMETRY)? as usize];
     }
     while chain.closed() < upto {
-        let entries = log.read(topics::EPOCHS, 0, at.bindings, READ).context("read the bindings")?;
+        let entries = log
+            .read(topics::EPOCHS, 0, at.bindings, READ)
+            .context("read the bindings")?;
         if entries.is_empty() {
-            anyhow::bail!("the bindings end at slot {}, but Postgres shows slot {}", chain.closed().0, upto.0);
+            anyhow::bail!(
+                "the bindings end at slot {}, but Postgres shows slot {}",
+                chain.closed().0,
+                upto.0
+            );
         }
         for entry in entries {
             at.bindings = entry.offset + 1;
@@ -169,7 +210,8 @@ fn fold(paths: &Paths, upto: Epoch) -> anyhow::Result<Folded> {
             }
             let changes = read_control(&log, &mut control, binding.control)?;
             let mut whole = Vec::new();
-            for (partition, (next, end)) in telemetry.iter_mut().zip(&binding.telemetry).enumerate() {
+            for (partition, (next, end)) in telemetry.iter_mut().zip(&binding.telemetry).enumerate()
+            {
                 read_telemetry(&log, partition as u32, next, *end, &mut whole)?;
             }
             polls += whole.len() as u64;
@@ -177,9 +219,25 @@ fn fold(paths: &Paths, upto: Epoch) -> anyhow::Result<Folded> {
         }
     }
     let events = oracle.take_events();
-    let ids = events.links.iter().map(|e| e.event_id).chain(events.devices.iter().map(|e| e.event_id)).collect();
-    let tenants = oracle.records().devices.iter().map(|d| (d.device_id, d.tenant_id)).collect();
-    Ok(Folded { from, polls, views: oracle.views(), events: ids, tenants })
+    let ids = events
+        .links
+        .iter()
+        .map(|e| e.event_id)
+        .chain(events.devices.iter().map(|e| e.event_id))
+        .collect();
+    let tenants = oracle
+        .records()
+        .devices
+        .iter()
+        .map(|d| (d.device_id, d.tenant_id))
+        .collect();
+    Ok(Folded {
+        from,
+        polls,
+        views: oracle.views(),
+        events: ids,
+        tenants,
+    })
 }
 
 /// Where the fold reads on.
@@ -194,7 +252,9 @@ fn begin(paths: &Paths, upto: Epoch) -> anyhow::Result<(Oracle, Chain, Offsets, 
     let stored = checkpoint::list(&paths.checkpoints())?;
     for stored in stored.iter().rev().filter(|s| s.manifest.epoch <= upto) {
         // A running installation may remove the oldest one just now; then the next one serves.
-        let Ok(snapshot) = checkpoint::load(&stored.path, &stored.manifest) else { continue };
+        let Ok(snapshot) = checkpoint::load(&stored.path, &stored.manifest) else {
+            continue;
+        };
         let manifest = &stored.manifest;
         let mut oracle = Oracle::restore(DEFAULT, restored(snapshot));
         oracle.set_now(manifest.epoch);
@@ -203,9 +263,19 @@ fn begin(paths: &Paths, upto: Epoch) -> anyhow::Result<(Oracle, Chain, Offsets, 
             telemetry: manifest.telemetry.clone(),
             control: manifest.control,
         };
-        return Ok((oracle, Chain::after(manifest.epoch, manifest.generation), offsets, manifest.epoch));
+        return Ok((
+            oracle,
+            Chain::after(manifest.epoch, manifest.generation),
+            offsets,
+            manifest.epoch,
+        ));
     }
-    Ok((Oracle::new(DEFAULT), Chain::default(), Offsets::default(), Epoch(0)))
+    Ok((
+        Oracle::new(DEFAULT),
+        Chain::default(),
+        Offsets::default(),
+        Epoch(0),
+    ))
 }
 
 fn restored(snapshot: mast_dataflow::outputs::Snapshot) -> Restored {
@@ -224,8 +294,13 @@ fn restored(snapshot: mast_dataflow::outputs::Snapshot) -> Restored {
 fn read_control(log: &EmbeddedLog, next: &mut u64, end: u64) -> anyhow::Result<Vec<ControlRecord>> {
     let mut changes = Vec::new();
     while *next < end {
-        let entries = log.read(topics::CONTROL, 0, *next, READ).context("read the control topic")?;
-        anyhow::ensure!(!entries.is_empty(), "the control topic ends before offset {end}");
+        let entries = log
+            .read(topics::CONTROL, 0, *next, READ)
+            .context("read the control topic")?;
+        anyhow::ensure!(
+            !entries.is_empty(),
+            "the control topic ends before offset {end}"
+        );
         for entry in entries.into_iter().take_while(|e| e.offset < end) {
             *next = entry.offset + 1;
             if Header::decode(&entry.record.headers)?.heartbeat.is_none() {
@@ -247,7 +322,10 @@ fn read_telemetry(
         let entries = log
             .read(topics::TELEMETRY, partition, *next, READ)
             .with_context(|| format!("read partition {partition} of telemetry"))?;
-        anyhow::ensure!(!entries.is_empty(), "partition {partition} of telemetry ends before offset {end}");
+        anyhow::ensure!(
+            !entries.is_empty(),
+            "partition {partition} of telemetry ends before offset {end}"
+        );
         for entry in entries.into_iter().take_while(|e| e.offset < end) {
             *next = entry.offset + 1;
             let header = Header::decode(&entry.record.headers)?;
@@ -275,17 +353,21 @@ async fn read_served(conn: &mut PgConnection) -> anyhow::Result<Served> {
     .fetch_all(&mut *conn)
     .await
     .context("read the events")?;
-    let events = events.into_iter().map(|(id, epoch)| (EventId(id), epoch.cast_unsigned())).collect();
-    let lake: Option<i64> = sqlx::query_scalar("SELECT max(epoch_to) FROM lake_manifest WHERE job = $1")
-        .bind(JOB)
-        .fetch_one(&mut *conn)
-        .await?;
-    let lake_upto = Epoch(lake.unwrap_or(0).cast_unsigned());
-    Ok(Served { epoch: Epoch(epoch.cast_unsigned()), views, events, lake_upto })
+    let events = events
+        .into_iter()
+        .map(|(id, epoch)| (EventId(id), epoch.cast_unsigned()))
+        .collect();
+    Ok(Served {
+        epoch: Epoch(epoch.cast_unsigned()),
+        views,
+        events,
+    })
 }
 
 async fn devices(conn: &mut PgConnection) -> anyhow::Result<BTreeMap<DeviceId, DeviceView>> {
-    let rows = sqlx::query("SELECT *, micros(since) AS since_us FROM device_status").fetch_all(conn).await?;
+    let rows = sqlx::query("SELECT *, micros(since) AS since_us FROM device_status")
+        .fetch_all(conn)
+        .await?;
     let mut all = BTreeMap::new();
     for row in rows {
         let device_id = DeviceId(row.try_get("device_id")?);
@@ -294,7 +376,10 @@ async fn devices(conn: &mut PgConnection) -> anyhow::Result<BTreeMap<DeviceId, D
             tenant_id: TenantId(row.try_get("tenant_id")?),
             state: row.try_get::<&str, _>("state")?.parse()?,
             since: Timestamp(row.try_get("since_us")?),
-            outcome: row.try_get::<Option<&str>, _>("outcome")?.map(str::parse).transpose()?,
+            outcome: row
+                .try_get::<Option<&str>, _>("outcome")?
+                .map(str::parse)
+                .transpose()?,
             identity: row.try_get("identity")?,
             version: row.try_get("version")?,
             board: row.try_get("board")?,
@@ -308,10 +393,11 @@ async fn devices(conn: &mut PgConnection) -> anyhow::Result<BTreeMap<DeviceId, D
 }
 
 async fn links(conn: &mut PgConnection) -> anyhow::Result<BTreeMap<LinkId, LinkView>> {
-    let rows =
-        sqlx::query("SELECT *, micros(since) AS since_us, micros(discovered_at) AS discovered_us FROM links")
-            .fetch_all(conn)
-            .await?;
+    let rows = sqlx::query(
+        "SELECT *, micros(since) AS since_us, micros(discovered_at) AS discovered_us FROM links",
+    )
+    .fetch_all(conn)
+    .await?;
     let mut all = BTreeMap::new();
     for row in rows {
         let mac = |name: &str| row.try_get::<i64, _>(name).map(|m| Mac(m.cast_unsigned()));
@@ -325,7 +411,9 @@ async fn links(conn: &mut PgConnection) -> anyhow::Result<BTreeMap<LinkId, LinkV
             id,
             interface: row.try_get("interface")?,
             source: row.try_get::<&str, _>("source")?.parse()?,
-            cpe_device_id: row.try_get::<Option<Uuid>, _>("cpe_device_id")?.map(DeviceId),
+            cpe_device_id: row
+                .try_get::<Option<Uuid>, _>("cpe_device_id")?
+                .map(DeviceId),
             state: row.try_get::<&str, _>("state")?.parse()?,
             since: Timestamp(row.try_get("since_us")?),
             reason: row.try_get::<&str, _>("reason")?.parse()?,
@@ -339,10 +427,15 @@ async fn links(conn: &mut PgConnection) -> anyhow::Result<BTreeMap<LinkId, LinkV
 }
 
 async fn counts(conn: &mut PgConnection) -> anyhow::Result<BTreeMap<Place, Counts>> {
-    let rows = sqlx::query("SELECT * FROM place_counts").fetch_all(conn).await?;
+    let rows = sqlx::query("SELECT * FROM place_counts")
+        .fetch_all(conn)
+        .await?;
     let mut all = BTreeMap::new();
     for row in rows {
-        let (tenant, id) = (TenantId(row.try_get("tenant_id")?), row.try_get::<Uuid, _>("id")?);
+        let (tenant, id) = (
+            TenantId(row.try_get("tenant_id")?),
+            row.try_get::<Uuid, _>("id")?,
+        );
         let place = match row.try_get::<&str, _>("kind")? {
             "tenant" => Place::Tenant(tenant),
             "site" => Place::Site(tenant, SiteId(id)),

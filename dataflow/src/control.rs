@@ -33,7 +33,10 @@ pub struct DeviceDiff {
 impl DeviceDiff {
     /// As the steps take it.
     pub const fn control(&self) -> DeviceControl {
-        DeviceControl { device: self.device, info: self.new }
+        DeviceControl {
+            device: self.device,
+            info: self.new,
+        }
     }
 }
 
@@ -50,8 +53,14 @@ impl ControlTables {
                 self.tenants.remove(id);
                 self.sites.retain(|_, row| row.tenant_id != *id);
                 self.sectors.retain(|_, row| row.tenant_id != *id);
-                let gone: Vec<_> = self.devices.values().filter(|d| d.tenant_id == *id).map(|d| d.id).collect();
-                gone.into_iter().for_each(|device| self.put(device, None, diffs));
+                let gone: Vec<_> = self
+                    .devices
+                    .values()
+                    .filter(|d| d.tenant_id == *id)
+                    .map(|d| d.id)
+                    .collect();
+                gone.into_iter()
+                    .for_each(|device| self.put(device, None, diffs));
             }
             Change::Site(row) => {
                 self.sites.insert(row.id, row.clone());
@@ -59,7 +68,11 @@ impl ControlTables {
             Change::SiteDeleted { id } => {
                 self.sites.remove(id);
                 self.sectors.retain(|_, row| row.site_id != *id);
-                self.edit(|d| d.site_id == Some(*id), |d| (d.site_id, d.sector_id) = (None, None), diffs);
+                self.edit(
+                    |d| d.site_id == Some(*id),
+                    |d| (d.site_id, d.sector_id) = (None, None),
+                    diffs,
+                );
             }
             Change::Sector(row) => {
                 self.sectors.insert(row.id, row.clone());
@@ -73,8 +86,18 @@ impl ControlTables {
         }
     }
 
-    fn edit(&mut self, which: impl Fn(&Device) -> bool, how: impl Fn(&mut Device), diffs: &mut Vec<DeviceDiff>) {
-        let found: Vec<Device> = self.devices.values().filter(|d| which(d)).cloned().collect();
+    fn edit(
+        &mut self,
+        which: impl Fn(&Device) -> bool,
+        how: impl Fn(&mut Device),
+        diffs: &mut Vec<DeviceDiff>,
+    ) {
+        let found: Vec<Device> = self
+            .devices
+            .values()
+            .filter(|d| which(d))
+            .cloned()
+            .collect();
         for mut device in found {
             how(&mut device);
             self.put(device.id, Some(device), diffs);

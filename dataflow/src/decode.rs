@@ -3,9 +3,13 @@
 //! A registration or interface row belongs to the poll of its device and sequence. Writers keep all sections in the order of
 //! the polls, so one pass joins them; a row without its poll row does not count.
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, FixedSizeBinaryArray, PrimitiveArray, RecordBatch, StringArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, FixedSizeBinaryArray, PrimitiveArray, RecordBatch,
+    StringArray,
+};
 use arrow::datatypes::{
-    ArrowPrimitiveType, Int16Type, TimestampMicrosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    ArrowPrimitiveType, Int16Type, TimestampMicrosecondType, UInt8Type, UInt16Type, UInt32Type,
+    UInt64Type,
 };
 use bytes::Bytes;
 use mast_schemas::message::{Header, read_section};
@@ -68,7 +72,9 @@ impl Columns {
     /// # Errors
     /// As [`read_section`].
     pub fn decode(header: &Header, body: &Bytes) -> Result<Option<Self>, SchemaError> {
-        let Some(polls) = read_section::<Poll>(header, body, Some(POLL))? else { return Ok(None) };
+        let Some(polls) = read_section::<Poll>(header, body, Some(POLL))? else {
+            return Ok(None);
+        };
         Ok(Some(Self {
             polls,
             interfaces: read_section::<Interface>(header, body, Some(INTERFACE))?,
@@ -110,7 +116,13 @@ impl Columns {
                 return Err(e);
             }
         }
-        Ok(Rows { heads, interfaces, interface_ends, registrations, registration_ends })
+        Ok(Rows {
+            heads,
+            interfaces,
+            interface_ends,
+            registrations,
+            registration_ends,
+        })
     }
 }
 
@@ -150,7 +162,8 @@ impl Rows<'_> {
         let from = |ends: &[usize]| if i == 0 { 0 } else { ends[i - 1] };
         PollInput {
             interfaces: &self.interfaces[from(&self.interface_ends)..self.interface_ends[i]],
-            registrations: &self.registrations[from(&self.registration_ends)..self.registration_ends[i]],
+            registrations: &self.registrations
+                [from(&self.registration_ends)..self.registration_ends[i]],
             ..self.heads[i].clone()
         }
     }
@@ -158,17 +171,27 @@ impl Rows<'_> {
 
 /// Walks rows and polls together; `take` adds a row and says how many were added so far. `ends` gets, for each poll, the
 /// number added up to its last row.
-fn join(batch: &RecordBatch, heads: &[PollInput<'_>], ends: &mut [usize], mut take: impl FnMut(usize) -> usize) {
-    let (devices, sequences) = (batch.column(0).as_fixed_size_binary(), column::<UInt64Type>(batch, 1));
+fn join(
+    batch: &RecordBatch,
+    heads: &[PollInput<'_>],
+    ends: &mut [usize],
+    mut take: impl FnMut(usize) -> usize,
+) {
+    let (devices, sequences) = (
+        batch.column(0).as_fixed_size_binary(),
+        column::<UInt64Type>(batch, 1),
+    );
     let mut row = 0;
     let rows = batch.num_rows();
     let mut added = 0;
     let same = |row: usize, head: &PollInput<'_>| {
-        sequences.value(row) == head.poll.sequence && devices.value(row) == head.device.as_bytes().as_slice()
+        sequences.value(row) == head.poll.sequence
+            && devices.value(row) == head.device.as_bytes().as_slice()
     };
     for (i, head) in heads.iter().enumerate() {
         // A row that no later poll owns is skipped, so that it cannot hide the rows behind it.
-        while row < rows && !same(row, head) && !heads[i + 1..].iter().any(|later| same(row, later)) {
+        while row < rows && !same(row, head) && !heads[i + 1..].iter().any(|later| same(row, later))
+        {
             row += 1;
         }
         while row < rows && same(row, head) {
@@ -183,20 +206,36 @@ fn heads(batch: &RecordBatch) -> Result<Vec<PollInput<'_>>, SchemaError> {
     let tenants = batch.column(0).as_fixed_size_binary();
     let devices = batch.column(1).as_fixed_size_binary();
     let at = column::<TimestampMicrosecondType>(batch, 2);
-    let (lease, sequence) = (column::<UInt64Type>(batch, 3), column::<UInt64Type>(batch, 4));
+    let (lease, sequence) = (
+        column::<UInt64Type>(batch, 3),
+        column::<UInt64Type>(batch, 4),
+    );
     let outcome = batch.column(5).as_string::<i32>();
     let due = column::<TimestampMicrosecondType>(batch, 6);
-    let (interval, tables) = (column::<UInt32Type>(batch, 7), column::<UInt32Type>(batch, 8));
-    let attributes: [&StringArray; 6] = std::array::from_fn(|i| batch.column(9 + i).as_string::<i32>());
-    let (round_trip, cpu) = (column::<UInt32Type>(batch, 15), column::<UInt8Type>(batch, 16));
-    let (memory, uptime) = (column::<UInt64Type>(batch, 17), column::<UInt64Type>(batch, 18));
+    let (interval, tables) = (
+        column::<UInt32Type>(batch, 7),
+        column::<UInt32Type>(batch, 8),
+    );
+    let attributes: [&StringArray; 6] =
+        std::array::from_fn(|i| batch.column(9 + i).as_string::<i32>());
+    let (round_trip, cpu) = (
+        column::<UInt32Type>(batch, 15),
+        column::<UInt8Type>(batch, 16),
+    );
+    let (memory, uptime) = (
+        column::<UInt64Type>(batch, 17),
+        column::<UInt64Type>(batch, 18),
+    );
     (0..batch.num_rows())
         .map(|row| {
             Ok(PollInput {
                 tenant: TenantId::from_bytes(id(tenants, row)),
                 device: DeviceId::from_bytes(id(devices, row)),
                 at: Timestamp(at.value(row)),
-                poll: PollId { lease_epoch: lease.value(row), sequence: sequence.value(row) },
+                poll: PollId {
+                    lease_epoch: lease.value(row),
+                    sequence: sequence.value(row),
+                },
                 outcome: outcome.value(row).parse::<Outcome>()?,
                 next_due_at: Timestamp(due.value(row)),
                 interval_ms: interval.value(row),
@@ -243,7 +282,8 @@ impl<'a> RegistrationReader<'a> {
     }
 
     fn row(&self, row: usize) -> Result<RegistrationInput<'a>, SchemaError> {
-        let kbps = |rate: Option<u64>| rate.map(|bps| u32::try_from(bps / 1_000).unwrap_or(u32::MAX));
+        let kbps =
+            |rate: Option<u64>| rate.map(|bps| u32::try_from(bps / 1_000).unwrap_or(u32::MAX));
         Ok(RegistrationInput {
             source: self.source.value(row).parse::<Source>()?,
             interface: self.interface.value(row),

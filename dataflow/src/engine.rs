@@ -27,7 +27,9 @@ pub struct EngineConfig {
 
 /// The flow stopped: a worker panicked or could not be started. Its state is lost; a new one begins with a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the dataflow workers have stopped; restart the job, it goes on from its newest checkpoint")]
+#[error(
+    "the dataflow workers have stopped; restart the job, it goes on from its newest checkpoint"
+)]
 pub struct Stopped;
 
 /// A running flow. Calls block while too many slots are in flight; call from a thread that may wait.
@@ -45,7 +47,10 @@ impl Engine {
     pub fn start(config: EngineConfig, snapshot: Snapshot) -> Result<Self, Stopped> {
         let mut control = ControlTables::default();
         let mut diffs = Vec::new();
-        snapshot.control.iter().for_each(|change| control.apply(change, &mut diffs));
+        snapshot
+            .control
+            .iter()
+            .for_each(|change| control.apply(change, &mut diffs));
         let upto = snapshot.epoch;
         let first = Part {
             first: upto,
@@ -55,7 +60,11 @@ impl Engine {
             messages: Vec::new(),
         };
         let threads = Threads::start(config, snapshot, first)?;
-        Ok(Self { threads, control, upto })
+        Ok(Self {
+            threads,
+            control,
+            upto,
+        })
     }
 
     /// The control tables as of the last slot fed.
@@ -69,7 +78,9 @@ impl Engine {
     /// [`Stopped`].
     pub fn feed(&mut self, slot: SlotInput) -> Result<(), Stopped> {
         let mut diffs = Vec::new();
-        slot.control.iter().for_each(|change| self.control.apply(change, &mut diffs));
+        slot.control
+            .iter()
+            .for_each(|change| self.control.apply(change, &mut diffs));
         self.upto = slot.binding.last;
         let part = Arc::new(Part {
             first: slot.binding.first,
@@ -89,7 +100,10 @@ impl Engine {
         let (sender, receiver) = bounded(self.threads.len());
         self.threads.all(|| Command::Outputs(sender.clone()))?;
         drop(sender);
-        let mut outputs = Outputs { upto: self.upto, ..Outputs::default() };
+        let mut outputs = Outputs {
+            upto: self.upto,
+            ..Outputs::default()
+        };
         for _ in 0..self.threads.len() {
             outputs.join(receiver.recv().map_err(|_| Stopped)?);
         }
@@ -105,7 +119,11 @@ impl Engine {
         let (sender, receiver) = bounded(self.threads.len());
         self.threads.all(|| Command::Snapshot(sender.clone()))?;
         drop(sender);
-        let mut all = Snapshot { epoch: self.upto, control: self.control.records(), ..Snapshot::default() };
+        let mut all = Snapshot {
+            epoch: self.upto,
+            control: self.control.records(),
+            ..Snapshot::default()
+        };
         for _ in 0..self.threads.len() {
             let part = receiver.recv().map_err(|_| Stopped)?;
             all.devices.extend(part.devices);
@@ -129,4 +147,3 @@ fn standings(diffs: &[DeviceDiff]) -> Vec<(mast_schemas::DeviceId, Standing, isi
     }
     all
 }
-

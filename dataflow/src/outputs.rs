@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mast_schemas::checkpoint::{ApFlagsRecord, ApRecord, BssidRecord, CapRecord, DeviceRecord, RoamRecord, ShownRecord};
+use mast_schemas::checkpoint::{
+    ApFlagsRecord, ApRecord, BssidRecord, CapRecord, DeviceRecord, RoamRecord, ShownRecord,
+};
 use mast_schemas::control::Change;
 use mast_schemas::message::Header;
 use mast_schemas::views::{
@@ -108,14 +110,21 @@ impl Outputs {
         self.devices.sort_by_key(|(epoch, id, _)| (*epoch, *id));
         self.links.sort_by_key(|(epoch, id, _)| (*epoch, *id));
         // Of a place's two changes in a slot, what holds comes last.
-        self.counts.sort_by_key(|(epoch, place, row)| (*epoch, *place, row.is_some()));
-        self.signals.sort_by_key(|(epoch, place, _)| (*epoch, *place));
-        self.device_events.sort_by_key(|(epoch, e)| (*epoch, e.at, e.device_id, e.event_id));
-        self.link_events
-            .sort_by_key(|(epoch, e)| (*epoch, e.at, e.ap_device_id, e.radio_mac, e.mac, e.event_id));
-        self.device_gauges.sort_by_key(|g| (g.observed_at, g.device_id));
+        self.counts
+            .sort_by_key(|(epoch, place, row)| (*epoch, *place, row.is_some()));
+        self.signals
+            .sort_by_key(|(epoch, place, _)| (*epoch, *place));
+        self.device_events
+            .sort_by_key(|(epoch, e)| (*epoch, e.at, e.device_id, e.event_id));
+        self.link_events.sort_by_key(|(epoch, e)| {
+            (*epoch, e.at, e.ap_device_id, e.radio_mac, e.mac, e.event_id)
+        });
+        self.device_gauges
+            .sort_by_key(|g| (g.observed_at, g.device_id));
         self.link_gauges.sort_by_key(|g| (g.observed_at, g.id));
-        self.history.sort_by_key(|(epoch, m, _)| (*epoch, m.partition, m.offset));
-        self.poison.sort_by_key(|(epoch, m, _)| (*epoch, m.partition, m.offset));
+        self.history
+            .sort_by_key(|(epoch, m, _)| (*epoch, m.partition, m.offset));
+        self.poison
+            .sort_by_key(|(epoch, m, _)| (*epoch, m.partition, m.offset));
     }
 }

@@ -48,7 +48,11 @@ struct PartitionTime {
 impl PartitionTime {
     /// The least promise of those who are not silent; `None` = nobody holds this partition's time.
     fn time(&self) -> Option<Timestamp> {
-        self.producers.values().filter(|p| !p.silent).map(|p| p.clock).min()
+        self.producers
+            .values()
+            .filter(|p| !p.silent)
+            .map(|p| p.clock)
+            .min()
     }
 
     fn note(&mut self) {
@@ -62,14 +66,19 @@ impl PartitionTime {
     /// The first offset where this partition's time is ≥ `s`; its end where nobody holds its time.
     fn reached(&self, s: Timestamp) -> u64 {
         let step = self.steps.iter().find(|&&(time, _)| time >= s);
-        step.map_or(self.next, |&(_, offset)| offset).max(self.bound)
+        step.map_or(self.next, |&(_, offset)| offset)
+            .max(self.bound)
     }
 
     /// The last time for which [`PartitionTime::reached`] is `offset`; `None` = for ever, as far as known.
     fn same_until(&self, offset: u64) -> Option<Timestamp> {
         let later = self.steps.iter().position(|&(_, o)| o > offset)?;
         // Before the first step the time is unknown: such a slot binds that step.
-        Some(if later == 0 { Timestamp(i64::MIN) } else { self.steps[later - 1].0 })
+        Some(if later == 0 {
+            Timestamp(i64::MIN)
+        } else {
+            self.steps[later - 1].0
+        })
     }
 }
 
@@ -86,9 +95,20 @@ pub struct Sequencer {
 impl Sequencer {
     /// A sequencer that goes on after `closed`, where `bound` are the offsets bound so far (telemetry, then control).
     pub fn new(generation: u64, closed: Epoch, bound: &[u64]) -> Self {
-        let partitions =
-            bound.iter().map(|&o| PartitionTime { next: o, bound: o, ..PartitionTime::default() }).collect();
-        Self { generation, partitions, closed, counters: Counters::default() }
+        let partitions = bound
+            .iter()
+            .map(|&o| PartitionTime {
+                next: o,
+                bound: o,
+                ..PartitionTime::default()
+            })
+            .collect();
+        Self {
+            generation,
+            partitions,
+            closed,
+            counters: Counters::default(),
+        }
     }
 
     /// The last slot closed.
@@ -113,9 +133,12 @@ impl Sequencer {
             return;
         }
         p.next = offset + 1;
-        let Some(heartbeat) = &header.heartbeat else { return };
+        let Some(heartbeat) = &header.heartbeat else {
+            return;
+        };
         // A newer lease epoch took the shards over: who held them before promises nothing any more.
-        p.producers.retain(|_, q| q.lease_epoch >= header.lease_epoch);
+        p.producers
+            .retain(|_, q| q.lease_epoch >= header.lease_epoch);
         let newest = p.producers.values().map(|q| q.lease_epoch).max();
         if newest.is_some_and(|newest| newest > header.lease_epoch) {
             return;
@@ -148,7 +171,8 @@ impl Sequencer {
         self.leave_out_silent(clock);
         let promised = self.partitions.iter().filter_map(PartitionTime::time).min();
         let by_clock = promised.is_none();
-        if by_clock && self.closed.0 == 0 && self.partitions.iter().all(|p| p.producers.is_empty()) {
+        if by_clock && self.closed.0 == 0 && self.partitions.iter().all(|p| p.producers.is_empty())
+        {
             return None;
         }
         // With nobody to promise anything, time goes on by the clock, behind by what a silence takes to notice.
@@ -181,7 +205,15 @@ impl Sequencer {
         self.closed = end;
         let silent = self.silences();
         let control = bound.pop().unwrap_or(0);
-        Binding { first, last: end, generation: self.generation, telemetry: bound, control, silent, by_clock }
+        Binding {
+            first,
+            last: end,
+            generation: self.generation,
+            telemetry: bound,
+            control,
+            silent,
+            by_clock,
+        }
     }
 
     fn leave_out_silent(&mut self, clock: Timestamp) {
@@ -206,7 +238,11 @@ impl Sequencer {
         for (i, p) in self.partitions.iter().enumerate() {
             for (&producer, promise) in p.producers.iter().filter(|(_, q)| q.silent) {
                 let partition = (i != control).then_some(i as u32);
-                all.push(Silence { partition, producer, since: promise.clock });
+                all.push(Silence {
+                    partition,
+                    producer,
+                    since: promise.clock,
+                });
             }
         }
         all
@@ -226,12 +262,23 @@ mod tests {
     }
 
     fn beat(producer: u128, lease_epoch: u64, ms: i64) -> Header {
-        let heartbeat = Some(Heartbeat { clock: at(ms), shards: vec![(0, 1023)] });
-        Header { producer: ProducerId(Uuid::from_u128(producer)), lease_epoch, heartbeat, sections: Vec::new() }
+        let heartbeat = Some(Heartbeat {
+            clock: at(ms),
+            shards: vec![(0, 1023)],
+        });
+        Header {
+            producer: ProducerId(Uuid::from_u128(producer)),
+            lease_epoch,
+            heartbeat,
+            sections: Vec::new(),
+        }
     }
 
     fn data(producer: u128) -> Header {
-        Header { heartbeat: None, ..beat(producer, 1, 0) }
+        Header {
+            heartbeat: None,
+            ..beat(producer, 1, 0)
+        }
     }
 
     fn drain(s: &mut Sequencer, ms: i64) -> Vec<Binding> {
@@ -246,11 +293,22 @@ mod tests {
         drain(&mut s, 0);
         s.record(0, 1, &data(1), at(100));
         s.record(0, 2, &beat(1, 1, 250), at(250));
-        assert_eq!(drain(&mut s, 250), vec![], "control has not reached the slot's end");
+        assert_eq!(
+            drain(&mut s, 250),
+            vec![],
+            "control has not reached the slot's end"
+        );
         s.record(1, 1, &beat(2, 1, 260), at(260));
         let bindings = drain(&mut s, 260);
         assert_eq!(bindings.len(), 1);
-        assert_eq!((bindings[0].first.end(), bindings[0].telemetry.clone(), bindings[0].control), (at(250), vec![3], 2));
+        assert_eq!(
+            (
+                bindings[0].first.end(),
+                bindings[0].telemetry.clone(),
+                bindings[0].control
+            ),
+            (at(250), vec![3], 2)
+        );
     }
 
     #[test]
@@ -265,7 +323,10 @@ mod tests {
         }
         let bindings = drain(&mut s, 10_000);
         assert_eq!(bindings.len(), 1, "{bindings:?}");
-        assert_eq!((bindings[0].first.end(), bindings[0].last.end()), (at(250), at(10_000)));
+        assert_eq!(
+            (bindings[0].first.end(), bindings[0].last.end()),
+            (at(250), at(10_000))
+        );
     }
 
     #[test]
@@ -280,7 +341,10 @@ mod tests {
         s.record(0, 3, &beat(1, 1, 800), at(800));
         s.record(1, 1, &beat(1, 1, 800), at(800));
         let bindings = drain(&mut s, 800);
-        let offsets: Vec<_> = bindings.iter().map(|b| (b.first.end(), b.last.end(), b.telemetry[0])).collect();
+        let offsets: Vec<_> = bindings
+            .iter()
+            .map(|b| (b.first.end(), b.last.end(), b.telemetry[0]))
+            .collect();
         assert_eq!(offsets, vec![(at(250), at(250), 2), (at(500), at(750), 4)]);
     }
 
@@ -327,7 +391,11 @@ mod tests {
             s.record(p, 1, &beat(2, 2, 1_000), at(1_000));
             s.record(p, 2, &beat(1, 1, 700), at(1_000));
         }
-        assert_eq!(drain(&mut s, 1_000).last().unwrap().last.end(), at(1_000), "the zombie is not waited for");
+        assert_eq!(
+            drain(&mut s, 1_000).last().unwrap().last.end(),
+            at(1_000),
+            "the zombie is not waited for"
+        );
     }
 
     #[test]

@@ -174,7 +174,11 @@ mod tests {
         for table in Table::ALL {
             let schema = table.schema();
             let time = [table.time_column()];
-            let named = table.sort_columns().iter().chain(table.row_key()).chain(&time);
+            let named = table
+                .sort_columns()
+                .iter()
+                .chain(table.row_key())
+                .chain(&time);
             for column in named {
                 assert!(schema.field_with_name(column).is_ok(), "{table}.{column}");
             }

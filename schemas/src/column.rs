@@ -6,11 +6,12 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanBuilder, FixedSizeBinaryBuilder, PrimitiveBuilder, StringBuilder,
+    Array, ArrayRef, AsArray, BooleanBuilder, FixedSizeBinaryBuilder, PrimitiveBuilder,
+    StringBuilder,
 };
 use arrow::datatypes::{
-    DataType, Float32Type, Int16Type, Int32Type, TimeUnit, TimestampMicrosecondType, UInt8Type, UInt16Type, UInt32Type,
-    UInt64Type,
+    DataType, Float32Type, Int16Type, Int32Type, TimeUnit, TimestampMicrosecondType, UInt8Type,
+    UInt16Type, UInt32Type, UInt64Type,
 };
 
 use crate::{DeviceId, Mac, SchemaError, SectorId, SiteId, TenantId, Timestamp};
@@ -93,7 +94,9 @@ impl Column for Timestamp {
         Arc::new(builder.0.finish())
     }
     fn read(array: &dyn Array, row: usize) -> Result<Self, SchemaError> {
-        Ok(Timestamp(array.as_primitive::<TimestampMicrosecondType>().value(row)))
+        Ok(Timestamp(
+            array.as_primitive::<TimestampMicrosecondType>().value(row),
+        ))
     }
 }
 
@@ -193,7 +196,11 @@ impl<C: Column> Column for Option<C> {
         C::finish(builder)
     }
     fn read(array: &dyn Array, row: usize) -> Result<Self, SchemaError> {
-        if array.is_null(row) { Ok(None) } else { C::read(array, row).map(Some) }
+        if array.is_null(row) {
+            Ok(None)
+        } else {
+            C::read(array, row).map(Some)
+        }
     }
 }
 
@@ -283,7 +290,9 @@ pub trait Record: Sized {
 
     /// All rows of a batch.
     fn rows(batch: &arrow::array::RecordBatch) -> Result<Vec<Self>, SchemaError> {
-        (0..batch.num_rows()).map(|row| Self::read(batch, row)).collect()
+        (0..batch.num_rows())
+            .map(|row| Self::read(batch, row))
+            .collect()
     }
 }
 

@@ -176,6 +176,9 @@ impl ControlRecord {
     /// # Errors
     /// [`SchemaError::Record`] when the bytes are not one.
     pub fn decode(bytes: &[u8]) -> Result<Self, SchemaError> {
-        serde_json::from_slice(bytes).map_err(|e| SchemaError::Record { what: "control", reason: e.to_string() })
+        serde_json::from_slice(bytes).map_err(|e| SchemaError::Record {
+            what: "control",
+            reason: e.to_string(),
+        })
     }
 }

@@ -51,10 +51,16 @@ impl Binding {
     /// # Errors
     /// [`SchemaError::Record`] when the bytes are not one, or `last` lies before `first`.
     pub fn decode(bytes: &[u8]) -> Result<Self, SchemaError> {
-        let bad = |reason: String| SchemaError::Record { what: "binding", reason };
+        let bad = |reason: String| SchemaError::Record {
+            what: "binding",
+            reason,
+        };
         let binding: Self = serde_json::from_slice(bytes).map_err(|e| bad(e.to_string()))?;
         if binding.last < binding.first {
-            return Err(bad(format!("slot {} before {}", binding.last.0, binding.first.0)));
+            return Err(bad(format!(
+                "slot {} before {}",
+                binding.last.0, binding.first.0
+            )));
         }
         Ok(binding)
     }

@@ -18,7 +18,9 @@ pub enum SchemaError {
     #[error("bad message header: {0}")]
     Header(String),
     /// A section whose schema is neither ours, nor older, nor newer by appended fields.
-    #[error("section {kind} has a schema this reader does not know (fingerprint {fingerprint:016x})")]
+    #[error(
+        "section {kind} has a schema this reader does not know (fingerprint {fingerprint:016x})"
+    )]
     Fingerprint {
         /// The kind of the section.
         kind: &'static str,

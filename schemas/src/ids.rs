@@ -73,7 +73,9 @@ pub struct Mac(pub u64);
 impl Mac {
     /// The address made of six octets.
     pub const fn from_octets(o: [u8; 6]) -> Self {
-        Self(u64::from_be_bytes([0, 0, o[0], o[1], o[2], o[3], o[4], o[5]]))
+        Self(u64::from_be_bytes([
+            0, 0, o[0], o[1], o[2], o[3], o[4], o[5],
+        ]))
     }
 
     /// A stand-in for a radio whose address the router did not tell: a locally administered address made from the
@@ -104,14 +106,22 @@ impl FromStr for Mac {
                 _ => return Err(bad()),
             }
         }
-        if digits == 12 { Ok(Self(value)) } else { Err(bad()) }
+        if digits == 12 {
+            Ok(Self(value))
+        } else {
+            Err(bad())
+        }
     }
 }
 
 impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let o = self.0.to_be_bytes();
-        write!(f, "{:02X}:{:02X}:{:02X}:{:02X}:{:02X}:{:02X}", o[2], o[3], o[4], o[5], o[6], o[7])
+        write!(
+            f,
+            "{:02X}:{:02X}:{:02X}:{:02X}:{:02X}:{:02X}",
+            o[2], o[3], o[4], o[5], o[6], o[7]
+        )
     }
 }
 
@@ -124,7 +134,11 @@ impl fmt::Debug for Mac {
 impl Serialize for Mac {
     /// As `4C:5E:0C:A2:54:51` in text formats, as a `u64` in binary ones.
     fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        if s.is_human_readable() { s.collect_str(self) } else { s.serialize_u64(self.0) }
+        if s.is_human_readable() {
+            s.collect_str(self)
+        } else {
+            s.serialize_u64(self.0)
+        }
     }
 }
 
@@ -159,7 +173,12 @@ mod tests {
     #[test]
     fn any_case_and_separator_is_one_address() {
         let mac = Mac(0x4C5E_0CA2_5451);
-        for text in ["4C:5E:0C:A2:54:51", "4c:5e:0c:a2:54:51", "4c-5E-0c-a2-54-51", "4c5e0ca25451"] {
+        for text in [
+            "4C:5E:0C:A2:54:51",
+            "4c:5e:0c:a2:54:51",
+            "4c-5E-0c-a2-54-51",
+            "4c5e0ca25451",
+        ] {
             assert_eq!(text.parse::<Mac>().unwrap(), mac);
         }
         assert_eq!(mac.to_string(), "4C:5E:0C:A2:54:51");
@@ -167,8 +186,17 @@ mod tests {
 
     #[test]
     fn text_that_is_no_address_is_named() {
-        for text in ["", "4C:5E:0C:A2:54", "4C:5E:0C:A2:54:51:00", "not-a-mac", "4C:5E:0C:A2:54:5G"] {
-            assert!(matches!(text.parse::<Mac>(), Err(SchemaError::Mac(_))), "{text}");
+        for text in [
+            "",
+            "4C:5E:0C:A2:54",
+            "4C:5E:0C:A2:54:51:00",
+            "not-a-mac",
+            "4C:5E:0C:A2:54:5G",
+        ] {
+            assert!(
+                matches!(text.parse::<Mac>(), Err(SchemaError::Mac(_))),
+                "{text}"
+            );
         }
     }
 

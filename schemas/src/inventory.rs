@@ -100,7 +100,10 @@ pub struct Device {
 impl std::fmt::Debug for Device {
     /// Everything but the password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Device").field("name", &self.name).field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Device")
+            .field("name", &self.name)
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }
 

@@ -93,7 +93,14 @@ pub struct SchemaVersion {
 pub fn fingerprint(schema: &Schema, fields: usize) -> u64 {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
     for field in schema.fields().iter().take(fields) {
-        for byte in format!("{}:{}:{};", field.name(), field.data_type(), field.is_nullable()).bytes() {
+        for byte in format!(
+            "{}:{}:{};",
+            field.name(),
+            field.data_type(),
+            field.is_nullable()
+        )
+        .bytes()
+        {
             hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
     }
@@ -107,8 +114,16 @@ fn earlier_versions(_kind: &str) -> &'static [usize] {
 
 /// All versions of a kind that this build knows, oldest first.
 fn versions(kind: &str, schema: &Schema) -> Vec<SchemaVersion> {
-    let counts = earlier_versions(kind).iter().copied().chain([schema.fields().len()]);
-    counts.map(|n| SchemaVersion { fields: n as u32, fingerprint: fingerprint(schema, n) }).collect()
+    let counts = earlier_versions(kind)
+        .iter()
+        .copied()
+        .chain([schema.fields().len()]);
+    counts
+        .map(|n| SchemaVersion {
+            fields: n as u32,
+            fingerprint: fingerprint(schema, n),
+        })
+        .collect()
 }
 
 /// The sections of one message, as record batches of one producer. Empty sections are not written.
@@ -124,14 +139,27 @@ impl MessageBuilder {
         self.raw(R::KIND, versions(R::KIND, &R::schema()), batch)
     }
 
-    fn raw(&mut self, kind: &'static str, versions: Vec<SchemaVersion>, batch: &RecordBatch) -> Result<&mut Self, SchemaError> {
+    fn raw(
+        &mut self,
+        kind: &'static str,
+        versions: Vec<SchemaVersion>,
+        batch: &RecordBatch,
+    ) -> Result<&mut Self, SchemaError> {
         if batch.num_rows() == 0 {
             return Ok(self);
         }
         let mut dictionaries = DictionaryTracker::new(false);
         let encoded = IpcDataGenerator::default()
-            .encode(batch, &mut dictionaries, &IpcWriteOptions::default(), &mut IpcWriteContext::default())
-            .map_err(|e| SchemaError::Section { kind, reason: e.to_string() })?
+            .encode(
+                batch,
+                &mut dictionaries,
+                &IpcWriteOptions::default(),
+                &mut IpcWriteContext::default(),
+            )
+            .map_err(|e| SchemaError::Section {
+                kind,
+                reason: e.to_string(),
+            })?
             .1;
         let mut meta = encoded.ipc_message;
         while !(self.body.len() + meta.len()).is_multiple_of(64) {
@@ -156,7 +184,12 @@ impl MessageBuilder {
 
     /// Header and body of the record.
     pub fn finish(self, producer: ProducerId, lease_epoch: u64) -> (Bytes, Bytes) {
-        let header = Header { producer, lease_epoch, heartbeat: None, sections: self.sections };
+        let header = Header {
+            producer,
+            lease_epoch,
+            heartbeat: None,
+            sections: self.sections,
+        };
         (header.encode(), Bytes::from(self.body))
     }
 }
@@ -168,16 +201,26 @@ pub type Wanted = Option<&'static [&'static str]>;
 ///
 /// # Errors
 /// [`SchemaError::Fingerprint`] when no version is shared, [`SchemaError::Section`] when the bytes do not decode.
-pub fn read_section<R: Record>(header: &Header, body: &Bytes, wanted: Wanted) -> Result<Option<RecordBatch>, SchemaError> {
+pub fn read_section<R: Record>(
+    header: &Header,
+    body: &Bytes,
+    wanted: Wanted,
+) -> Result<Option<RecordBatch>, SchemaError> {
     let mut start = 0usize;
     for section in &header.sections {
         let (meta, data) = (section.meta_bytes as usize, section.data_bytes as usize);
         let end = start.saturating_add(meta).saturating_add(data);
         if section.kind == R::KIND {
             if end > body.len() {
-                return Err(SchemaError::Section { kind: R::KIND, reason: "body is cut off".to_owned() });
+                return Err(SchemaError::Section {
+                    kind: R::KIND,
+                    reason: "body is cut off".to_owned(),
+                });
             }
-            let bytes = (body.slice(start..start + meta), body.slice(start + meta..end));
+            let bytes = (
+                body.slice(start..start + meta),
+                body.slice(start + meta..end),
+            );
             return decode::<R>(section, &bytes.0, bytes.1, wanted).map(Some);
         }
         start = end;
@@ -185,8 +228,16 @@ pub fn read_section<R: Record>(header: &Header, body: &Bytes, wanted: Wanted) ->
     Ok(None)
 }
 
-fn decode<R: Record>(section: &SectionHeader, meta: &[u8], data: Bytes, wanted: Wanted) -> Result<RecordBatch, SchemaError> {
-    let bad = |reason: String| SchemaError::Section { kind: R::KIND, reason };
+fn decode<R: Record>(
+    section: &SectionHeader,
+    meta: &[u8],
+    data: Bytes,
+    wanted: Wanted,
+) -> Result<RecordBatch, SchemaError> {
+    let bad = |reason: String| SchemaError::Section {
+        kind: R::KIND,
+        reason,
+    };
     let schema = R::schema();
     let shared = shared_fields::<R>(section, &schema)?;
     let names: Vec<&str> = match wanted {
@@ -200,7 +251,9 @@ fn decode<R: Record>(section: &SectionHeader, meta: &[u8], data: Bytes, wanted: 
     let present: Vec<usize> = places.iter().copied().filter(|&i| i < shared).collect();
 
     let message = arrow_ipc::root_as_message(meta).map_err(|e| bad(e.to_string()))?;
-    let batch = message.header_as_record_batch().ok_or_else(|| bad("not a record batch".to_owned()))?;
+    let batch = message
+        .header_as_record_batch()
+        .ok_or_else(|| bad("not a record batch".to_owned()))?;
     check_buffers::<R>(&batch, &data, &schema.fields()[..shared])?;
     let prefix: SchemaRef = if shared == schema.fields().len() {
         schema.clone()
@@ -217,10 +270,15 @@ fn decode<R: Record>(section: &SectionHeader, meta: &[u8], data: Bytes, wanted: 
     )
     .map_err(|e| bad(e.to_string()))?;
     if read.num_rows() != section.rows as usize {
-        return Err(bad(format!("{} rows, {} announced", read.num_rows(), section.rows)));
+        return Err(bad(format!(
+            "{} rows, {} announced",
+            read.num_rows(),
+            section.rows
+        )));
     }
     if present.len() == places.len() && wanted.is_none() {
-        return RecordBatch::try_new(schema, read.columns().to_vec()).map_err(|e| bad(e.to_string()));
+        return RecordBatch::try_new(schema, read.columns().to_vec())
+            .map_err(|e| bad(e.to_string()));
     }
     let mut columns = read.columns().iter();
     let columns: Vec<ArrayRef> = places
@@ -238,13 +296,22 @@ fn decode<R: Record>(section: &SectionHeader, meta: &[u8], data: Bytes, wanted: 
 }
 
 /// How many leading fields writer and reader share.
-fn shared_fields<R: Record>(section: &SectionHeader, schema: &Schema) -> Result<usize, SchemaError> {
+fn shared_fields<R: Record>(
+    section: &SectionHeader,
+    schema: &Schema,
+) -> Result<usize, SchemaError> {
     let ours = versions(R::KIND, schema);
-    let newest = |a: &[SchemaVersion], b: &[SchemaVersion]| a.last().filter(|v| b.contains(v)).map(|v| v.fields as usize);
-    newest(&ours, &section.versions).or_else(|| newest(&section.versions, &ours)).ok_or(SchemaError::Fingerprint {
-        kind: R::KIND,
-        fingerprint: section.versions.last().map_or(0, |v| v.fingerprint),
-    })
+    let newest = |a: &[SchemaVersion], b: &[SchemaVersion]| {
+        a.last()
+            .filter(|v| b.contains(v))
+            .map(|v| v.fields as usize)
+    };
+    newest(&ours, &section.versions)
+        .or_else(|| newest(&section.versions, &ours))
+        .ok_or(SchemaError::Fingerprint {
+            kind: R::KIND,
+            fingerprint: section.versions.last().map_or(0, |v| v.fingerprint),
+        })
 }
 
 /// The Arrow reader trusts places and counts; a corrupt message must be an error, not a panic.
@@ -253,23 +320,41 @@ fn check_buffers<R: Record>(
     data: &[u8],
     fields: &[arrow::datatypes::FieldRef],
 ) -> Result<(), SchemaError> {
-    let bad = |reason: &str| SchemaError::Section { kind: R::KIND, reason: reason.to_owned() };
+    let bad = |reason: &str| SchemaError::Section {
+        kind: R::KIND,
+        reason: reason.to_owned(),
+    };
     let nodes = batch.nodes().ok_or_else(|| bad("no nodes"))?;
     let buffers = batch.buffers().ok_or_else(|| bad("no buffers"))?;
-    if batch.compression().is_some() || batch.variadicBufferCounts().is_some_and(|v| !v.is_empty()) {
+    if batch.compression().is_some() || batch.variadicBufferCounts().is_some_and(|v| !v.is_empty())
+    {
         return Err(bad("compressed or variadic buffers"));
     }
-    let expected: usize =
-        fields.iter().map(|f| if matches!(f.data_type(), arrow::datatypes::DataType::Utf8) { 3 } else { 2 }).sum();
+    let expected: usize = fields
+        .iter()
+        .map(|f| {
+            if matches!(f.data_type(), arrow::datatypes::DataType::Utf8) {
+                3
+            } else {
+                2
+            }
+        })
+        .sum();
     if nodes.len() < fields.len() || buffers.len() < expected {
         return Err(bad("too few columns"));
     }
     let rows = batch.length();
-    if nodes.iter().any(|n| n.length() != rows || n.null_count() < 0 || n.null_count() > rows) {
+    if nodes
+        .iter()
+        .any(|n| n.length() != rows || n.null_count() < 0 || n.null_count() > rows)
+    {
         return Err(bad("columns of different length"));
     }
     for buffer in buffers {
-        let (offset, length) = (usize::try_from(buffer.offset()), usize::try_from(buffer.length()));
+        let (offset, length) = (
+            usize::try_from(buffer.offset()),
+            usize::try_from(buffer.length()),
+        );
         let inside = matches!((offset, length), (Ok(o), Ok(l)) if o.checked_add(l).is_some_and(|end| end <= data.len()));
         if !inside {
             return Err(bad("buffer out of bounds"));
@@ -297,14 +382,23 @@ pub struct WholePoll {
 /// As [`read_section`].
 pub fn read_polls(header: &Header, body: &Bytes) -> Result<Vec<WholePoll>, SchemaError> {
     fn all<R: Record>(header: &Header, body: &Bytes) -> Result<Vec<R>, SchemaError> {
-        read_section::<R>(header, body, None)?.map_or_else(|| Ok(Vec::new()), |batch| R::rows(&batch))
+        read_section::<R>(header, body, None)?
+            .map_or_else(|| Ok(Vec::new()), |batch| R::rows(&batch))
     }
     let mut polls: Vec<WholePoll> = all::<Poll>(header, body)?
         .into_iter()
-        .map(|poll| WholePoll { poll, interfaces: Vec::new(), registrations: Vec::new(), radios: Vec::new() })
+        .map(|poll| WholePoll {
+            poll,
+            interfaces: Vec::new(),
+            registrations: Vec::new(),
+            radios: Vec::new(),
+        })
         .collect();
-    let places: HashMap<_, _> =
-        polls.iter().enumerate().map(|(i, p)| ((p.poll.device_id, p.poll.lease_epoch, p.poll.sequence), i)).collect();
+    let places: HashMap<_, _> = polls
+        .iter()
+        .enumerate()
+        .map(|(i, p)| ((p.poll.device_id, p.poll.lease_epoch, p.poll.sequence), i))
+        .collect();
     for row in all::<Interface>(header, body)? {
         if let Some(&i) = places.get(&(row.device_id, row.lease_epoch, row.sequence)) {
             polls[i].interfaces.push(row);
@@ -327,11 +421,17 @@ pub fn read_polls(header: &Header, body: &Bytes) -> Result<Vec<WholePoll>, Schem
 ///
 /// # Errors
 /// [`SchemaError::Section`] when Arrow cannot encode a batch.
-pub fn write_polls(polls: &[WholePoll], producer: ProducerId, lease_epoch: u64) -> Result<(Bytes, Bytes), SchemaError> {
+pub fn write_polls(
+    polls: &[WholePoll],
+    producer: ProducerId,
+    lease_epoch: u64,
+) -> Result<(Bytes, Bytes), SchemaError> {
     let mut message = MessageBuilder::default();
     message.section::<Poll>(&Poll::batch(polls.iter().map(|p| &p.poll)))?;
     message.section::<Interface>(&Interface::batch(polls.iter().flat_map(|p| &p.interfaces)))?;
-    message.section::<Registration>(&Registration::batch(polls.iter().flat_map(|p| &p.registrations)))?;
+    message.section::<Registration>(&Registration::batch(
+        polls.iter().flat_map(|p| &p.registrations),
+    ))?;
     message.section::<Radio>(&Radio::batch(polls.iter().flat_map(|p| &p.radios)))?;
     Ok(message.finish(producer, lease_epoch))
 }

@@ -57,6 +57,9 @@ mod tests {
             let id = DeviceId(Uuid::from_u128((0x0190_0000_0000_7000_8000_u128 << 48) | i));
             counts[partition(shard(&id), 8) as usize] += 1;
         }
-        assert!(counts.iter().all(|&c| (800..1_200).contains(&c)), "{counts:?}");
+        assert!(
+            counts.iter().all(|&c| (800..1_200).contains(&c)),
+            "{counts:?}"
+        );
     }
 }

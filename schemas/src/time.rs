@@ -37,7 +37,12 @@ impl Timestamp {
 
 impl fmt::Debug for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{:06}s", self.0.div_euclid(1_000_000), self.0.rem_euclid(1_000_000))
+        write!(
+            f,
+            "{}.{:06}s",
+            self.0.div_euclid(1_000_000),
+            self.0.rem_euclid(1_000_000)
+        )
     }
 }
 
@@ -88,7 +93,9 @@ impl Sub<Timestamp> for Timestamp {
 pub const SLOT: Span = Span::millis(250);
 
 /// The number of a slot of event time since 1970; the logical time of the dataflow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Epoch(pub u64);
 
@@ -100,7 +107,11 @@ impl Epoch {
 
     /// S: the end of the slot, which is `now` once the slot is closed. Slot `e` holds times in `[S - 250 ms, S)`.
     pub fn end(self) -> Timestamp {
-        Timestamp(i64::try_from(self.0).unwrap_or(i64::MAX).saturating_mul(SLOT.0))
+        Timestamp(
+            i64::try_from(self.0)
+                .unwrap_or(i64::MAX)
+                .saturating_mul(SLOT.0),
+        )
     }
 
     /// The slot after this one.

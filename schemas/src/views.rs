@@ -6,8 +6,8 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::records::{Outcome, Source};
 use crate::ids::LinkId;
+use crate::records::{Outcome, Source};
 use crate::{DeviceId, Mac, SectorId, SiteId, TenantId, Timestamp};
 
 crate::words! {
@@ -277,17 +277,32 @@ const EVENTS: Uuid = Uuid::from_u128(0x6d61_7374_2e65_7665_6e74_732e_7631_0000);
 
 /// Id of a link's transition: UUIDv5 over the link, the instant and the states. A link has at most one transition from
 /// one given state to another at one instant.
-pub fn link_event_id(link: &LinkId, at: Timestamp, from: Option<LinkState>, to: Option<LinkState>) -> EventId {
+pub fn link_event_id(
+    link: &LinkId,
+    at: Timestamp,
+    from: Option<LinkState>,
+    to: Option<LinkState>,
+) -> EventId {
     let mut name = Vec::with_capacity(64);
     name.extend_from_slice(link.tenant_id.as_bytes());
     name.extend_from_slice(link.ap_device_id.as_bytes());
     name.extend_from_slice(&link.radio_mac.0.to_be_bytes());
     name.extend_from_slice(&link.mac.0.to_be_bytes());
-    event_id(name, at, from.map_or("", LinkState::as_str), to.map_or("", LinkState::as_str))
+    event_id(
+        name,
+        at,
+        from.map_or("", LinkState::as_str),
+        to.map_or("", LinkState::as_str),
+    )
 }
 
 /// Id of a device's transition: UUIDv5 over the device, the instant and the states.
-pub fn device_event_id(device: &DeviceId, at: Timestamp, from: DeviceState, to: DeviceState) -> EventId {
+pub fn device_event_id(
+    device: &DeviceId,
+    at: Timestamp,
+    from: DeviceState,
+    to: DeviceState,
+) -> EventId {
     event_id(device.as_bytes().to_vec(), at, from.as_str(), to.as_str())
 }
 
@@ -298,4 +313,3 @@ fn event_id(mut name: Vec<u8>, at: Timestamp, from: &str, to: &str) -> EventId {
     name.extend_from_slice(to.as_bytes());
     EventId(Uuid::new_v5(&EVENTS, &name))
 }
-

@@ -25,7 +25,8 @@ impl Args {
         let summary = if self.file.as_os_str() == "-" {
             mast_ingest::decode::decode_records(std::io::stdin().lock(), out, problems)
         } else {
-            let file = File::open(&self.file).with_context(|| format!("open {}", self.file.display()))?;
+            let file =
+                File::open(&self.file).with_context(|| format!("open {}", self.file.display()))?;
             mast_ingest::decode::decode_records(BufReader::new(file), out, problems)
         };
         match summary {

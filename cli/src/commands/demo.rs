@@ -125,8 +125,12 @@ struct Demo {
 impl Demo {
     async fn start(args: &Args, screen: &Screen) -> anyhow::Result<Self> {
         let begun = Instant::now();
-        std::fs::create_dir_all(&args.data).with_context(|| format!("make {}", args.data.display()))?;
-        let root = args.data.canonicalize().with_context(|| format!("find {}", args.data.display()))?;
+        std::fs::create_dir_all(&args.data)
+            .with_context(|| format!("make {}", args.data.display()))?;
+        let root = args
+            .data
+            .canonicalize()
+            .with_context(|| format!("find {}", args.data.display()))?;
         let paths = Paths::new(&root);
         screen.step(&format!("data in {}", root.display()));
         screen.step("starting PostgreSQL …");
@@ -136,8 +140,12 @@ impl Demo {
         screen.step("importing the inventory …");
         let inventory = fleet.inventory();
         let pool = database.pool(Role::Api, 4).await?;
-        let default_interval_ms = u32::try_from(args.interval.0.as_millis()).context("--interval is too long")?;
-        let options = Options { dry_run: false, default_interval_ms };
+        let default_interval_ms =
+            u32::try_from(args.interval.0.as_millis()).context("--interval is too long")?;
+        let options = Options {
+            dry_run: false,
+            default_interval_ms,
+        };
         inventory::import(&pool, keys(&paths)?.as_ref(), &inventory, options).await?;
         let mut tenants = Vec::new();
         for tenant in &inventory.tenants {
@@ -184,7 +192,10 @@ impl Demo {
         let (then, polls, rows) = self.last;
         let passed = then.elapsed().as_secs_f64().max(0.001);
         self.last = (Instant::now(), stats.polls, stats.rows);
-        let fresh = self.warm.as_ref().map_or_else(|| status.freshness.clone(), |warm| status.freshness.since(warm));
+        let fresh = self.warm.as_ref().map_or_else(
+            || status.freshness.clone(),
+            |warm| status.freshness.since(warm),
+        );
         Ok(Picture {
             elapsed_s: self.begun.elapsed().as_secs(),
             waiting: match stats.status {
@@ -198,8 +209,10 @@ impl Demo {
             lag_ms: status.lag_ms,
             fresh_ms: (fresh.percentile_ms(0.5), fresh.percentile_ms(0.99)),
             devices: served.devices.len(),
-            device_states: ["online", "offline", "unmanageable", "unobserved"].map(|s| served.devices_in(s)),
-            link_states: ["discovered", "active", "degraded", "down", "stale"].map(|s| served.links_in(s)),
+            device_states: ["online", "offline", "unmanageable", "unobserved"]
+                .map(|s| served.devices_in(s)),
+            link_states: ["discovered", "active", "degraded", "down", "stale"]
+                .map(|s| served.links_in(s)),
             links_truth: comparison.links_truth,
             differences: comparison.differences,
             transitions: served.transitions,
@@ -212,7 +225,10 @@ impl Demo {
         for difference in &comparison.differences {
             eprintln!("differs from the truth: {difference}");
         }
-        let fresh = self.warm.as_ref().map_or_else(|| status.freshness.clone(), |warm| status.freshness.since(warm));
+        let fresh = self.warm.as_ref().map_or_else(
+            || status.freshness.clone(),
+            |warm| status.freshness.since(warm),
+        );
         Ok(Report {
             devices: served.devices.len(),
             online: served.devices_in("online"),
@@ -237,9 +253,10 @@ impl Demo {
 
 async fn start_fleet(args: &Args, paths: &Paths) -> anyhow::Result<FleetHandle> {
     let scenario = match &args.scenario {
-        Some(file) => {
-            Some(std::fs::read_to_string(file).with_context(|| format!("read the scenario {}", file.display()))?)
-        }
+        Some(file) => Some(
+            std::fs::read_to_string(file)
+                .with_context(|| format!("read the scenario {}", file.display()))?,
+        ),
         None => None,
     };
     let saved = paths.root().join("simulator.ports");
@@ -261,11 +278,16 @@ async fn start_fleet(args: &Args, paths: &Paths) -> anyhow::Result<FleetHandle> 
     // The ports of the last start are tried first: then no device has moved.
     let fleet = match Fleet::start(config(ports.unwrap_or((0, 0)))).await {
         Ok(fleet) => fleet,
-        Err(_) if ports.is_some() => Fleet::start(config((0, 0))).await.context("start the fleet")?,
+        Err(_) if ports.is_some() => Fleet::start(config((0, 0)))
+            .await
+            .context("start the fleet")?,
         Err(error) => return Err(error).context("start the fleet"),
     };
-    std::fs::write(&saved, format!("{} {}", fleet.api_port(), fleet.api_ssl_port()))
-        .with_context(|| format!("write {}", saved.display()))?;
+    std::fs::write(
+        &saved,
+        format!("{} {}", fleet.api_port(), fleet.api_ssl_port()),
+    )
+    .with_context(|| format!("write {}", saved.display()))?;
     Ok(fleet)
 }
 
@@ -273,7 +295,9 @@ fn hints(data: &Path, socket: &Path, tenant: &str) -> Vec<String> {
     let (data, socket) = (data.display(), socket.display());
     vec![
         format!("mast query \"SELECT state, count(*) FROM links GROUP BY state\" --data {data}"),
-        format!("mast query \"SELECT * FROM link_events ORDER BY at DESC LIMIT 10\" --data {data} --tenant {tenant}"),
+        format!(
+            "mast query \"SELECT * FROM link_events ORDER BY at DESC LIMIT 10\" --data {data} --tenant {tenant}"
+        ),
         format!("mast simulate ctl --socket {socket} rain site=3 db=30 for=1m"),
         format!("mast simulate ctl --socket {socket} ap_dead ap=tower-01-s1-ap for=30s"),
         format!("mast verify --data {data}"),

@@ -34,14 +34,16 @@ impl Args {
         let text = if self.file.as_os_str() == "-" {
             std::io::read_to_string(std::io::stdin().lock()).context("read standard input")?
         } else {
-            std::fs::read_to_string(&self.file).with_context(|| format!("read {}", self.file.display()))?
+            std::fs::read_to_string(&self.file)
+                .with_context(|| format!("read {}", self.file.display()))?
         };
         let parsed = inventory::parse(&text).with_context(|| format!("{}", self.file.display()))?;
         let paths = Paths::new(&self.data);
         let database = Database::open(&paths).await?;
         let options = Options {
             dry_run: self.dry_run,
-            default_interval_ms: u32::try_from(self.interval.0.as_millis()).context("--interval is too long")?,
+            default_interval_ms: u32::try_from(self.interval.0.as_millis())
+                .context("--interval is too long")?,
         };
         let pool = database.pool(Role::Api, 4).await?;
         let report = inventory::import(&pool, keys(&paths)?.as_ref(), &parsed, options).await;

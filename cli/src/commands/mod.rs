@@ -66,7 +66,10 @@ impl Command {
 }
 
 fn block_on(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
     let result = runtime.block_on(work);
     // A blocked helper thread must not hold up the end.
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -87,9 +90,13 @@ impl FromStr for Pace {
             return Err(bad());
         }
         while !rest.is_empty() {
-            let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+            let digits = rest
+                .find(|c: char| !c.is_ascii_digit() && c != '.')
+                .unwrap_or(rest.len());
             let number: f64 = rest[..digits].parse().map_err(|_| bad())?;
-            let unit_end = rest[digits..].find(|c: char| c.is_ascii_digit()).map_or(rest.len(), |i| digits + i);
+            let unit_end = rest[digits..]
+                .find(|c: char| c.is_ascii_digit())
+                .map_or(rest.len(), |i| digits + i);
             let seconds = match &rest[digits..unit_end] {
                 "ms" => 0.001,
                 "s" | "" => 1.0,

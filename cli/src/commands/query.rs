@@ -62,10 +62,12 @@ impl Args {
         let scope = match &self.tenant {
             Some(name) => {
                 let known: Vec<_> = tenants.iter().map(|t| t.name.as_str()).collect();
-                let tenant = tenants
-                    .iter()
-                    .find(|t| &t.name == name)
-                    .with_context(|| format!("there is no tenant {name:?}; there are: {}", known.join(", ")))?;
+                let tenant = tenants.iter().find(|t| &t.name == name).with_context(|| {
+                    format!(
+                        "there is no tenant {name:?}; there are: {}",
+                        known.join(", ")
+                    )
+                })?;
                 TenantScope::One(tenant.id)
             }
             None => TenantScope::All(tenants),
@@ -94,10 +96,17 @@ impl Args {
 /// All tenants, read as the owner: the operator of the machine asks.
 async fn tenants(database: &Database) -> anyhow::Result<Vec<Tenant>> {
     let owner = database.pool(Role::Owner, 1).await?;
-    let rows = sqlx::query_as::<_, (uuid::Uuid, String)>("SELECT id, name FROM tenants ORDER BY name")
-        .fetch_all(&owner)
-        .await
-        .context("list the tenants")?;
+    let rows =
+        sqlx::query_as::<_, (uuid::Uuid, String)>("SELECT id, name FROM tenants ORDER BY name")
+            .fetch_all(&owner)
+            .await
+            .context("list the tenants")?;
     owner.close().await;
-    Ok(rows.into_iter().map(|(id, name)| Tenant { id: mast_schemas::TenantId(id), name }).collect())
+    Ok(rows
+        .into_iter()
+        .map(|(id, name)| Tenant {
+            id: mast_schemas::TenantId(id),
+            name,
+        })
+        .collect())
 }

@@ -6,7 +6,8 @@ use arrow::datatypes::SchemaRef;
 use clap::ValueEnum;
 use mast_schemas::column::Record;
 use mast_schemas::records::{
-    Arp, ConfigState, DhcpLease, Event, Firmware, Interface, Neighbor, Poll, Radio, Registration, RouteSummary,
+    Arp, ConfigState, DhcpLease, Event, Firmware, Interface, Neighbor, Poll, Radio, Registration,
+    RouteSummary,
 };
 use mast_schemas::views::{DeviceEvent, LinkEvent};
 use serde::Serialize;
@@ -47,9 +48,16 @@ impl Args {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let all = kinds();
         let known: Vec<_> = all.iter().map(|k| k.kind).collect();
-        let chosen: Vec<_> = all.iter().filter(|k| self.kind.as_deref().is_none_or(|want| want == k.kind)).collect();
+        let chosen: Vec<_> = all
+            .iter()
+            .filter(|k| self.kind.as_deref().is_none_or(|want| want == k.kind))
+            .collect();
         if chosen.is_empty() {
-            anyhow::bail!("no record kind {:?}; there are: {}", self.kind.unwrap_or_default(), known.join(", "));
+            anyhow::bail!(
+                "no record kind {:?}; there are: {}",
+                self.kind.unwrap_or_default(),
+                known.join(", ")
+            );
         }
         match self.format {
             Format::Json => crate::output::json(&chosen)?,
@@ -95,7 +103,15 @@ fn of(kind: &'static str, schema: &SchemaRef) -> Kind {
     let columns = schema
         .fields()
         .iter()
-        .map(|f| Column { name: f.name().clone(), r#type: f.data_type().to_string(), nullable: f.is_nullable() })
+        .map(|f| Column {
+            name: f.name().clone(),
+            r#type: f.data_type().to_string(),
+            nullable: f.is_nullable(),
+        })
         .collect();
-    Kind { kind, fingerprint: format!("{fingerprint:016x}"), columns }
+    Kind {
+        kind,
+        fingerprint: format!("{fingerprint:016x}"),
+        columns,
+    }
 }

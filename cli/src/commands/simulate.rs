@@ -77,12 +77,17 @@ impl Args {
                 .with_context(|| format!("talk to the fleet at {}", socket.display()))?;
             crate::output::line(&answer)?;
             let refused = answer.starts_with("error");
-            return Ok(if refused { ExitCode::FAILURE } else { ExitCode::SUCCESS });
+            return Ok(if refused {
+                ExitCode::FAILURE
+            } else {
+                ExitCode::SUCCESS
+            });
         }
         let scenario = match &self.scenario {
-            Some(file) => {
-                Some(std::fs::read_to_string(file).with_context(|| format!("read the scenario {}", file.display()))?)
-            }
+            Some(file) => Some(
+                std::fs::read_to_string(file)
+                    .with_context(|| format!("read the scenario {}", file.display()))?,
+            ),
             None => None,
         };
         let fleet = Fleet::start(FleetConfig {
@@ -101,7 +106,8 @@ impl Args {
         .context("start the fleet")?;
         if let Some(file) = &self.inventory {
             let text = serde_json::to_vec_pretty(&fleet.inventory())?;
-            std::fs::write(file, text).with_context(|| format!("write the inventory {}", file.display()))?;
+            std::fs::write(file, text)
+                .with_context(|| format!("write the inventory {}", file.display()))?;
         }
         crate::output::json(&serde_json::json!({
             "devices": self.devices, "api_port": fleet.api_port(), "api_ssl_port": fleet.api_ssl_port(),

@@ -41,6 +41,10 @@ impl Args {
             }
         }
         crate::output::json(&report)?;
-        Ok(if report.breaches == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if report.breaches == 0 {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
     }
 }

@@ -62,7 +62,12 @@ impl BssidMessage {
             Self::Owner(..) => 4,
             Self::Reporter(..) => 5,
         };
-        (matches!(self, Self::Owner(_, _, _, true)), self.stamp(), kind, self.key().1)
+        (
+            matches!(self, Self::Owner(_, _, _, true)),
+            self.stamp(),
+            kind,
+            self.key().1,
+        )
     }
 }
 
@@ -101,11 +106,15 @@ pub(crate) fn bssids<'s>(
                     BssidMessage::Radio(m) => state.radio(&m, &mut out),
                     BssidMessage::Station(m) => state.station(m, &mut out),
                     BssidMessage::Remote(m) => state.remote(m, &mut out),
-                    BssidMessage::OwnerAtBegin(tenant, radio, owner) => state.owner_at_begin(tenant, radio, owner),
+                    BssidMessage::OwnerAtBegin(tenant, radio, owner) => {
+                        state.owner_at_begin(tenant, radio, owner)
+                    }
                     BssidMessage::Owner(tenant, radio, owner, gained) => {
                         state.owner(tenant, radio, gained.then_some(owner));
                     }
-                    BssidMessage::Reporter(_, _, device, unobserved) => state.reporter(device, unobserved),
+                    BssidMessage::Reporter(_, _, device, unobserved) => {
+                        state.reporter(device, unobserved)
+                    }
                 }
             }
             state.end_slot(Epoch(slot).end(), &mut out);
@@ -117,5 +126,9 @@ pub(crate) fn bssids<'s>(
             out.reporters.clear();
         },
     );
-    BssidStreams { links, roaming, moved }
+    BssidStreams {
+        links,
+        roaming,
+        moved,
+    }
 }

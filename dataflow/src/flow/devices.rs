@@ -75,13 +75,23 @@ pub(crate) fn devices<'s>(
     stage.build(
         open,
         move || timers.borrow().next_timer(),
-        move |slot, messages, (to_links, to_roaming, to_bssids, to_claims, to_states, to_remote)| {
+        move |slot,
+              messages,
+              (to_links, to_roaming, to_bssids, to_claims, to_states, to_remote)| {
             if slot > 0 {
-                let history = run_slot(&mut state.borrow_mut(), Epoch(slot), messages, &mut out, &outputs);
+                let history = run_slot(
+                    &mut state.borrow_mut(),
+                    Epoch(slot),
+                    messages,
+                    &mut out,
+                    &outputs,
+                );
                 outputs.borrow_mut().history.extend(history);
             } else {
                 let (control, _) = by_kind(messages);
-                state.borrow_mut().begin_slot(restored_at.end(), &control, &mut out);
+                state
+                    .borrow_mut()
+                    .begin_slot(restored_at.end(), &control, &mut out);
             }
             to_links.send(slot, &mut link_messages(&mut out));
             to_roaming.send(slot, &mut out.roam);
@@ -89,7 +99,11 @@ pub(crate) fn devices<'s>(
             to_remote.send(slot, &mut remote_radios(slot, &out));
             to_bssids.send(slot, &mut bssid_messages(&mut out));
             let claim = |c: mast_state::messages::ClaimChange| {
-                (((c.tenant, c.mac), (c.first_seen, c.device)), slot, isize::from(c.diff))
+                (
+                    ((c.tenant, c.mac), (c.first_seen, c.device)),
+                    slot,
+                    isize::from(c.diff),
+                )
             };
             to_claims.send(slot, &mut out.claims.drain(..).map(claim).collect());
             emit(slot, &mut out, &mut outputs.borrow_mut());
@@ -123,7 +137,10 @@ fn run_slot(
         match Columns::decode(&message.header, &message.body) {
             Ok(Some(columns)) => decoded.push((message, columns)),
             Ok(None) => {}
-            Err(e) => outputs.borrow_mut().poison.push((slot, message, e.to_string())),
+            Err(e) => outputs
+                .borrow_mut()
+                .poison
+                .push((slot, message, e.to_string())),
         }
     }
     let mut rows: Vec<Option<Rows<'_>>> = Vec::with_capacity(decoded.len());
@@ -131,7 +148,10 @@ fn run_slot(
         match columns.rows() {
             Ok(r) => rows.push(Some(r)),
             Err(e) => {
-                outputs.borrow_mut().poison.push((slot, message.clone(), e.to_string()));
+                outputs
+                    .borrow_mut()
+                    .poison
+                    .push((slot, message.clone(), e.to_string()));
                 rows.push(None);
             }
         }
@@ -143,8 +163,10 @@ fn run_slot(
         .flat_map(|(m, r)| (0..r.len()).map(move |p| (r.order(p), m, p)))
         .collect();
     order.sort_unstable();
-    let mut verdicts: Vec<Vec<Verdict>> =
-        rows.iter().map(|r| vec![Verdict::UnknownDevice; r.as_ref().map_or(0, Rows::len)]).collect();
+    let mut verdicts: Vec<Vec<Verdict>> = rows
+        .iter()
+        .map(|r| vec![Verdict::UnknownDevice; r.as_ref().map_or(0, Rows::len)])
+        .collect();
     for (_, m, p) in order {
         if let Some(rows) = &rows[m] {
             verdicts[m][p] = state.poll(&rows.poll(p), out);
@@ -152,7 +174,12 @@ fn run_slot(
     }
     state.end_slot(slot.end(), out);
     drop(rows);
-    decoded.into_iter().zip(verdicts).filter(|(_, v)| !v.is_empty()).map(|((m, _), v)| (slot, m, v)).collect()
+    decoded
+        .into_iter()
+        .zip(verdicts)
+        .filter(|(_, v)| !v.is_empty())
+        .map(|((m, _), v)| (slot, m, v))
+        .collect()
 }
 
 fn by_kind(messages: Vec<DeviceMessage>) -> (Vec<DeviceControl>, Vec<Message>) {
@@ -168,13 +195,18 @@ fn by_kind(messages: Vec<DeviceMessage>) -> (Vec<DeviceControl>, Vec<Message>) {
 
 fn link_messages(out: &mut DeviceOut) -> Vec<ApInput> {
     let statuses = out.statuses.drain(..).map(ApInput::Status);
-    statuses.chain(out.tables.drain(..).map(ApInput::Table)).collect()
+    statuses
+        .chain(out.tables.drain(..).map(ApInput::Table))
+        .collect()
 }
 
 fn bssid_messages(out: &mut DeviceOut) -> Vec<BssidMessage> {
     let radios = out.radios.drain(..).map(BssidMessage::Radio);
     let stations = out.stations.drain(..).map(BssidMessage::Station);
-    radios.chain(stations).chain(out.remote.drain(..).map(BssidMessage::Remote)).collect()
+    radios
+        .chain(stations)
+        .chain(out.remote.drain(..).map(BssidMessage::Remote))
+        .collect()
 }
 
 fn state_changes(slot: Time, out: &DeviceOut) -> Updates<(DeviceId, DeviceState)> {
@@ -191,12 +223,26 @@ fn state_changes(slot: Time, out: &DeviceOut) -> Updates<(DeviceId, DeviceState)
 
 fn remote_radios(slot: Time, out: &DeviceOut) -> Updates<(DeviceId, (TenantId, Mac))> {
     let remote = out.radios.iter().filter(|r| r.remote);
-    remote.map(|r| ((r.device, (r.tenant, r.radio)), slot, if r.known { 1 } else { -1 })).collect()
+    remote
+        .map(|r| {
+            (
+                (r.device, (r.tenant, r.radio)),
+                slot,
+                if r.known { 1 } else { -1 },
+            )
+        })
+        .collect()
 }
 
 fn emit(slot: Time, out: &mut DeviceOut, outputs: &mut Outputs) {
     let epoch = Epoch(slot);
-    outputs.devices.extend(out.views.drain(..).map(|(device, _, new)| (epoch, device, new)));
-    outputs.device_events.extend(out.events.drain(..).map(|e| (epoch, e)));
+    outputs.devices.extend(
+        out.views
+            .drain(..)
+            .map(|(device, _, new)| (epoch, device, new)),
+    );
+    outputs
+        .device_events
+        .extend(out.events.drain(..).map(|e| (epoch, e)));
     outputs.device_gauges.append(&mut out.gauges);
 }

@@ -47,7 +47,13 @@ pub(crate) fn links<'s>(
     let timers = state.clone();
     let mut out = restored;
     stage.build(
-        move |c| (changes_port.open(c), clients_port.open(c), signals_port.open(c)),
+        move |c| {
+            (
+                changes_port.open(c),
+                clients_port.open(c),
+                signals_port.open(c),
+            )
+        },
         move || timers.borrow().next_timer(),
         move |slot, messages, (to_changes, to_clients, to_signals)| {
             let state = &mut state.borrow_mut();
@@ -57,14 +63,23 @@ pub(crate) fn links<'s>(
                 state.begin_slot(restored_at.end(), &controls(&messages), &mut out);
             }
             to_clients.send(slot, &mut existence(slot, &out));
-            to_changes.send(slot, &mut out.links.drain(..).map(|(id, _, new)| (id, new)).collect());
+            to_changes.send(
+                slot,
+                &mut out.links.drain(..).map(|(id, _, new)| (id, new)).collect(),
+            );
             to_signals.send(slot, &mut out.signals);
             let outputs = &mut outputs.borrow_mut();
-            outputs.link_events.extend(out.events.drain(..).map(|e| (Epoch(slot), e)));
+            outputs
+                .link_events
+                .extend(out.events.drain(..).map(|e| (Epoch(slot), e)));
             outputs.link_gauges.append(&mut out.gauges);
         },
     );
-    LinkStreams { changes, clients: clients.as_collection(), signals }
+    LinkStreams {
+        changes,
+        clients: clients.as_collection(),
+        signals,
+    }
 }
 
 fn run_slot(state: &mut Aps, slot: Epoch, messages: Vec<LinkMessage>, out: &mut ApOut) {
@@ -106,6 +121,17 @@ fn controls(messages: &[LinkMessage]) -> Vec<DeviceControl> {
 }
 
 fn existence(slot: Time, out: &ApOut) -> Vec<(((TenantId, Mac), LinkId), Time, isize)> {
-    let changed = out.links.iter().filter(|(_, old, new)| old.is_some() != new.is_some());
-    changed.map(|(id, _, new)| (((id.tenant_id, id.mac), *id), slot, if new.is_some() { 1 } else { -1 })).collect()
+    let changed = out
+        .links
+        .iter()
+        .filter(|(_, old, new)| old.is_some() != new.is_some());
+    changed
+        .map(|(id, _, new)| {
+            (
+                ((id.tenant_id, id.mac), *id),
+                slot,
+                if new.is_some() { 1 } else { -1 },
+            )
+        })
+        .collect()
 }

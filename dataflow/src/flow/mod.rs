@@ -72,7 +72,9 @@ impl Worker {
         debug_assert!(*self.messages.time() <= slot, "slots rise");
         self.advance(slot);
         control.iter().for_each(|c| self.control.send(*c));
-        standing.into_iter().for_each(|(device, place, diff)| self.standing.update((device, place), diff));
+        standing
+            .into_iter()
+            .for_each(|(device, place, diff)| self.standing.update((device, place), diff));
         messages.into_iter().for_each(|m| self.messages.send(m));
     }
 
@@ -96,9 +98,17 @@ fn restore(thresholds: Thresholds, snapshot: Snapshot) -> (State, DeviceOut, ApO
     roaming.restore(records(snapshot.roam), records(snapshot.shown));
     let mut bssids = Bssids::new(thresholds);
     // Owners and statuses come again through the relations, in slot 0.
-    bssids.restore(records(snapshot.caps), records(snapshot.bssids), &mut BssidOut::default());
+    bssids.restore(
+        records(snapshot.caps),
+        records(snapshot.bssids),
+        &mut BssidOut::default(),
+    );
     let mut aps = Aps::new(thresholds);
-    aps.restore(records(snapshot.aps), records(snapshot.ap_flags), &mut ap_out);
+    aps.restore(
+        records(snapshot.aps),
+        records(snapshot.ap_flags),
+        &mut ap_out,
+    );
     let state = State {
         devices: Rc::new(RefCell::new(devices)),
         roaming: Rc::new(RefCell::new(roaming)),
@@ -129,40 +139,67 @@ pub(crate) fn build(
         let (control, control_stream) = scope.new_input::<DeviceControl>();
         let (standing, standings) = scope.new_collection::<(DeviceId, Standing), isize>();
 
-        let own = control_stream.clone().filter(move |c| route(&c.device, partitions) % peers == index);
+        let own = control_stream
+            .clone()
+            .filter(move |c| route(&c.device, partitions) % peers == index);
         let telemetry = message_stream.map(DeviceMessage::Telemetry);
         let known = own.clone().map(DeviceMessage::Control);
         let device_input = scope.concatenate([telemetry, known]);
-        let from = devices::devices(scope, device_input, state.devices.clone(), (restored_at, device_out), outputs.clone());
+        let from = devices::devices(
+            scope,
+            device_input,
+            state.devices.clone(),
+            (restored_at, device_out),
+            outputs.clone(),
+        );
 
         let owners = pairing::owners(from.claims);
         let facts = pairing::remote_facts(from.remote, owners.clone(), from.states.clone());
-        let bssid_input = scope.concatenate([from.bssids, facts]).exchange(|m: &BssidMessage| hash(m.key()));
+        let bssid_input = scope
+            .concatenate([from.bssids, facts])
+            .exchange(|m: &BssidMessage| hash(m.key()));
         let remote = bssids::bssids(scope, bssid_input, state.bssids.clone());
 
-        let events = scope.concatenate([from.roaming, remote.roaming]).exchange(|e| hash((e.tenant, e.mac)));
+        let events = scope
+            .concatenate([from.roaming, remote.roaming])
+            .exchange(|e| hash((e.tenant, e.mac)));
         let roam_input = scope.concatenate([
             control_stream.map(RoamMessage::Control),
             events.map(RoamMessage::Event),
-            remote.moved.broadcast().map(|(ap, radio)| RoamMessage::Moved(ap, radio)),
+            remote
+                .moved
+                .broadcast()
+                .map(|(ap, radio)| RoamMessage::Moved(ap, radio)),
         ]);
         let verdicts = roaming::roaming(scope, roam_input, state.roaming.clone());
 
         let from_elsewhere = scope
-            .concatenate([remote.links, verdicts.map(mast_state::messages::ApInput::Verdict)])
+            .concatenate([
+                remote.links,
+                verdicts.map(mast_state::messages::ApInput::Verdict),
+            ])
             .exchange(move |input| route(&input.ap(), partitions));
         let link_input = scope.concatenate([
             own.clone().map(LinkMessage::Control),
             from.links.map(LinkMessage::Input),
             from_elsewhere.map(LinkMessage::Input),
         ]);
-        let out = links::links(scope, link_input, state.aps.clone(), (restored_at, ap_out), outputs.clone());
+        let out = links::links(
+            scope,
+            link_input,
+            state.aps.clone(),
+            (restored_at, ap_out),
+            outputs.clone(),
+        );
 
         let far_ends = pairing::far_ends(owners, out.clients);
-        let far_ends = updates(far_ends, |(link, device), _, diff| Some((link, device, diff > 0)))
-            .exchange(move |(link, ..)| route(&link.ap_device_id, partitions));
+        let far_ends = updates(far_ends, |(link, device), _, diff| {
+            Some((link, device, diff > 0))
+        })
+        .exchange(move |(link, ..)| route(&link.ap_device_id, partitions));
         let view_input = scope.concatenate([
-            out.changes.map(|(link, core)| ViewMessage::Link(link, core)),
+            out.changes
+                .map(|(link, core)| ViewMessage::Link(link, core)),
             far_ends.map(|(link, device, gained)| ViewMessage::FarEnd(link, device, gained)),
         ]);
         let counted = visible::visible(scope, view_input, thresholds, restored_at, outputs.clone());
@@ -176,20 +213,31 @@ pub(crate) fn build(
 
         let signal_input = scope.concatenate([
             own.map(SignalMessage::Control),
-            out.signals.map(|(device, dbm, n)| SignalMessage::Bins(device, dbm, n)),
+            out.signals
+                .map(|(device, dbm, n)| SignalMessage::Bins(device, dbm, n)),
         ]);
-        let by_place = signals::by_place(scope, signal_input).exchange(|(place, ..)| place_hash(*place));
+        let by_place =
+            signals::by_place(scope, signal_input).exchange(|(place, ..)| place_hash(*place));
         let signals = signals::signals(scope, by_place, outputs.clone());
 
         let (probe, _) = scope.concatenate([counts, signals]).probe();
-        Worker { messages, control, standing, probe, outputs, state }
+        Worker {
+            messages,
+            control,
+            standing,
+            probe,
+            outputs,
+            state,
+        }
     })
 }
 
 /// A stable, well-mixed hash of an address within a tenant.
 fn hash((tenant, mac): (TenantId, Mac)) -> u64 {
     let mut id = *tenant.as_bytes();
-    id.iter_mut().zip(mac.0.to_be_bytes()).for_each(|(a, b)| *a ^= b);
+    id.iter_mut()
+        .zip(mac.0.to_be_bytes())
+        .for_each(|(a, b)| *a ^= b);
     mast_schemas::partition::mix(&id)
 }
 

@@ -15,7 +15,8 @@ use crate::flow::types::{Collection, Stream, Time, updates};
 pub(crate) type Owners = (Timestamp, DeviceId, Option<DeviceId>);
 
 /// Owners by address, arranged once for all that join them.
-pub(crate) type OwnersByAddress<'s> = Arranged<'s, TraceAgent<ValSpine<(TenantId, Mac), Owners, Time, isize>>>;
+pub(crate) type OwnersByAddress<'s> =
+    Arranged<'s, TraceAgent<ValSpine<(TenantId, Mac), Owners, Time, isize>>>;
 
 /// The owners of each claimed address: the least claims by (first seen, device).
 pub(crate) fn owners<'s>(claims: Collection<'s, Claim>) -> OwnersByAddress<'s> {
@@ -38,7 +39,11 @@ pub(crate) fn far_ends<'s>(
     links
         .arrange_by_key()
         .join_core(owners, |_client, link, &(_, first, second)| {
-            let device = if first == link.ap_device_id { second } else { Some(first) };
+            let device = if first == link.ap_device_id {
+                second
+            } else {
+                Some(first)
+            };
             device.map(|device| (*link, device))
         })
         .consolidate()
@@ -57,20 +62,29 @@ pub(crate) fn remote_facts<'s>(
     let owned = radios
         .map(|radio| (radio, ()))
         .arrange_by_key()
-        .join_core(owners, |&(tenant, radio), &(), &(since, owner, _)| Some((tenant, radio, owner, since)))
+        .join_core(owners, |&(tenant, radio), &(), &(since, owner, _)| {
+            Some((tenant, radio, owner, since))
+        })
         .consolidate();
     let owned = updates(owned, |(tenant, radio, owner, since), slot, diff| {
         // A claim that is older than the slot held when the slot began.
         let held = diff > 0 && since < Epoch(slot).end() - SLOT;
         let at_begin = held.then_some(BssidMessage::OwnerAtBegin(tenant, radio, owner));
-        at_begin.into_iter().chain([BssidMessage::Owner(tenant, radio, owner, diff > 0)])
+        at_begin
+            .into_iter()
+            .chain([BssidMessage::Owner(tenant, radio, owner, diff > 0)])
     });
     let reported = remote
         .join(states)
-        .map(|(reporter, ((tenant, radio), state))| (tenant, radio, reporter, state != DeviceState::Online))
+        .map(|(reporter, ((tenant, radio), state))| {
+            (tenant, radio, reporter, state != DeviceState::Online)
+        })
         .consolidate();
-    let reported = updates(reported, |(tenant, radio, reporter, unobserved), _, diff| {
-        (diff > 0).then_some(BssidMessage::Reporter(tenant, radio, reporter, unobserved))
-    });
+    let reported = updates(
+        reported,
+        |(tenant, radio, reporter, unobserved), _, diff| {
+            (diff > 0).then_some(BssidMessage::Reporter(tenant, radio, reporter, unobserved))
+        },
+    );
     owned.concat(reported)
 }

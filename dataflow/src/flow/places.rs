@@ -1,7 +1,7 @@
 //! Counts of sites, sectors and tenants: devices and links joined with where they stand, added up as one difference.
 
-use differential_dataflow::operators::CountTotal;
 use differential_dataflow::difference::{Abelian, IsZero, Monoid, Multiply, Semigroup};
+use differential_dataflow::operators::CountTotal;
 use mast_schemas::views::{Counts, DeviceState, Place};
 use mast_schemas::{DeviceId, SectorId, SiteId, TenantId};
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,9 @@ use crate::flow::visible::Counted;
 pub(crate) type Standing = (TenantId, Option<SiteId>, Option<SectorId>);
 
 /// [`Counts`] as a difference: one update an entity, not one a counter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 pub(crate) struct CountDiff {
     devices: [i64; 4],
     links: [i64; 5],
@@ -28,19 +30,29 @@ impl CountDiff {
     }
 
     fn link((state, unobserved): Counted) -> Self {
-        let mut diff = Self { links_unobserved: i64::from(unobserved), ..Self::default() };
+        let mut diff = Self {
+            links_unobserved: i64::from(unobserved),
+            ..Self::default()
+        };
         diff.links[state as usize] = 1;
         diff
     }
 
     fn values(&mut self) -> impl Iterator<Item = &mut i64> {
-        self.devices.iter_mut().chain(&mut self.links).chain([&mut self.links_unobserved])
+        self.devices
+            .iter_mut()
+            .chain(&mut self.links)
+            .chain([&mut self.links_unobserved])
     }
 }
 
 impl From<CountDiff> for Counts {
     fn from(d: CountDiff) -> Self {
-        Self { devices: d.devices, links: d.links, links_unobserved: d.links_unobserved }
+        Self {
+            devices: d.devices,
+            links: d.links,
+            links_unobserved: d.links_unobserved,
+        }
     }
 }
 
@@ -81,7 +93,9 @@ impl Multiply<isize> for CountDiff {
 pub(crate) fn places_of((tenant, site, sector): Standing) -> impl Iterator<Item = Place> {
     let site = site.map(|site| Place::Site(tenant, site));
     let sector = sector.map(|sector| Place::Sector(tenant, sector));
-    [Some(Place::Tenant(tenant)), site, sector].into_iter().flatten()
+    [Some(Place::Tenant(tenant)), site, sector]
+        .into_iter()
+        .flatten()
 }
 
 /// Counts of every place that has something to count.
@@ -96,6 +110,8 @@ pub(crate) fn counts<'s>(
     let by_device = devices.concat(links).map(|device| (device, ()));
     by_device
         .arrange_by_key()
-        .join_core(standing.arrange_by_key(), |_device, &(), &standing| places_of(standing).collect::<Vec<_>>())
+        .join_core(standing.arrange_by_key(), |_device, &(), &standing| {
+            places_of(standing).collect::<Vec<_>>()
+        })
         .count_total()
 }

@@ -52,7 +52,9 @@ pub(crate) fn roaming<'s>(
             events.sort_by_key(|e| (e.order(), e.tenant, e.mac));
             events.iter().for_each(|event| state.apply(event, &mut out));
             moved.sort_unstable();
-            moved.into_iter().for_each(|(ap, radio)| state.radio_moved(ap, radio));
+            moved
+                .into_iter()
+                .for_each(|(ap, radio)| state.radio_moved(ap, radio));
             state.end_slot(end, &mut out);
             to_links.send(slot, &mut out);
         },

@@ -31,7 +31,10 @@ struct ApBins {
 
 /// First half, beside the links: gives each change to the places of its access point, and moves a whole histogram when the
 /// access point moves.
-pub(crate) fn by_place<'s>(scope: Scope<'s, Time>, input: Stream<'s, SignalMessage>) -> Stream<'s, (Place, i16, i32)> {
+pub(crate) fn by_place<'s>(
+    scope: Scope<'s, Time>,
+    input: Stream<'s, SignalMessage>,
+) -> Stream<'s, (Place, i16, i32)> {
     let mut stage = StageBuilder::new("signals by place", scope, input);
     let (port, changes) = stage.port();
     let mut aps: HashMap<DeviceId, ApBins> = HashMap::new();
@@ -70,7 +73,11 @@ pub(crate) fn by_place<'s>(scope: Scope<'s, Time>, input: Stream<'s, SignalMessa
                     }
                 }
             }
-            let mut changes = out.into_iter().filter(|(_, n)| *n != 0).map(|((p, d), n)| (p, d, n)).collect();
+            let mut changes = out
+                .into_iter()
+                .filter(|(_, n)| *n != 0)
+                .map(|((p, d), n)| (p, d, n))
+                .collect();
             to_places.send(slot, &mut changes);
         },
     );

@@ -8,9 +8,9 @@ use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::channels::pushers::Output;
-use timely::dataflow::operators::{Capability, Operator};
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::generic::{InputHandleCore, OutputBuilder};
+use timely::dataflow::operators::{Capability, Operator};
 use timely::progress::frontier::MutableAntichain;
 
 pub(crate) use differential_dataflow::VecCollection;
@@ -26,7 +26,10 @@ pub(crate) type Collection<'s, D, R = isize> = VecCollection<'s, Time, D, R>;
 
 /// The worker that keeps a device's state: its messages come from the worker that reads its partition.
 pub(crate) fn route(device: &DeviceId, partitions: u32) -> u64 {
-    u64::from(mast_schemas::partition::partition(mast_schemas::partition::shard(device), partitions))
+    u64::from(mast_schemas::partition::partition(
+        mast_schemas::partition::shard(device),
+        partitions,
+    ))
 }
 
 /// Where a stage sends one kind of message.
@@ -43,7 +46,10 @@ impl<D: 'static> Port<D> {
         }
         if let Some(capability) = &self.capability {
             let capability = capability.delayed(&time);
-            self.output.activate().session(&capability).give_iterator(data.drain(..));
+            self.output
+                .activate()
+                .session(&capability)
+                .give_iterator(data.drain(..));
         }
     }
 }
@@ -57,7 +63,9 @@ pub(crate) trait Ports {
 impl<D: 'static> Ports for Port<D> {
     fn downgrade(&mut self, upper: Option<Time>) {
         match (upper, &mut self.capability) {
-            (Some(upper), Some(capability)) if *capability.time() < upper => capability.downgrade(&upper),
+            (Some(upper), Some(capability)) if *capability.time() < upper => {
+                capability.downgrade(&upper)
+            }
             (None, capability) => *capability = None,
             _ => {}
         }
@@ -100,7 +108,10 @@ pub(crate) struct NewPort<D: 'static> {
 impl<D: 'static> NewPort<D> {
     /// The port, with its capability from those of the operator.
     pub(crate) fn open(self, capabilities: &[Capability<Time>]) -> Port<D> {
-        Port { output: OutputBuilder::from(self.output), capability: capabilities.get(self.index).cloned() }
+        Port {
+            output: OutputBuilder::from(self.output),
+            capability: capabilities.get(self.index).cloned(),
+        }
     }
 }
 
@@ -164,11 +175,16 @@ pub(crate) fn updates<'s, D: Clone + 'static, M: Clone + 'static, I: IntoIterato
             input.for_each(|capability, data| {
                 let mut by_time: BTreeMap<Time, Vec<M>> = BTreeMap::new();
                 for (row, time, diff) in data.drain(..) {
-                    by_time.entry(time).or_default().extend(message(row, time, diff));
+                    by_time
+                        .entry(time)
+                        .or_default()
+                        .extend(message(row, time, diff));
                 }
                 for (time, mut messages) in by_time {
                     let capability = capability.delayed(&time, 0);
-                    output.session(&capability).give_iterator(messages.drain(..));
+                    output
+                        .session(&capability)
+                        .give_iterator(messages.drain(..));
                 }
             });
         }
@@ -181,7 +197,11 @@ fn upper(frontier: &MutableAntichain<Time>) -> Option<Time> {
 }
 
 /// The next slot that is complete and has something to do.
-fn next_slot<M>(stash: &BTreeMap<Time, Vec<M>>, timer: Option<Timestamp>, upper: Option<Time>) -> Option<Time> {
+fn next_slot<M>(
+    stash: &BTreeMap<Time, Vec<M>>,
+    timer: Option<Timestamp>,
+    upper: Option<Time>,
+) -> Option<Time> {
     let message = stash.keys().next().copied();
     // When the input is closed, time has stopped: what is not due by then never fires.
     let timer = timer.filter(|_| upper.is_some()).map(slot_of_timer);

@@ -68,27 +68,42 @@ pub(crate) fn visible<'s>(
                 match message {
                     ViewMessage::Link(_, core) => pair.core = core,
                     ViewMessage::FarEnd(_, device, true) => pair.device = Some(device),
-                    ViewMessage::FarEnd(_, device, false) if pair.device == Some(device) => pair.device = None,
+                    ViewMessage::FarEnd(_, device, false) if pair.device == Some(device) => {
+                        pair.device = None
+                    }
                     ViewMessage::FarEnd(..) => {}
                 }
             }
             for (link, old) in before {
-                let Some(new) = known.get(&link) else { continue };
+                let Some(new) = known.get(&link) else {
+                    continue;
+                };
                 let (old, new) = (old, new.clone());
                 if new == Pair::default() {
                     known.remove(&link);
                 }
-                old.core.into_iter().for_each(|core| state.change(link, core, old.device, -1));
-                new.core.into_iter().for_each(|core| state.change(link, core, new.device, 1));
+                old.core
+                    .into_iter()
+                    .for_each(|core| state.change(link, core, old.device, -1));
+                new.core
+                    .into_iter()
+                    .for_each(|core| state.change(link, core, new.device, 1));
             }
             let mut updates = Vec::new();
             let mut rows: BTreeMap<LinkId, Option<LinkView>> = BTreeMap::new();
             for (view, diff) in state.end_slot(now.end()) {
-                updates.push(((view.id.ap_device_id, (view.state, view.unobserved)), slot, diff));
+                updates.push((
+                    (view.id.ap_device_id, (view.state, view.unobserved)),
+                    slot,
+                    diff,
+                ));
                 // Who went is told before who came: what is told last holds.
                 rows.insert(view.id, (diff > 0).then_some(view));
             }
-            outputs.borrow_mut().links.extend(rows.into_iter().map(|(link, row)| (Epoch(slot), link, row)));
+            outputs
+                .borrow_mut()
+                .links
+                .extend(rows.into_iter().map(|(link, row)| (Epoch(slot), link, row)));
             to_counts.send(slot, &mut updates);
         },
     );

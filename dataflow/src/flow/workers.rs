@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use mast_schemas::{DeviceId, Epoch};
 use mast_schemas::partition::KEY_GROUPS;
+use mast_schemas::{DeviceId, Epoch};
 use mast_state::messages::DeviceControl;
 
 use crate::engine::{EngineConfig, Stopped};
@@ -46,14 +46,26 @@ pub(crate) struct Threads {
 
 impl Threads {
     /// Starts the workers, each with its part of a snapshot; `first` tells them of the control tables then.
-    pub(crate) fn start(config: EngineConfig, snapshot: Snapshot, first: Part) -> Result<Self, Stopped> {
+    pub(crate) fn start(
+        config: EngineConfig,
+        snapshot: Snapshot,
+        first: Part,
+    ) -> Result<Self, Stopped> {
         let first = Arc::new(first);
-        let (workers, receivers): (Vec<_>, Vec<_>) = (0..config.workers).map(|_| bounded(IN_FLIGHT)).unzip();
+        let (workers, receivers): (Vec<_>, Vec<_>) =
+            (0..config.workers).map(|_| bounded(IN_FLIGHT)).unzip();
         let seats: Arc<Vec<Mutex<Option<(Receiver<Command>, Snapshot)>>>> = Arc::new(
-            receivers.into_iter().zip(split(config, snapshot)).map(|seat| Mutex::new(Some(seat))).collect(),
+            receivers
+                .into_iter()
+                .zip(split(config, snapshot))
+                .map(|seat| Mutex::new(Some(seat)))
+                .collect(),
         );
         let guards = timely::execute(timely::Config::process(config.workers), move |worker| {
-            let seat = seats[worker.index()].lock().ok().and_then(|mut seat| seat.take());
+            let seat = seats[worker.index()]
+                .lock()
+                .ok()
+                .and_then(|mut seat| seat.take());
             if let Some((commands, snapshot)) = seat {
                 run(worker, config, &commands, snapshot, &first);
             }
@@ -62,7 +74,10 @@ impl Threads {
             tracing::error!(%reason, "dataflow workers cannot be started");
             Stopped
         })?;
-        Ok(Self { workers, guards: Some(guards) })
+        Ok(Self {
+            workers,
+            guards: Some(guards),
+        })
     }
 
     /// Number of workers.
@@ -72,7 +87,9 @@ impl Threads {
 
     /// Gives all workers a command.
     pub(crate) fn all(&self, command: impl Fn() -> Command) -> Result<(), Stopped> {
-        self.workers.iter().try_for_each(|w| w.send(command()).map_err(|_| Stopped))
+        self.workers
+            .iter()
+            .try_for_each(|w| w.send(command()).map_err(|_| Stopped))
     }
 }
 
@@ -92,35 +109,52 @@ impl Drop for Threads {
 /// Gives each worker its own part of a snapshot.
 fn split(config: EngineConfig, snapshot: Snapshot) -> Vec<Snapshot> {
     let peers = config.workers as u64;
-    let mut parts: Vec<Snapshot> =
-        (0..config.workers).map(|_| Snapshot { epoch: snapshot.epoch, ..Snapshot::default() }).collect();
+    let mut parts: Vec<Snapshot> = (0..config.workers)
+        .map(|_| Snapshot {
+            epoch: snapshot.epoch,
+            ..Snapshot::default()
+        })
+        .collect();
     for record in snapshot.devices {
-        parts[(flow::device_route(&record.1.device_id, config.partitions) % peers) as usize].devices.push(record);
+        parts[(flow::device_route(&record.1.device_id, config.partitions) % peers) as usize]
+            .devices
+            .push(record);
     }
     for record in snapshot.aps {
-        parts[(flow::device_route(&record.1.device_id, config.partitions) % peers) as usize].aps.push(record);
+        parts[(flow::device_route(&record.1.device_id, config.partitions) % peers) as usize]
+            .aps
+            .push(record);
     }
     for record in snapshot.roam {
-        parts[(flow::client_route(record.1.tenant_id, record.1.mac) % peers) as usize].roam.push(record);
+        parts[(flow::client_route(record.1.tenant_id, record.1.mac) % peers) as usize]
+            .roam
+            .push(record);
     }
     for record in snapshot.caps {
-        parts[(flow::client_route(record.1.tenant_id, record.1.radio_mac) % peers) as usize].caps.push(record);
+        parts[(flow::client_route(record.1.tenant_id, record.1.radio_mac) % peers) as usize]
+            .caps
+            .push(record);
     }
     for record in snapshot.bssids {
-        parts[(flow::client_route(record.1.tenant_id, record.1.radio_mac) % peers) as usize].bssids.push(record);
+        parts[(flow::client_route(record.1.tenant_id, record.1.radio_mac) % peers) as usize]
+            .bssids
+            .push(record);
     }
     // One record tells of many clients, who live on different workers.
     for (group, record) in snapshot.shown {
         for (worker, part) in (0..peers).zip(&mut parts) {
             let mut own = record.clone();
-            own.clients.retain(|mac| flow::client_route(record.tenant_id, *mac) % peers == worker);
+            own.clients
+                .retain(|mac| flow::client_route(record.tenant_id, *mac) % peers == worker);
             if !own.clients.is_empty() {
                 part.shown.push((group, own));
             }
         }
     }
     for record in snapshot.ap_flags {
-        parts[(flow::device_route(&record.1.device_id, config.partitions) % peers) as usize].ap_flags.push(record);
+        parts[(flow::device_route(&record.1.device_id, config.partitions) % peers) as usize]
+            .ap_flags
+            .push(record);
     }
     parts
 }
@@ -138,12 +172,22 @@ fn run(
     let mut flow = flow::build(worker, config.partitions, config.thresholds, snapshot);
     let own = |part: &Part, flow: &mut flow::Worker| {
         let standing = part.standing.iter().filter(|_| index == 0).copied();
-        let messages = part.messages.iter().filter(|m| u64::from(m.partition) % peers == index).cloned();
+        let messages = part
+            .messages
+            .iter()
+            .filter(|m| u64::from(m.partition) % peers == index)
+            .cloned();
         flow.feed(part.first.0, &part.control, standing, messages);
         flow.advance(part.last.0 + 1);
     };
     // What a restored state told in slot 0 has been committed before: it is not an output.
-    own(&Part { first: Epoch(0), ..restored.clone_head() }, &mut flow);
+    own(
+        &Part {
+            first: Epoch(0),
+            ..restored.clone_head()
+        },
+        &mut flow,
+    );
     settle(worker, &flow, upto);
     flow.outputs.take();
 
@@ -178,13 +222,62 @@ fn records(state: &State) -> Snapshot {
     let mut part = Snapshot::default();
     for group in 0..KEY_GROUPS {
         let group = group as u8;
-        part.devices.extend(state.devices.borrow().records(group).into_iter().map(|r| (group, r)));
-        part.roam.extend(state.roaming.borrow().records(group).into_iter().map(|r| (group, r)));
-        part.aps.extend(state.aps.borrow().records(group).into_iter().map(|r| (group, r)));
-        part.caps.extend(state.bssids.borrow().records(group).into_iter().map(|r| (group, r)));
-        part.bssids.extend(state.bssids.borrow().bssid_records(group).into_iter().map(|r| (group, r)));
-        part.shown.extend(state.roaming.borrow().shown(group).into_iter().map(|r| (group, r)));
-        part.ap_flags.extend(state.aps.borrow().flags(group).into_iter().map(|r| (group, r)));
+        part.devices.extend(
+            state
+                .devices
+                .borrow()
+                .records(group)
+                .into_iter()
+                .map(|r| (group, r)),
+        );
+        part.roam.extend(
+            state
+                .roaming
+                .borrow()
+                .records(group)
+                .into_iter()
+                .map(|r| (group, r)),
+        );
+        part.aps.extend(
+            state
+                .aps
+                .borrow()
+                .records(group)
+                .into_iter()
+                .map(|r| (group, r)),
+        );
+        part.caps.extend(
+            state
+                .bssids
+                .borrow()
+                .records(group)
+                .into_iter()
+                .map(|r| (group, r)),
+        );
+        part.bssids.extend(
+            state
+                .bssids
+                .borrow()
+                .bssid_records(group)
+                .into_iter()
+                .map(|r| (group, r)),
+        );
+        part.shown.extend(
+            state
+                .roaming
+                .borrow()
+                .shown(group)
+                .into_iter()
+                .map(|r| (group, r)),
+        );
+        part.ap_flags.extend(
+            state
+                .aps
+                .borrow()
+                .flags(group)
+                .into_iter()
+                .map(|r| (group, r)),
+        );
     }
     part
 }

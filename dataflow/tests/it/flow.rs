@@ -19,15 +19,31 @@ fn same<K: Ord + std::fmt::Debug, V: PartialEq + std::fmt::Debug>(
         assert_eq!(ours.get(key), Some(row), "{what} {key:?}");
     }
     for key in ours.keys() {
-        assert!(truth.contains_key(key), "{what} {key:?} should not be there: {:?}", ours[key]);
+        assert!(
+            truth.contains_key(key),
+            "{what} {key:?} should not be there: {:?}",
+            ours[key]
+        );
     }
 }
 
 fn compare(at: &str, served: &Served, truth: &mast_oracle::Views) {
-    same(&format!("{at}: device"), &served.views.devices, &truth.devices);
+    same(
+        &format!("{at}: device"),
+        &served.views.devices,
+        &truth.devices,
+    );
     same(&format!("{at}: link"), &served.views.links, &truth.links);
-    same(&format!("{at}: counts"), &served.views.counts, &truth.counts);
-    same(&format!("{at}: signals"), &served.views.signals, &truth.signals);
+    same(
+        &format!("{at}: counts"),
+        &served.views.counts,
+        &truth.counts,
+    );
+    same(
+        &format!("{at}: signals"),
+        &served.views.signals,
+        &truth.signals,
+    );
 }
 
 #[test]
@@ -41,7 +57,11 @@ fn views_equal_the_oracle_after_every_slot() {
             engine.feed(input).unwrap();
             served.take(engine.outputs().unwrap());
             oracle.slot(slot.first, slot.last, &slot.control, slot.polls.clone());
-            compare(&format!("seed {seed}, {workers} workers, slot {}", slot.last.0), &served, &oracle.views());
+            compare(
+                &format!("seed {seed}, {workers} workers, slot {}", slot.last.0),
+                &served,
+                &oracle.views(),
+            );
         }
         let mut events = oracle.take_events();
         let mut link_events = served.link_events;
@@ -117,5 +137,8 @@ fn a_flipped_threshold_is_seen() {
         oracle(slots, flipped).0.views().links != served.views.links
             || oracle(slots, flipped).1.links.len() != served.link_events.len()
     });
-    assert!(differs, "the scripted fleets never degrade by two bad tables");
+    assert!(
+        differs,
+        "the scripted fleets never degrade by two bad tables"
+    );
 }

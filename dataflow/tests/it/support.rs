@@ -19,13 +19,20 @@ pub(crate) const PARTITIONS: u32 = 8;
 
 /// An engine of so many workers.
 pub(crate) fn config(workers: usize) -> EngineConfig {
-    EngineConfig { workers, partitions: PARTITIONS, thresholds: DEFAULT }
+    EngineConfig {
+        workers,
+        partitions: PARTITIONS,
+        thresholds: DEFAULT,
+    }
 }
 
 /// The slots as messages, with the polls of a partition in messages of at most `per_message`.
 pub(crate) fn encode(slots: &[script::SlotInput], per_message: usize) -> Vec<SlotInput> {
     let mut offsets = vec![0u64; PARTITIONS as usize];
-    slots.iter().map(|slot| encode_slot(slot, per_message.max(1), &mut offsets)).collect()
+    slots
+        .iter()
+        .map(|slot| encode_slot(slot, per_message.max(1), &mut offsets))
+        .collect()
 }
 
 fn encode_slot(slot: &script::SlotInput, per_message: usize, offsets: &mut [u64]) -> SlotInput {
@@ -40,7 +47,12 @@ fn encode_slot(slot: &script::SlotInput, per_message: usize, offsets: &mut [u64]
             let (header, body) = write_polls(chunk, ProducerId(Uuid::nil()), 1).unwrap();
             let offset = offsets[partition as usize];
             offsets[partition as usize] += 1;
-            messages.push(Message { partition, offset, header: Arc::new(Header::decode(&header).unwrap()), body });
+            messages.push(Message {
+                partition,
+                offset,
+                header: Arc::new(Header::decode(&header).unwrap()),
+                body,
+            });
         }
     }
     let binding = Binding {
@@ -52,7 +64,11 @@ fn encode_slot(slot: &script::SlotInput, per_message: usize, offsets: &mut [u64]
         silent: Vec::new(),
         by_clock: false,
     };
-    SlotInput { binding, control: slot.control.iter().map(|r| r.change.clone()).collect(), messages }
+    SlotInput {
+        binding,
+        control: slot.control.iter().map(|r| r.change.clone()).collect(),
+        messages,
+    }
 }
 
 /// What a reader of the outputs would see.
@@ -71,8 +87,10 @@ impl Served {
         put(&mut self.views.links, outputs.links);
         put(&mut self.views.counts, outputs.counts);
         put(&mut self.views.signals, outputs.signals);
-        self.device_events.extend(outputs.device_events.into_iter().map(|(_, e)| e));
-        self.link_events.extend(outputs.link_events.into_iter().map(|(_, e)| e));
+        self.device_events
+            .extend(outputs.device_events.into_iter().map(|(_, e)| e));
+        self.link_events
+            .extend(outputs.link_events.into_iter().map(|(_, e)| e));
     }
 }
 
@@ -86,7 +104,10 @@ fn put<K: Ord, V, E>(map: &mut BTreeMap<K, V>, rows: Vec<(E, K, Option<V>)>) {
 }
 
 /// The oracle after these slots, with all its events.
-pub(crate) fn oracle(slots: &[script::SlotInput], thresholds: Thresholds) -> (Oracle, mast_oracle::Events) {
+pub(crate) fn oracle(
+    slots: &[script::SlotInput],
+    thresholds: Thresholds,
+) -> (Oracle, mast_oracle::Events) {
     let mut oracle = Oracle::new(thresholds);
     for slot in slots {
         oracle.slot(slot.first, slot.last, &slot.control, slot.polls.clone());

@@ -56,5 +56,8 @@ crate::record! {
 
 /// Whether an interface type is a radio's or a virtual access point's.
 pub fn is_wireless(interface_type: &str) -> bool {
-    matches!(interface_type, "wlan" | "wifi" | "wifiwave2" | "w60g" | "cap")
+    matches!(
+        interface_type,
+        "wlan" | "wifi" | "wifiwave2" | "w60g" | "cap"
+    )
 }

@@ -16,14 +16,16 @@ pub use poll::{Outcome, Poll, PollColumns, Tables};
 pub use radio::{Radio, RadioColumns};
 pub use registration::{FarEnd, Registration, RegistrationColumns, Source};
 pub use slow::{
-    Arp, ArpColumns, ConfigState, ConfigStateColumns, DhcpLease, DhcpLeaseColumns, Firmware, FirmwareColumns, Neighbor,
-    NeighborColumns, RouteSummary, RouteSummaryColumns,
+    Arp, ArpColumns, ConfigState, ConfigStateColumns, DhcpLease, DhcpLeaseColumns, Firmware,
+    FirmwareColumns, Neighbor, NeighborColumns, RouteSummary, RouteSummaryColumns,
 };
 
 use serde::{Deserialize, Serialize};
 
 /// Which poll of a device a row comes from; ordered by lease epoch, then sequence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 pub struct PollId {
     /// Fencing epoch of the lease under which the poll ran.
     pub lease_epoch: u64,

@@ -125,6 +125,9 @@ crate::record! {
 impl Poll {
     /// Which poll this is.
     pub const fn id(&self) -> PollId {
-        PollId { lease_epoch: self.lease_epoch, sequence: self.sequence }
+        PollId {
+            lease_epoch: self.lease_epoch,
+            sequence: self.sequence,
+        }
     }
 }
