@@ -213,7 +213,7 @@ impl TableProvider for RawProvider {
         let mut source = ParquetSource::new(self.schema())
             .with_pushdown_filters(true)
             .with_enable_page_index(true);
-        if let Some(condition) = conjunction(filters.iter().cloned().map(|f| unqualified(&f))) {
+        if let Some(condition) = conjunction(filters.iter().map(unqualified)) {
             let schema = DFSchema::try_from(self.schema())?;
             source = source.with_predicate(state.create_physical_expr(condition, &schema)?);
         }

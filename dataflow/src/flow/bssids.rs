@@ -107,13 +107,13 @@ pub(crate) fn bssids<'s>(
                     BssidMessage::Station(m) => state.station(m, &mut out),
                     BssidMessage::Remote(m) => state.remote(m, &mut out),
                     BssidMessage::OwnerAtBegin(tenant, radio, owner) => {
-                        state.owner_at_begin(tenant, radio, owner)
+                        state.owner_at_begin(tenant, radio, owner);
                     }
                     BssidMessage::Owner(tenant, radio, owner, gained) => {
                         state.owner(tenant, radio, gained.then_some(owner));
                     }
                     BssidMessage::Reporter(_, _, device, unobserved) => {
-                        state.reporter(device, unobserved)
+                        state.reporter(device, unobserved);
                     }
                 }
             }

@@ -120,7 +120,10 @@ fn controls(messages: &[LinkMessage]) -> Vec<DeviceControl> {
     control.collect()
 }
 
-fn existence(slot: Time, out: &ApOut) -> Vec<(((TenantId, Mac), LinkId), Time, isize)> {
+/// Links that appeared and went, by client.
+type Existence = Vec<(((TenantId, Mac), LinkId), Time, isize)>;
+
+fn existence(slot: Time, out: &ApOut) -> Existence {
     let changed = out
         .links
         .iter()

@@ -64,7 +64,7 @@ impl<D: 'static> Ports for Port<D> {
     fn downgrade(&mut self, upper: Option<Time>) {
         match (upper, &mut self.capability) {
             (Some(upper), Some(capability)) if *capability.time() < upper => {
-                capability.downgrade(&upper)
+                capability.downgrade(&upper);
             }
             (None, capability) => *capability = None,
             _ => {}

@@ -69,7 +69,7 @@ pub(crate) fn visible<'s>(
                     ViewMessage::Link(_, core) => pair.core = core,
                     ViewMessage::FarEnd(_, device, true) => pair.device = Some(device),
                     ViewMessage::FarEnd(_, device, false) if pair.device == Some(device) => {
-                        pair.device = None
+                        pair.device = None;
                     }
                     ViewMessage::FarEnd(..) => {}
                 }

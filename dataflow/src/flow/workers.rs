@@ -38,6 +38,9 @@ pub(crate) struct Part {
     pub(crate) messages: Vec<Message>,
 }
 
+/// What a worker takes with it when it starts.
+type Seat = Mutex<Option<(Receiver<Command>, Snapshot)>>;
+
 /// The running threads.
 pub(crate) struct Threads {
     workers: Vec<Sender<Command>>,
@@ -54,7 +57,7 @@ impl Threads {
         let first = Arc::new(first);
         let (workers, receivers): (Vec<_>, Vec<_>) =
             (0..config.workers).map(|_| bounded(IN_FLIGHT)).unzip();
-        let seats: Arc<Vec<Mutex<Option<(Receiver<Command>, Snapshot)>>>> = Arc::new(
+        let seats: Arc<Vec<Seat>> = Arc::new(
             receivers
                 .into_iter()
                 .zip(split(config, snapshot))
