@@ -184,7 +184,7 @@ impl Installation {
         settings: &Settings,
     ) -> anyhow::Result<Self> {
         let log: Arc<dyn Log> = Arc::new(
-            EmbeddedLog::open(&paths.log(), EmbeddedConfig::default())
+            EmbeddedLog::open(paths.log(), EmbeddedConfig::default())
                 .with_context(|| format!("open the log {}", paths.log().display()))?,
         );
         for (name, partitions) in [

@@ -174,7 +174,7 @@ fn differ<K: Ord + Debug, V: PartialEq + Debug>(
         match ours.get(key) {
             None => found.push(format!("{what} {key:?} is missing; it is {row:?}")),
             Some(other) if other != row => {
-                found.push(format!("{what} is {row:?}, served as {other:?}"))
+                found.push(format!("{what} is {row:?}, served as {other:?}"));
             }
             Some(_) => {}
         }
@@ -185,7 +185,7 @@ fn differ<K: Ord + Debug, V: PartialEq + Debug>(
 
 /// Folds the log from the oldest checkpoint that is whole up to a slot.
 fn fold(paths: &Paths, upto: Epoch) -> anyhow::Result<Folded> {
-    let log = EmbeddedLog::open_read_only(&paths.log()).context("open the log")?;
+    let log = EmbeddedLog::open_read_only(paths.log()).context("open the log")?;
     let (mut oracle, mut chain, mut at, from) = begin(paths, upto)?;
     let (mut polls, mut telemetry, mut control) = (0, at.telemetry.clone(), at.control);
     if telemetry.is_empty() {

@@ -18,7 +18,7 @@ enum What {
     Dataflow {
         /// Clients in all, 30 an access point.
         #[arg(long, default_value_t = 1_000_000)]
-        clients: usize,
+        clients: u64,
         /// Worker threads.
         #[arg(long, default_value_t = 1)]
         workers: usize,
@@ -33,7 +33,12 @@ enum What {
 
 impl Args {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let What::Dataflow { clients, workers, epoch_ms, rows_per_epoch } = self.what;
+        let What::Dataflow {
+            clients,
+            workers,
+            epoch_ms,
+            rows_per_epoch,
+        } = self.what;
         let options = mast_benches::dataflow::Options {
             clients,
             workers,
@@ -41,8 +46,8 @@ impl Args {
             rows_per_epoch,
             ..mast_benches::dataflow::Options::default()
         };
-        let report =
-            mast_benches::dataflow::run(&options, &mut |line| eprintln!("{line}")).context("bench dataflow")?;
+        let report = mast_benches::dataflow::run(&options, &mut |line| eprintln!("{line}"))
+            .context("bench dataflow")?;
         crate::output::json(&report)?;
         Ok(ExitCode::SUCCESS)
     }

@@ -1,6 +1,6 @@
 //! The commands, one file each.
 
-// mod bench;
+mod bench;
 mod decode;
 mod demo;
 mod import;
@@ -34,8 +34,8 @@ pub(crate) enum Command {
     Verify(verify::Args),
     /// Show the record kinds with their columns, types and units.
     Schema(schema::Args),
-    // Measure
-    // Bench(bench::Args),
+    /// Measure a part; prints one JSON object.
+    Bench(bench::Args),
     /// Print a completion script for a shell: `mast completions bash > /etc/bash_completion.d/mast`.
     Completions {
         /// Which shell.
@@ -54,7 +54,7 @@ impl Command {
             Self::Query(args) => block_on(args.run()),
             Self::Verify(args) => block_on(args.run()),
             Self::Schema(args) => args.run(),
-            // Self::Bench(args) => args.run(),
+            Self::Bench(args) => args.run(),
             Self::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, cli, "mast", &mut script);
