@@ -207,7 +207,7 @@ pub struct DeviceGauge {
 crate::record! {
     /// A link changed state.
     LinkEvent / LinkEventColumns, "link_events" {
-        /// [`event_id`] of the link and what happened, so that a replay makes the same one.
+        /// [`link_event_id`] of the link and what happened, so that a replay makes the same one.
         event_id: EventId,
         /// Owner.
         tenant_id: TenantId,
@@ -231,7 +231,7 @@ crate::record! {
 crate::record! {
     /// A device changed state.
     DeviceEvent / DeviceEventColumns, "device_events" {
-        /// [`event_id`] of the device and what happened.
+        /// [`device_event_id`] of the device and what happened.
         event_id: EventId,
         /// Owner.
         tenant_id: TenantId,
