@@ -12,6 +12,7 @@ use arrow::datatypes::{
     UInt64Type,
 };
 use bytes::Bytes;
+use hashbrown::HashMap;
 use mast_schemas::message::{Header, read_section};
 use mast_schemas::records::{Interface, Outcome, Poll, PollId, Registration, Source, Tables};
 use mast_schemas::{DeviceId, Mac, SchemaError, TenantId, Timestamp};
@@ -171,6 +172,8 @@ impl Rows<'_> {
 
 /// Walks rows and polls together; `take` adds a row and says how many were added so far. `ends` gets, for each poll, the
 /// number added up to its last row.
+///
+/// The trap avoided: looking through all polls for each row that has none. The first such row pays for an index.
 fn join(
     batch: &RecordBatch,
     heads: &[PollInput<'_>],
@@ -181,25 +184,35 @@ fn join(
         batch.column(0).as_fixed_size_binary(),
         column::<UInt64Type>(batch, 1),
     );
-    let mut row = 0;
-    let rows = batch.num_rows();
-    let mut added = 0;
     let same = |row: usize, head: &PollInput<'_>| {
         sequences.value(row) == head.poll.sequence
             && devices.value(row) == head.device.as_bytes().as_slice()
     };
-    for (i, head) in heads.iter().enumerate() {
-        // A row that no later poll owns is skipped, so that it cannot hide the rows behind it.
-        while row < rows && !same(row, head) && !heads[i + 1..].iter().any(|later| same(row, later))
-        {
-            row += 1;
+    let mut index: Option<HashMap<(DeviceId, u64), usize>> = None;
+    let (mut head, mut added) = (0, 0);
+    for row in 0..batch.num_rows() {
+        if !heads.get(head).is_some_and(|h| same(row, h)) {
+            let next = match &index {
+                None => (head + 1..heads.len()).find(|i| same(row, &heads[*i])),
+                Some(index) => {
+                    let key = (DeviceId::from_bytes(id(devices, row)), sequences.value(row));
+                    index.get(&key).copied().filter(|i| *i > head)
+                }
+            };
+            let Some(next) = next else {
+                let polls = heads
+                    .iter()
+                    .enumerate()
+                    .map(|(i, h)| ((h.device, h.poll.sequence), i));
+                index.get_or_insert_with(|| polls.collect());
+                continue;
+            };
+            ends[head..next].fill(added);
+            head = next;
         }
-        while row < rows && same(row, head) {
-            added = take(row);
-            row += 1;
-        }
-        ends[i] = added;
+        added = take(row);
     }
+    ends[head..].fill(added);
 }
 
 fn heads(batch: &RecordBatch) -> Result<Vec<PollInput<'_>>, SchemaError> {

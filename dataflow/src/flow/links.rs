@@ -4,10 +4,11 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use mast_schemas::time::SLOT;
-use mast_schemas::{DeviceId, Epoch, LinkId, Mac, TenantId};
+use mast_schemas::{DeviceId, Epoch, LinkId, Mac};
 use mast_state::Aps;
 use mast_state::messages::{ApInput, ApOut, DeviceControl, LinkCore, Stamp};
 
+use crate::flow::pairing::ClientLink;
 use crate::flow::types::{Collection, Scope, StageBuilder, Stream, Time};
 use crate::outputs::Outputs;
 
@@ -25,7 +26,7 @@ pub(crate) struct LinkStreams<'s> {
     /// Links that changed: new row, or `None`.
     pub(crate) changes: Stream<'s, (LinkId, Option<LinkCore>)>,
     /// Links that exist, by client.
-    pub(crate) clients: Collection<'s, ((TenantId, Mac), LinkId)>,
+    pub(crate) clients: Collection<'s, ClientLink>,
     /// Changes of signal histograms, by access point.
     pub(crate) signals: Stream<'s, (DeviceId, i16, i32)>,
 }
@@ -121,20 +122,15 @@ fn controls(messages: &[LinkMessage]) -> Vec<DeviceControl> {
 }
 
 /// Links that appeared and went, by client.
-type Existence = Vec<(((TenantId, Mac), LinkId), Time, isize)>;
+type Existence = Vec<(ClientLink, Time, isize)>;
 
 fn existence(slot: Time, out: &ApOut) -> Existence {
     let changed = out
         .links
         .iter()
         .filter(|(_, old, new)| old.is_some() != new.is_some());
+    let row = |id: &LinkId| ((id.tenant_id, id.mac), (id.ap_device_id, id.radio_mac));
     changed
-        .map(|(id, _, new)| {
-            (
-                ((id.tenant_id, id.mac), *id),
-                slot,
-                if new.is_some() { 1 } else { -1 },
-            )
-        })
+        .map(|(id, _, new)| (row(id), slot, if new.is_some() { 1 } else { -1 }))
         .collect()
 }

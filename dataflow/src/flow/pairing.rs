@@ -1,7 +1,7 @@
 //! Pairing: who owns an address, and so which device is at the far end of a link. Relational, all differential.
 
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
-use differential_dataflow::trace::implementations::ValSpine;
+use differential_dataflow::trace::implementations::{ValBuilder, ValSpine};
 use mast_schemas::time::SLOT;
 use mast_schemas::views::DeviceState;
 use mast_schemas::{DeviceId, Epoch, LinkId, Mac, TenantId, Timestamp};
@@ -14,38 +14,67 @@ use crate::flow::types::{Collection, Stream, Time, updates};
 /// left out.
 pub(crate) type Owners = (Timestamp, DeviceId, Option<DeviceId>);
 
+/// A link by its client: (tenant, client), (access point, radio).
+pub(crate) type ClientLink = ((TenantId, Mac), (DeviceId, Mac));
+
 /// Owners by address, arranged once for all that join them.
 pub(crate) type OwnersByAddress<'s> =
     Arranged<'s, TraceAgent<ValSpine<(TenantId, Mac), Owners, Time, isize>>>;
 
 /// The owners of each claimed address: the least claims by (first seen, device).
 pub(crate) fn owners<'s>(claims: Collection<'s, Claim>) -> OwnersByAddress<'s> {
-    let owners = claims.reduce(|_address, claims, owners| {
-        // Claims come sorted by (first seen, device), each present once.
-        let mut claims = claims.iter().map(|(claim, _)| **claim);
-        if let Some((since, first)) = claims.next() {
-            let second = claims.map(|(_, device)| device).find(|d| *d != first);
-            owners.push(((since, first, second), 1));
-        }
-    });
-    owners.arrange_by_key()
+    // The arrangement that the reduction keeps anyway: arranging its output would hold every address once more.
+    claims
+        .arrange_by_key()
+        .reduce_abelian::<_, ValBuilder<_, _, _, _>, ValSpine<_, _, _, _>, _, _>(
+            "owners",
+            |_address, claims, owners| {
+                // Claims come sorted by (first seen, device), each present once.
+                let mut claims = claims.iter().map(|(claim, _)| **claim);
+                if let Some((since, first)) = claims.next() {
+                    let second = claims.map(|(_, device)| device).find(|d| *d != first);
+                    owners.push(((since, first, second), 1));
+                }
+            },
+            |updates, address, changes| {
+                updates.clear();
+                updates.extend(
+                    changes
+                        .drain(..)
+                        .map(|(owners, time, diff)| ((*address, owners), time, diff)),
+                );
+            },
+        )
 }
 
 /// The device at the far end of each link that has one: the owner of its address, its own access point left out.
 pub(crate) fn far_ends<'s>(
     owners: OwnersByAddress<'s>,
-    links: Collection<'s, ((TenantId, Mac), LinkId)>,
+    links: Collection<'s, ClientLink>,
 ) -> Collection<'s, (LinkId, DeviceId)> {
     links
         .arrange_by_key()
-        .join_core(owners, |_client, link, &(_, first, second)| {
-            let device = if first == link.ap_device_id {
-                second
-            } else {
-                Some(first)
-            };
-            device.map(|device| (*link, device))
-        })
+        .join_core(
+            owners,
+            |&(tenant_id, mac), &(ap_device_id, radio_mac), &(_, first, second)| {
+                let device = if first == ap_device_id {
+                    second
+                } else {
+                    Some(first)
+                };
+                device.map(|device| {
+                    (
+                        LinkId {
+                            tenant_id,
+                            ap_device_id,
+                            radio_mac,
+                            mac,
+                        },
+                        device,
+                    )
+                })
+            },
+        )
         .consolidate()
 }
 

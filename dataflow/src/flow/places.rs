@@ -12,14 +12,14 @@ use crate::flow::visible::Counted;
 /// Where a device stands.
 pub(crate) type Standing = (TenantId, Option<SiteId>, Option<SectorId>);
 
-/// [`Counts`] as a difference: one update an entity, not one a counter.
+/// [`Counts`] as a difference: one update an entity, not one a counter. Held once a device, so in few bytes.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
 pub(crate) struct CountDiff {
-    devices: [i64; 4],
-    links: [i64; 5],
-    links_unobserved: i64,
+    devices: [i32; 4],
+    links: [i32; 5],
+    links_unobserved: i32,
 }
 
 impl CountDiff {
@@ -31,14 +31,14 @@ impl CountDiff {
 
     fn link((state, unobserved): Counted) -> Self {
         let mut diff = Self {
-            links_unobserved: i64::from(unobserved),
+            links_unobserved: i32::from(unobserved),
             ..Self::default()
         };
         diff.links[state as usize] = 1;
         diff
     }
 
-    fn values(&mut self) -> impl Iterator<Item = &mut i64> {
+    fn values(&mut self) -> impl Iterator<Item = &mut i32> {
         self.devices
             .iter_mut()
             .chain(&mut self.links)
@@ -49,9 +49,9 @@ impl CountDiff {
 impl From<CountDiff> for Counts {
     fn from(d: CountDiff) -> Self {
         Self {
-            devices: d.devices,
-            links: d.links,
-            links_unobserved: d.links_unobserved,
+            devices: d.devices.map(i64::from),
+            links: d.links.map(i64::from),
+            links_unobserved: i64::from(d.links_unobserved),
         }
     }
 }
@@ -84,7 +84,7 @@ impl Abelian for CountDiff {
 impl Multiply<isize> for CountDiff {
     type Output = Self;
     fn multiply(mut self, rhs: &isize) -> Self {
-        self.values().for_each(|v| *v *= *rhs as i64);
+        self.values().for_each(|v| *v *= *rhs as i32);
         self
     }
 }

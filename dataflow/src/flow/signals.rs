@@ -23,10 +23,93 @@ pub(crate) enum SignalMessage {
     Bins(DeviceId, i16, i32),
 }
 
+/// A device's places, as numbers; `NOWHERE` where it has none. Most devices have no clients, so theirs must be small.
+type Numbers = [u32; 3];
+
+const NOWHERE: u32 = u32::MAX;
+
+/// Where devices stand, and the histograms of those that have clients.
 #[derive(Default)]
-struct ApBins {
-    standing: Option<Standing>,
-    bins: BTreeMap<i16, i32>,
+struct Histograms {
+    places: Vec<Place>,
+    numbers: HashMap<Place, u32>,
+    standings: HashMap<DeviceId, Numbers>,
+    bins: HashMap<DeviceId, BTreeMap<i16, i32>>,
+    /// The slot's changes: (place, dBm, ±count).
+    changes: Vec<(u32, i16, i32)>,
+}
+
+impl Histograms {
+    fn number(&mut self, standing: Standing) -> Numbers {
+        let mut numbers = [NOWHERE; 3];
+        for (number, place) in numbers.iter_mut().zip(places_of(standing)) {
+            *number = *self.numbers.entry(place).or_insert_with(|| {
+                self.places.push(place);
+                self.places.len() as u32 - 1
+            });
+        }
+        numbers
+    }
+
+    fn add(&mut self, numbers: Numbers, dbm: i16, n: i32) {
+        self.changes.extend(
+            numbers
+                .into_iter()
+                .filter(|p| *p != NOWHERE)
+                .map(|p| (p, dbm, n)),
+        );
+    }
+
+    fn control(&mut self, control: DeviceControl) {
+        let new = control
+            .info
+            .map(|i| self.number((i.tenant, i.site, i.sector)));
+        let old = match new {
+            Some(numbers) => self.standings.insert(control.device, numbers),
+            None => self.standings.remove(&control.device),
+        };
+        for (dbm, n) in self.bins.get(&control.device).cloned().unwrap_or_default() {
+            old.into_iter()
+                .for_each(|numbers| self.add(numbers, dbm, -n));
+            new.into_iter()
+                .for_each(|numbers| self.add(numbers, dbm, n));
+        }
+    }
+
+    fn change(&mut self, device: DeviceId, dbm: i16, n: i32) {
+        let bins = self.bins.entry(device).or_default();
+        let count = bins.entry(dbm).or_default();
+        *count += n;
+        if *count == 0 {
+            bins.remove(&dbm);
+            if bins.is_empty() {
+                self.bins.remove(&device);
+            }
+        }
+        if let Some(numbers) = self.standings.get(&device) {
+            self.add(*numbers, dbm, n);
+        }
+    }
+
+    /// The slot's changes, each (place, dBm) once.
+    fn take(&mut self) -> Vec<(Place, i16, i32)> {
+        self.changes
+            .sort_unstable_by_key(|(place, dbm, _)| (*place, *dbm));
+        let same = self.changes.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1));
+        let sums = same.map(|same| {
+            (
+                same[0].0,
+                same[0].1,
+                same.iter().map(|change| change.2).sum(),
+            )
+        });
+        let sums = sums
+            .filter(|(_, _, n)| *n != 0)
+            .map(|(place, dbm, n)| (self.places[place as usize], dbm, n))
+            .collect();
+        self.changes.clear();
+        sums
+    }
 }
 
 /// First half, beside the links: gives each change to the places of its access point, and moves a whole histogram when the
@@ -37,48 +120,18 @@ pub(crate) fn by_place<'s>(
 ) -> Stream<'s, (Place, i16, i32)> {
     let mut stage = StageBuilder::new("signals by place", scope, input);
     let (port, changes) = stage.port();
-    let mut aps: HashMap<DeviceId, ApBins> = HashMap::new();
+    let mut histograms = Histograms::default();
     stage.build(
         move |c| (port.open(c),),
         || None,
         move |slot, messages, (to_places,)| {
-            let mut out: BTreeMap<(Place, i16), i32> = BTreeMap::new();
-            let mut add = |standing: Option<Standing>, dbm: i16, n: i32| {
-                for place in standing.into_iter().flat_map(places_of) {
-                    *out.entry((place, dbm)).or_default() += n;
-                }
-            };
             for message in messages {
                 match message {
-                    SignalMessage::Control(control) => {
-                        let ap = aps.entry(control.device).or_default();
-                        let standing = control.info.map(|i| (i.tenant, i.site, i.sector));
-                        for (&dbm, &n) in &ap.bins {
-                            add(ap.standing, dbm, -n);
-                            add(standing, dbm, n);
-                        }
-                        ap.standing = standing;
-                        if standing.is_none() && ap.bins.is_empty() {
-                            aps.remove(&control.device);
-                        }
-                    }
-                    SignalMessage::Bins(device, dbm, n) => {
-                        let ap = aps.entry(device).or_default();
-                        let count = ap.bins.entry(dbm).or_default();
-                        *count += n;
-                        if *count == 0 {
-                            ap.bins.remove(&dbm);
-                        }
-                        add(ap.standing, dbm, n);
-                    }
+                    SignalMessage::Control(control) => histograms.control(control),
+                    SignalMessage::Bins(device, dbm, n) => histograms.change(device, dbm, n),
                 }
             }
-            let mut changes = out
-                .into_iter()
-                .filter(|(_, n)| *n != 0)
-                .map(|((p, d), n)| (p, d, n))
-                .collect();
-            to_places.send(slot, &mut changes);
+            to_places.send(slot, &mut histograms.take());
         },
     );
     changes

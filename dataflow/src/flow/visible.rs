@@ -7,7 +7,7 @@ use std::rc::Rc;
 use hashbrown::HashMap;
 use mast_schemas::thresholds::Thresholds;
 use mast_schemas::views::{LinkState, LinkView};
-use mast_schemas::{DeviceId, Epoch, LinkId};
+use mast_schemas::{DeviceId, Epoch, LinkId, Mac, TenantId};
 use mast_state::Forgetting;
 use mast_state::messages::LinkCore;
 
@@ -33,6 +33,48 @@ struct Pair {
     device: Option<DeviceId>,
 }
 
+/// Links of an access point: (radio, client), and the pair.
+type Links = Vec<((Mac, Mac), Pair)>;
+
+/// All links, by access point and there by rising (radio, client): what every client has once must be small.
+#[derive(Default)]
+struct Known {
+    aps: HashMap<(TenantId, DeviceId), Links>,
+}
+
+impl Known {
+    /// The link's pair, made if it is not there.
+    fn entry(&mut self, link: &LinkId) -> &mut Pair {
+        let links = self
+            .aps
+            .entry((link.tenant_id, link.ap_device_id))
+            .or_default();
+        let key = (link.radio_mac, link.mac);
+        let i = links
+            .binary_search_by_key(&key, |(key, _)| *key)
+            .unwrap_or_else(|i| {
+                links.insert(i, (key, Pair::default()));
+                i
+            });
+        &mut links[i].1
+    }
+
+    /// The link's pair; one that says nothing is dropped.
+    fn settle(&mut self, link: &LinkId) -> Pair {
+        let pair = self.entry(link).clone();
+        let ap = (link.tenant_id, link.ap_device_id);
+        if pair == Pair::default()
+            && let Some(links) = self.aps.get_mut(&ap)
+        {
+            links.retain(|(key, _)| *key != (link.radio_mac, link.mac));
+            if links.is_empty() {
+                self.aps.remove(&ap);
+            }
+        }
+        pair
+    }
+}
+
 /// Builds the stage; `input` is on the access points' workers already. Returns the visible links, by access point.
 pub(crate) fn visible<'s>(
     scope: Scope<'s, Time>,
@@ -47,7 +89,7 @@ pub(crate) fn visible<'s>(
     let (port, counted) = stage.port();
     let state = Rc::new(RefCell::new(Forgetting::new(thresholds)));
     let timers = state.clone();
-    let mut known: HashMap<LinkId, Pair> = HashMap::new();
+    let mut known = Known::default();
     stage.build(
         move |c| (port.open(c),),
         move || timers.borrow().next_timer(),
@@ -63,7 +105,7 @@ pub(crate) fn visible<'s>(
             let mut before: BTreeMap<LinkId, Pair> = BTreeMap::new();
             for message in messages {
                 let (ViewMessage::Link(link, _) | ViewMessage::FarEnd(link, ..)) = &message;
-                let pair = known.entry(*link).or_default();
+                let pair = known.entry(link);
                 before.entry(*link).or_insert_with(|| pair.clone());
                 match message {
                     ViewMessage::Link(_, core) => pair.core = core,
@@ -75,13 +117,7 @@ pub(crate) fn visible<'s>(
                 }
             }
             for (link, old) in before {
-                let Some(new) = known.get(&link) else {
-                    continue;
-                };
-                let (old, new) = (old, new.clone());
-                if new == Pair::default() {
-                    known.remove(&link);
-                }
+                let new = known.settle(&link);
                 old.core
                     .into_iter()
                     .for_each(|core| state.change(link, core, old.device, -1));

@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use mast_schemas::partition::KEY_GROUPS;
 use mast_schemas::{DeviceId, Epoch};
 use mast_state::messages::DeviceControl;
 
@@ -222,67 +221,16 @@ fn settle(worker: &mut timely::worker::Worker, flow: &flow::Worker, upto: Epoch)
 }
 
 fn records(state: &State) -> Snapshot {
-    let mut part = Snapshot::default();
-    for group in 0..KEY_GROUPS {
-        let group = group as u8;
-        part.devices.extend(
-            state
-                .devices
-                .borrow()
-                .records(group)
-                .into_iter()
-                .map(|r| (group, r)),
-        );
-        part.roam.extend(
-            state
-                .roaming
-                .borrow()
-                .records(group)
-                .into_iter()
-                .map(|r| (group, r)),
-        );
-        part.aps.extend(
-            state
-                .aps
-                .borrow()
-                .records(group)
-                .into_iter()
-                .map(|r| (group, r)),
-        );
-        part.caps.extend(
-            state
-                .bssids
-                .borrow()
-                .records(group)
-                .into_iter()
-                .map(|r| (group, r)),
-        );
-        part.bssids.extend(
-            state
-                .bssids
-                .borrow()
-                .bssid_records(group)
-                .into_iter()
-                .map(|r| (group, r)),
-        );
-        part.shown.extend(
-            state
-                .roaming
-                .borrow()
-                .shown(group)
-                .into_iter()
-                .map(|r| (group, r)),
-        );
-        part.ap_flags.extend(
-            state
-                .aps
-                .borrow()
-                .flags(group)
-                .into_iter()
-                .map(|r| (group, r)),
-        );
+    Snapshot {
+        devices: state.devices.borrow().records(),
+        roam: state.roaming.borrow().records(),
+        aps: state.aps.borrow().records(),
+        caps: state.bssids.borrow().records(),
+        bssids: state.bssids.borrow().bssid_records(),
+        shown: state.roaming.borrow().shown(),
+        ap_flags: state.aps.borrow().flags(),
+        ..Snapshot::default()
     }
-    part
 }
 
 impl Part {

@@ -304,34 +304,37 @@ impl Aps {
         self.wheel.next()
     }
 
-    /// The records of a key group, by rising id.
-    pub fn records(&self, group: u8) -> Vec<ApRecord> {
-        let mut records: Vec<_> = self
-            .aps
-            .iter()
-            .filter(|(id, _)| key_group(id.as_bytes()) == group)
-            .map(|(id, ap)| ApRecord {
-                device_id: *id,
-                tenant_id: ap.tenant,
-                radios: ap.radios.iter().map(Radio::record).collect(),
-            })
+    /// All records with their key groups, by rising group and id.
+    pub fn records(&self) -> Vec<(u8, ApRecord)> {
+        let aps = self.aps.iter();
+        let mut all: Vec<_> = aps
+            .map(|(id, ap)| (key_group(id.as_bytes()), *id, ap))
             .collect();
-        records.sort_by_key(|record| record.device_id);
-        records
+        all.sort_unstable_by_key(|(group, id, _)| (*group, *id));
+        let record = |(group, device_id, ap): (u8, DeviceId, &Ap)| {
+            let radios = ap.radios.iter().map(Radio::record).collect();
+            let tenant_id = ap.tenant;
+            (
+                group,
+                ApRecord {
+                    device_id,
+                    tenant_id,
+                    radios,
+                },
+            )
+        };
+        all.into_iter().map(record).collect()
     }
 
-    /// What links know of statuses, for a key group, by rising id; only where there is something to know.
-    pub fn flags(&self, group: u8) -> Vec<ApFlagsRecord> {
+    /// What links know of statuses, with key groups, by rising group and id; only where there is something to know.
+    pub fn flags(&self) -> Vec<(u8, ApFlagsRecord)> {
         let ids: BTreeSet<_> = self
             .unobserved
             .iter()
             .chain(self.aps.keys())
-            .copied()
+            .map(|id| (key_group(id.as_bytes()), *id))
             .collect();
-        let ids = ids
-            .into_iter()
-            .filter(|id| key_group(id.as_bytes()) == group);
-        ids.map(|id| {
+        let flags = ids.into_iter().map(|(group, id)| {
             let radios = self.aps.get(&id).map_or(&[][..], |ap| &ap.radios);
             let mut reporters: Vec<_> = radios
                 .iter()
@@ -343,17 +346,17 @@ impl Aps {
                     .verdicts()
                     .map(|(mac, roamed, ambiguous)| (radio.mac, mac, roamed, ambiguous))
             });
-            ApFlagsRecord {
+            let flags = ApFlagsRecord {
                 device_id: id,
                 unobserved: self.unobserved.contains(&id),
                 reporters,
                 verdicts: verdicts.collect(),
-            }
-        })
-        .filter(|flags| {
-            flags.unobserved || !flags.reporters.is_empty() || !flags.verdicts.is_empty()
-        })
-        .collect()
+            };
+            (group, flags)
+        });
+        flags
+            .filter(|(_, f)| f.unobserved || !f.reporters.is_empty() || !f.verdicts.is_empty())
+            .collect()
     }
 
     /// Takes records in. `out` gets each link as new, and its signal; no events.

@@ -323,9 +323,9 @@ impl Bssids {
         }
     }
 
-    /// Remote radios of a key group of [`key_group_of_client`], by tenant and radio.
-    pub fn records(&self, group: u8) -> Vec<CapRecord> {
-        self.caps(group, |(tenant_id, radio_mac), cap| CapRecord {
+    /// Remote radios with their [`key_group_of_client`], by rising group, tenant and radio.
+    pub fn records(&self) -> Vec<(u8, CapRecord)> {
+        self.caps(|(tenant_id, radio_mac), cap| CapRecord {
             tenant_id,
             radio_mac,
             reporters: cap
@@ -339,8 +339,8 @@ impl Bssids {
     }
 
     /// What this step knows of the same radios besides [`Bssids::records`].
-    pub fn bssid_records(&self, group: u8) -> Vec<BssidRecord> {
-        self.caps(group, |(tenant_id, radio_mac), cap| BssidRecord {
+    pub fn bssid_records(&self) -> Vec<(u8, BssidRecord)> {
+        self.caps(|(tenant_id, radio_mac), cap| BssidRecord {
             tenant_id,
             radio_mac,
             owner: cap.owner,
@@ -357,16 +357,16 @@ impl Bssids {
         })
     }
 
-    fn caps<R>(&self, group: u8, record: impl Fn((TenantId, Mac), &Cap) -> R) -> Vec<R> {
+    fn caps<R>(&self, record: impl Fn((TenantId, Mac), &Cap) -> R) -> Vec<(u8, R)> {
         let mut caps: Vec<_> = self
             .radios
             .iter()
-            .filter(|(key, _)| key_group_of_client(&key.0, key.1) == group)
             .filter_map(|(key, radio)| Some((*key, radio.cap.as_deref()?)))
+            .map(|(key, cap)| (key_group_of_client(&key.0, key.1), key, cap))
             .collect();
-        caps.sort_by_key(|(key, _)| *key);
+        caps.sort_unstable_by_key(|(group, key, _)| (*group, *key));
         caps.into_iter()
-            .map(|(key, cap)| record(key, cap))
+            .map(|(group, key, cap)| (group, record(key, cap)))
             .collect()
     }
 

@@ -420,16 +420,16 @@ impl Devices {
         self.wheel.next()
     }
 
-    /// The records of a key group, by rising id.
-    pub fn records(&self, group: u8) -> Vec<DeviceRecord> {
-        let mut records: Vec<_> = self
-            .devices
-            .iter()
-            .filter(|(id, _)| key_group(id.as_bytes()) == group)
-            .map(|(id, device)| self.record(*id, device))
+    /// All records with their key groups, by rising group and id.
+    pub fn records(&self) -> Vec<(u8, DeviceRecord)> {
+        let devices = self.devices.iter();
+        let mut all: Vec<_> = devices
+            .map(|(id, device)| (key_group(id.as_bytes()), *id, device))
             .collect();
-        records.sort_by_key(|record| record.device_id);
-        records
+        all.sort_unstable_by_key(|(group, id, _)| (*group, *id));
+        all.into_iter()
+            .map(|(group, id, device)| (group, self.record(id, device)))
+            .collect()
     }
 
     fn record(&self, id: DeviceId, device: &Device) -> DeviceRecord {

@@ -639,17 +639,24 @@ impl Roaming {
         self.wheel.next()
     }
 
-    /// The records of a key group of [`key_group_of_client`], by tenant and MAC.
-    pub fn records(&self, group: u8) -> Vec<RoamRecord> {
-        let mut records: Vec<_> = self
+    /// All records with their [`key_group_of_client`], by rising group, tenant and MAC.
+    pub fn records(&self) -> Vec<(u8, RoamRecord)> {
+        let mut all: Vec<_> = self
             .entries
             .iter()
-            .filter_map(|entry| Some((self.tenants.value(entry.tenant)?, entry)))
-            .filter(|(tenant, entry)| key_group_of_client(tenant, entry.mac.into()) == group)
-            .map(|(tenant, entry)| self.record(*tenant, entry))
+            .filter_map(|entry| Some((*self.tenants.value(entry.tenant)?, entry)))
+            .map(|(tenant, entry)| {
+                (
+                    key_group_of_client(&tenant, entry.mac.into()),
+                    tenant,
+                    entry,
+                )
+            })
             .collect();
-        records.sort_by_key(|record| (record.tenant_id, record.mac));
-        records
+        all.sort_unstable_by_key(|(group, tenant, entry)| (*group, *tenant, entry.mac));
+        all.into_iter()
+            .map(|(group, tenant, entry)| (group, self.record(tenant, entry)))
+            .collect()
     }
 
     fn record(&self, tenant: TenantId, entry: &Entry) -> RoamRecord {
@@ -679,16 +686,15 @@ impl Roaming {
         }
     }
 
-    /// Whose tables show the associations of [`Roaming::records`] of the same key group.
-    pub fn shown(&self, group: u8) -> Vec<ShownRecord> {
-        let mut shown: BTreeMap<_, Vec<Mac>> = BTreeMap::new();
+    /// Whose tables show the associations of [`Roaming::records`], with the same key groups, rising.
+    pub fn shown(&self) -> Vec<(u8, ShownRecord)> {
+        let mut shown: Vec<Shown> = Vec::with_capacity(self.entries.len());
         for entry in &self.entries {
             let Some(&tenant) = self.tenants.value(entry.tenant) else {
                 continue;
             };
-            if key_group_of_client(&tenant, entry.mac.into()) != group {
-                continue;
-            }
+            let mac = Mac::from(entry.mac);
+            let group = key_group_of_client(&tenant, mac);
             let others = entry
                 .others()
                 .iter()
@@ -702,27 +708,12 @@ impl Roaming {
                 let (Some(&place), Some(&by)) = (self.radios.value(radio), reporter) else {
                     continue;
                 };
-                shown
-                    .entry((tenant, place, by))
-                    .or_default()
-                    .push(entry.mac.into());
+                shown.push((group, tenant, place, by, mac));
             }
         }
-        let record =
-            |((tenant_id, place, by), mut clients): ((TenantId, (DeviceId, Mac), _), Vec<Mac>)| {
-                clients.sort_unstable();
-                let (ap_device_id, radio_mac) = place;
-                let (reporter, source) = by;
-                ShownRecord {
-                    tenant_id,
-                    ap_device_id,
-                    radio_mac,
-                    reporter,
-                    source,
-                    clients,
-                }
-            };
-        shown.into_iter().map(record).collect()
+        shown.sort_unstable();
+        let tables = shown.chunk_by(|a, b| (a.0, a.1, a.2, a.3) == (b.0, b.1, b.2, b.3));
+        tables.filter_map(shown_record).collect()
     }
 
     /// Takes records in; says nothing.
@@ -778,4 +769,24 @@ impl Roaming {
             }
         }
     }
+}
+
+/// A client that a table shows: key group, owner, association's place, whose table, client.
+type Shown = (u8, TenantId, (DeviceId, Mac), (DeviceId, Source), Mac);
+
+/// The record of rows that differ in the client only.
+fn shown_record(rows: &[Shown]) -> Option<(u8, ShownRecord)> {
+    let &(group, tenant_id, (ap_device_id, radio_mac), (reporter, source), _) = rows.first()?;
+    let clients = rows.iter().map(|row| row.4).collect();
+    Some((
+        group,
+        ShownRecord {
+            tenant_id,
+            ap_device_id,
+            radio_mac,
+            reporter,
+            source,
+            clients,
+        },
+    ))
 }

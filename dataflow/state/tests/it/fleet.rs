@@ -415,31 +415,20 @@ impl Fleet {
 
     /// Everything as records.
     pub(crate) fn checkpoint(&self) -> Checkpoint {
-        let groups = || 0..=u8::MAX;
-        fn all<S, R>(states: &[S], records: impl Fn(&S) -> Vec<R>) -> Vec<R> {
-            states.iter().flat_map(records).collect()
+        fn all<S, R>(states: &[S], records: impl Fn(&S) -> Vec<(u8, R)>) -> Vec<R> {
+            let records = states.iter().flat_map(records);
+            records.map(|(_, record)| record).collect()
         }
-        let of = |f: &dyn Fn(u8) -> usize| groups().map(f).sum::<usize>();
-        assert!(of(&|g| self.devices[0].records(g).len()) <= self.rows.0.len());
+        assert!(self.devices[0].records().len() <= self.rows.0.len());
         Checkpoint {
             rows: self.rows.clone(),
-            devices: all(&self.devices, |s| {
-                groups().flat_map(|g| s.records(g)).collect()
-            }),
-            roam: all(&self.roaming, |s| {
-                groups().flat_map(|g| s.records(g)).collect()
-            }),
-            shown: all(&self.roaming, |s| {
-                groups().flat_map(|g| s.shown(g)).collect()
-            }),
-            aps: all(&self.aps, |s| groups().flat_map(|g| s.records(g)).collect()),
-            flags: all(&self.aps, |s| groups().flat_map(|g| s.flags(g)).collect()),
-            caps: all(&self.bssids, |s| {
-                groups().flat_map(|g| s.records(g)).collect()
-            }),
-            bssids: all(&self.bssids, |s| {
-                groups().flat_map(|g| s.bssid_records(g)).collect()
-            }),
+            devices: all(&self.devices, Devices::records),
+            roam: all(&self.roaming, Roaming::records),
+            shown: all(&self.roaming, Roaming::shown),
+            aps: all(&self.aps, Aps::records),
+            flags: all(&self.aps, Aps::flags),
+            caps: all(&self.bssids, Bssids::records),
+            bssids: all(&self.bssids, Bssids::bssid_records),
             now: self.now,
         }
     }
