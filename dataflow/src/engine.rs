@@ -9,8 +9,7 @@ use crossbeam_channel::bounded;
 use mast_schemas::Epoch;
 use mast_schemas::thresholds::Thresholds;
 
-use crate::control::{ControlTables, DeviceDiff};
-use crate::flow::Standing;
+use crate::control::ControlTables;
 use crate::flow::workers::{Command, Part, Threads};
 use crate::outputs::{Outputs, SlotInput, Snapshot};
 
@@ -36,6 +35,8 @@ pub struct Stopped;
 pub struct Engine {
     threads: Threads,
     control: ControlTables,
+    /// Numbers of devices and places that the workers have been told.
+    told: (usize, usize),
     upto: Epoch,
 }
 
@@ -50,26 +51,24 @@ impl Engine {
         snapshot
             .control
             .iter()
-            .for_each(|change| control.apply(change, &mut diffs));
+            .for_each(|record| control.put(*record, &mut diffs));
         let upto = snapshot.epoch;
         let first = Part {
             first: upto,
             last: upto,
-            control: diffs.iter().map(DeviceDiff::control).collect(),
-            standing: standings(&diffs),
+            new_devices: control.numbered().to_vec(),
+            new_places: control.places().to_vec(),
+            control: diffs,
             messages: Vec::new(),
         };
+        let told = (control.numbered().len(), control.places().len());
         let threads = Threads::start(config, snapshot, first)?;
         Ok(Self {
             threads,
             control,
+            told,
             upto,
         })
-    }
-
-    /// The control tables as of the last slot fed.
-    pub const fn control(&self) -> &ControlTables {
-        &self.control
     }
 
     /// Feeds the next slots. Bindings must rise without a gap.
@@ -82,13 +81,16 @@ impl Engine {
             .iter()
             .for_each(|change| self.control.apply(change, &mut diffs));
         self.upto = slot.binding.last;
+        let (devices, places) = (self.control.numbered(), self.control.places());
         let part = Arc::new(Part {
             first: slot.binding.first,
             last: slot.binding.last,
-            control: diffs.iter().map(DeviceDiff::control).collect(),
-            standing: standings(&diffs),
+            new_devices: devices[self.told.0..].to_vec(),
+            new_places: places[self.told.1..].to_vec(),
+            control: diffs,
             messages: slot.messages,
         });
+        self.told = (devices.len(), places.len());
         self.threads.all(|| Command::Feed(part.clone()))
     }
 
@@ -136,14 +138,4 @@ impl Engine {
         }
         Ok(all)
     }
-}
-
-fn standings(diffs: &[DeviceDiff]) -> Vec<(mast_schemas::DeviceId, Standing, isize)> {
-    let place = |info: mast_state::messages::DeviceInfo| (info.tenant, info.site, info.sector);
-    let mut all = Vec::new();
-    for diff in diffs {
-        all.extend(diff.old.map(|info| (diff.device, place(info), -1)));
-        all.extend(diff.new.map(|info| (diff.device, place(info), 1)));
-    }
-    all
 }

@@ -1,13 +1,14 @@
 #![doc = include_str!("../README.md")]
 
 pub mod checkpoint;
-pub mod control;
+mod control;
 pub mod decode;
 pub mod engine;
 mod error;
 pub mod fault;
 mod flow;
 pub mod job;
+mod numbers;
 pub mod outputs;
 pub mod relay;
 pub mod sequencer;

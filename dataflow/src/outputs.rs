@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use mast_schemas::checkpoint::{
     ApFlagsRecord, ApRecord, BssidRecord, CapRecord, DeviceRecord, RoamRecord, ShownRecord,
+    StandingRecord,
 };
 use mast_schemas::control::Change;
 use mast_schemas::message::Header;
@@ -73,7 +74,7 @@ pub struct Snapshot {
     /// State as of this slot; `Epoch(0)` = empty.
     pub epoch: Epoch,
     /// Control tables.
-    pub control: Vec<Change>,
+    pub control: Vec<StandingRecord>,
     /// Devices, with their key group.
     pub devices: Vec<(u8, DeviceRecord)>,
     /// Roaming clients, with their key group.

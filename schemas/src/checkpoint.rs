@@ -1,23 +1,23 @@
 //! The records of a checkpoint: plain facts, from which the dataflow and the oracle each rebuild their own state.
 //!
 //! A checkpoint file holds one key group of one part: a [`FileHeader`] and then, for each record, its length (u32, little
-//! endian) and its [postcard](https://postcard.jamesmunns.com/wire-format) bytes (of control: JSON, as in its topic);
-//! CRC-32 of all before at the end, little endian. The manifest names the files. A new version of a record is a new [`VERSION`].
+//! endian) and its [postcard](https://postcard.jamesmunns.com/wire-format) bytes; CRC-32 of all before at the end, little
+//! endian. The manifest names the files. A new version of a record is a new [`VERSION`].
 
 use serde::{Deserialize, Serialize};
 
-use crate::control::Change;
+use crate::control::Device;
 use crate::records::{Outcome, PollId, Source};
 use crate::views::{DeviceState, LinkReason, LinkState};
-use crate::{DeviceId, Mac, TenantId, Timestamp};
+use crate::{DeviceId, Mac, SectorId, SiteId, TenantId, Timestamp};
 
 /// Version of the records in this module.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The parts of a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Part {
-    /// [`Change`] records that rebuild the control tables; one file, key group 0.
+    /// [`StandingRecord`]s of the control tables; one file, key group 0.
     Control,
     /// [`DeviceRecord`]s by device.
     Devices,
@@ -46,6 +46,33 @@ pub struct FileHeader {
     pub key_group: u8,
     /// Number of records.
     pub records: u64,
+}
+
+/// What control last said of a device, as far as views depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StandingRecord {
+    /// The device.
+    pub device_id: DeviceId,
+    /// Its owner.
+    pub tenant_id: TenantId,
+    /// Its site.
+    pub site_id: Option<SiteId>,
+    /// Its sector.
+    pub sector_id: Option<SectorId>,
+    /// Whether it is polled.
+    pub enabled: bool,
+}
+
+impl From<&Device> for StandingRecord {
+    fn from(row: &Device) -> Self {
+        Self {
+            device_id: row.id,
+            tenant_id: row.tenant_id,
+            site_id: row.site_id,
+            sector_id: row.sector_id,
+            enabled: row.enabled,
+        }
+    }
 }
 
 /// What is known of a device and of the tables it reports.
@@ -303,6 +330,3 @@ pub struct Manifest {
     /// All files, by name relative to the checkpoint's folder.
     pub files: Vec<String>,
 }
-
-/// The control tables as the changes that rebuild them.
-pub type ControlRecords = Vec<Change>;

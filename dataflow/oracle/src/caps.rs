@@ -100,8 +100,8 @@ impl Oracle {
             .values_mut()
             .filter(|d| d.row.tenant_id == tenant)
         {
-            let remote = reporters.contains(&device.row.id);
-            if !remote && device.row.id != from {
+            let remote = reporters.contains(&device.row.device_id);
+            if !remote && device.row.device_id != from {
                 continue;
             }
             for shown in device
@@ -109,7 +109,7 @@ impl Oracle {
                 .values_mut()
                 .filter_map(|t| t.radios.get_mut(&radio))
             {
-                if (shown.remote && remote) || (!shown.remote && device.row.id == from) {
+                if (shown.remote && remote) || (!shown.remote && device.row.device_id == from) {
                     shown.clients.clear();
                 }
             }

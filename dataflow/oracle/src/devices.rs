@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mast_schemas::control::{self, Change};
+use mast_schemas::checkpoint::StandingRecord;
+use mast_schemas::control::Change;
 use mast_schemas::message::WholePoll;
 use mast_schemas::records::{Outcome, Poll, PollId, Source, Tables};
 use mast_schemas::time::Span;
@@ -14,7 +15,7 @@ use crate::oracle::{Address, Oracle, Timer};
 /// A device that control knows.
 #[derive(Clone, Debug)]
 pub(crate) struct Device {
-    pub(crate) row: control::Device,
+    pub(crate) row: StandingRecord,
     pub(crate) state: DeviceState,
     pub(crate) since: Timestamp,
     pub(crate) outcome: Option<Outcome>,
@@ -45,7 +46,7 @@ pub(crate) struct TableRadio {
 }
 
 impl Device {
-    pub(crate) fn new(row: control::Device, since: Timestamp) -> Self {
+    pub(crate) fn new(row: StandingRecord, since: Timestamp) -> Self {
         Self {
             row,
             state: DeviceState::Unobserved,
@@ -72,7 +73,7 @@ impl Oracle {
                     .devices
                     .values()
                     .filter(|d| d.row.tenant_id == *id)
-                    .map(|d| d.row.id)
+                    .map(|d| d.row.device_id)
                     .collect();
                 for device in theirs {
                     self.delete_device(device, at);
@@ -96,28 +97,30 @@ impl Oracle {
                     device.row.sector_id = None;
                 }
             }
-            Change::Device(row) => self.device_changed(row, at),
+            Change::Device(row) => self.device_changed(row.into(), at),
             Change::DeviceDeleted { id } => self.delete_device(*id, at),
         }
     }
 
-    fn device_changed(&mut self, row: &control::Device, at: Timestamp) {
+    /// Control says this of a device from now on.
+    pub(crate) fn device_changed(&mut self, row: StandingRecord, at: Timestamp) {
+        let id = row.device_id;
         if self
             .devices
-            .get(&row.id)
+            .get(&id)
             .is_some_and(|d| d.row.tenant_id != row.tenant_id)
         {
-            self.delete_device(row.id, at);
+            self.delete_device(id, at);
         }
         let device = self
             .devices
-            .entry(row.id)
-            .or_insert_with(|| Device::new(row.clone(), at));
-        device.row = row.clone();
+            .entry(id)
+            .or_insert_with(|| Device::new(row, at));
+        device.row = row;
         if !row.enabled {
             device.fail_run = 0;
             device.overdue_at = None;
-            self.set_device_state(row.id, DeviceState::Unobserved, None, at);
+            self.set_device_state(id, DeviceState::Unobserved, None, at);
         }
     }
 

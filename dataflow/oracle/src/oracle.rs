@@ -48,6 +48,8 @@ pub struct Counters {
     pub unknown_device: u64,
     /// Polls with another tenant than control says.
     pub wrong_tenant: u64,
+    /// Polls of devices that control has disabled.
+    pub disabled: u64,
 }
 
 /// Transitions, ordered by time, then ids.
@@ -162,6 +164,10 @@ impl Oracle {
         };
         if device.row.tenant_id != poll.tenant_id {
             self.counters.wrong_tenant += 1;
+            return false;
+        }
+        if !device.row.enabled {
+            self.counters.disabled += 1;
             return false;
         }
         let newest = device.last_poll.unwrap_or(PollId {

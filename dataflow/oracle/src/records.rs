@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use mast_schemas::LinkId;
 use mast_schemas::checkpoint::{
-    ApRecord, CapRecord, ClaimRecord, DeviceRecord, RadioRecord, RoamRecord, TableRadioRecord,
-    TableRecord,
+    ApRecord, CapRecord, ClaimRecord, DeviceRecord, RadioRecord, RoamRecord, StandingRecord,
+    TableRadioRecord, TableRecord,
 };
-use mast_schemas::control::Change;
 use mast_schemas::thresholds::Thresholds;
 
 use crate::devices::{Device, Table, TableRadio};
@@ -16,8 +15,8 @@ use crate::oracle::{Oracle, Radio, Timer};
 /// The records of all parts of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Restored {
-    /// Control tables, as the changes that rebuild them.
-    pub control: Vec<Change>,
+    /// What control says of each device.
+    pub control: Vec<StandingRecord>,
     /// Devices.
     pub devices: Vec<DeviceRecord>,
     /// Where clients are.
@@ -34,8 +33,8 @@ impl Oracle {
     pub fn restore(thresholds: Thresholds, records: Restored) -> Self {
         let mut oracle = Self::new(thresholds);
         let since = oracle.now;
-        for change in &records.control {
-            oracle.control(change, since);
+        for row in records.control {
+            oracle.device_changed(row, since);
         }
         for record in records.devices {
             oracle.restore_device(record);
@@ -62,7 +61,7 @@ impl Oracle {
             return;
         };
         *device = Device {
-            row: device.row.clone(),
+            row: device.row,
             state: record.state,
             since: record.since,
             outcome: record.outcome,
@@ -125,11 +124,7 @@ impl Oracle {
     /// All state as records: [`Oracle::restore`] goes on from them as if nothing had been.
     pub fn records(&self) -> Restored {
         Restored {
-            control: self
-                .devices
-                .values()
-                .map(|d| Change::Device(d.row.clone()))
-                .collect(),
+            control: self.devices.values().map(|d| d.row).collect(),
             devices: self.devices.values().map(device_record).collect(),
             roam: self.roam.values().cloned().collect(),
             aps: self.ap_records(),
@@ -141,7 +136,7 @@ impl Oracle {
         let aps = self.aps.iter().filter(|(_, radios)| !radios.is_empty());
         let aps = aps.filter_map(|(id, radios)| Some((self.devices.get(id)?, radios)));
         aps.map(|(device, radios)| ApRecord {
-            device_id: device.row.id,
+            device_id: device.row.device_id,
             tenant_id: device.row.tenant_id,
             radios: radios
                 .iter()
@@ -175,7 +170,7 @@ fn restored_table(table: TableRecord) -> Table {
 
 fn device_record(device: &Device) -> DeviceRecord {
     DeviceRecord {
-        device_id: device.row.id,
+        device_id: device.row.device_id,
         tenant_id: device.row.tenant_id,
         state: device.state,
         since: device.since,

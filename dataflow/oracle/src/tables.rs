@@ -169,7 +169,7 @@ impl Oracle {
                     .values()
                     .filter_map(|t| t.radios.get(&radio.1));
                 tables
-                    .filter(|t| self.ap_of(radio.0, radio.1, device.row.id, t.remote) == ap)
+                    .filter(|t| self.ap_of(radio.0, radio.1, device.row.device_id, t.remote) == ap)
                     .any(|t| t.clients.contains_key(&client))
             })
     }

@@ -28,7 +28,9 @@ impl Oracle {
         let mut views = Views::default();
         let mut signals: BTreeMap<Place, Vec<i16>> = BTreeMap::new();
         for device in self.devices.values() {
-            views.devices.insert(device.row.id, device_view(device));
+            views
+                .devices
+                .insert(device.row.device_id, device_view(device));
             for place in places(device) {
                 let counts = views.counts.entry(place).or_default();
                 counts.devices[device.state as usize] += 1;
@@ -40,7 +42,7 @@ impl Oracle {
             };
             for (radio_mac, radio) in radios {
                 for link in radio.links.values() {
-                    let (tenant_id, ap_device_id) = (ap.row.tenant_id, ap.row.id);
+                    let (tenant_id, ap_device_id) = (ap.row.tenant_id, ap.row.device_id);
                     let id = LinkId {
                         tenant_id,
                         ap_device_id,
@@ -128,7 +130,7 @@ fn summary(mut all: Vec<i16>) -> Signals {
 fn device_view(device: &Device) -> DeviceView {
     let [identity, version, board, architecture, serial, firmware] = device.attributes.clone();
     DeviceView {
-        device_id: device.row.id,
+        device_id: device.row.device_id,
         tenant_id: device.row.tenant_id,
         state: device.state,
         since: device.since,

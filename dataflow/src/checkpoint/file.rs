@@ -1,7 +1,4 @@
 //! One file of a checkpoint: bytes to records and back, without touching the disk.
-//!
-//! Records of control are JSON, as in their topic: they are tagged by name, which postcard cannot read back. All others
-//! are postcard.
 
 use mast_schemas::checkpoint::{FileHeader, Part, VERSION};
 use serde::Serialize;
@@ -26,11 +23,7 @@ pub fn encode<'a, R: Serialize + 'a>(
     for record in records {
         let start = bytes.len();
         bytes.extend_from_slice(&[0; 4]);
-        if part == Part::Control {
-            serde_json::to_writer(&mut bytes, record).map_err(|e| e.to_string())?;
-        } else {
-            bytes = postcard::to_extend(record, bytes).map_err(|e| e.to_string())?;
-        }
+        bytes = postcard::to_extend(record, bytes).map_err(|e| e.to_string())?;
         let length =
             u32::try_from(bytes.len() - start - 4).map_err(|_| "a record of 4 GiB".to_owned())?;
         bytes[start..start + 4].copy_from_slice(&length.to_le_bytes());
@@ -78,11 +71,7 @@ pub fn decode<R: DeserializeOwned>(
         let (record, after) = after
             .split_at_checked(length)
             .ok_or("a record longer than the file")?;
-        let read = if part == Part::Control {
-            serde_json::from_slice(record).map_err(|e| e.to_string())
-        } else {
-            postcard::from_bytes(record).map_err(|e| e.to_string())
-        };
+        let read = postcard::from_bytes(record);
         records.push(read.map_err(|e| format!("record {}: {e}", records.len()))?);
         rest = after;
     }
@@ -100,8 +89,7 @@ pub fn decode<R: DeserializeOwned>(
 mod tests {
     use super::*;
     use mast_schemas::checkpoint::CapRecord;
-    use mast_schemas::control::{Change, Device, Role, Site, Tenant, TlsPolicy};
-    use mast_schemas::{DeviceId, Mac, SiteId, TenantId};
+    use mast_schemas::{DeviceId, Mac, TenantId};
 
     fn caps(n: u64) -> Vec<CapRecord> {
         let cap = |i| CapRecord {
@@ -119,45 +107,6 @@ mod tests {
         let bytes = encode(Part::Caps, 9, records.iter()).unwrap();
         let (header, read) = decode::<CapRecord>(Part::Caps, &bytes).unwrap();
         assert_eq!((header.key_group, header.records, read), (9, 7, records));
-    }
-
-    #[test]
-    fn control_changes_of_every_form_survive_a_format_without_names() {
-        let tenant_id = TenantId::new();
-        let site = Site {
-            id: SiteId::new(),
-            tenant_id,
-            name: "hill".to_owned(),
-            version: 3,
-        };
-        let device = Device {
-            id: DeviceId::new(),
-            tenant_id,
-            name: "ap".to_owned(),
-            address: "10.0.0.1".to_owned(),
-            api_port: 8728,
-            api_ssl_port: 8729,
-            tls: TlsPolicy::Auto,
-            site_id: Some(site.id),
-            sector_id: None,
-            role: Role::Ap,
-            interval_ms: 30_000,
-            enabled: true,
-            credentials_version: 1,
-            version: 2,
-        };
-        let records = vec![
-            Change::Tenant(Tenant {
-                id: tenant_id,
-                name: "t".to_owned(),
-                version: 1,
-            }),
-            Change::SiteDeleted { id: site.id },
-            Change::Site(site),
-            Change::Device(device),
-        ];
-        let bytes = encode(Part::Control, 0, records.iter()).unwrap();
-        assert_eq!(decode::<Change>(Part::Control, &bytes).unwrap().1, records);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use mast_schemas::checkpoint::{Manifest, Part};
+use mast_schemas::checkpoint::{Manifest, Part, StandingRecord};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -97,9 +97,10 @@ pub fn load(dir: &Path, manifest: &Manifest) -> Result<Snapshot, DataflowError> 
         let part = part.ok_or_else(|| bad("belongs to no part".to_owned()))?;
         let bytes = fs::read(&path).map_err(|e| bad(e.to_string()))?;
         match part {
-            Part::Control => snapshot
-                .control
-                .extend(file::decode(part, &bytes).map_err(bad)?.1),
+            Part::Control => {
+                let records: Vec<StandingRecord> = file::decode(part, &bytes).map_err(bad)?.1;
+                snapshot.control.extend(records);
+            }
             Part::Devices => read(part, &bytes, &mut snapshot.devices).map_err(bad)?,
             Part::Roam => read(part, &bytes, &mut snapshot.roam).map_err(bad)?,
             Part::Aps => read(part, &bytes, &mut snapshot.aps).map_err(bad)?,

@@ -4,13 +4,15 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use mast_schemas::views::DeviceState;
-use mast_schemas::{DeviceId, Epoch, Mac, TenantId, Timestamp};
+use mast_schemas::{Epoch, TenantId};
 use mast_state::Devices;
 use mast_state::messages::{ApInput, DeviceControl, DeviceOut, RoamEvent, Verdict};
 
 use crate::decode::{Columns, Rows};
 use crate::flow::bssids::BssidMessage;
+use crate::flow::pairing::{Address, Claim};
 use crate::flow::types::{Collection, Scope, StageBuilder, Stream, Time};
+use crate::numbers::{DeviceNumber, Names};
 use crate::outputs::{Message, Outputs};
 
 /// What the stage reads.
@@ -21,9 +23,6 @@ pub(crate) enum DeviceMessage {
     /// A telemetry record.
     Telemetry(Message),
 }
-
-/// A claim on an address: who has it since when.
-pub(crate) type Claim = ((TenantId, Mac), (Timestamp, DeviceId));
 
 /// What comes out, by who needs it.
 pub(crate) struct DeviceStreams<'s> {
@@ -36,10 +35,13 @@ pub(crate) struct DeviceStreams<'s> {
     /// Claims on addresses.
     pub(crate) claims: Collection<'s, Claim>,
     /// States of devices.
-    pub(crate) states: Collection<'s, (DeviceId, DeviceState)>,
+    pub(crate) states: Collection<'s, (DeviceNumber, DeviceState)>,
     /// Remote radios by who reports them.
-    pub(crate) remote: Collection<'s, (DeviceId, (TenantId, Mac))>,
+    pub(crate) remote: Collection<'s, (DeviceNumber, Address)>,
 }
+
+/// Polls whose devices are looked for together: what their steps read fits a core's cache.
+const TOGETHER: usize = 256;
 
 type Updates<D> = Vec<(D, Time, isize)>;
 
@@ -48,6 +50,7 @@ pub(crate) fn devices<'s>(
     scope: Scope<'s, Time>,
     input: Stream<'s, DeviceMessage>,
     state: Rc<RefCell<Devices>>,
+    names: Rc<RefCell<Names>>,
     (restored_at, restored): (Epoch, DeviceOut),
     outputs: Rc<RefCell<Outputs>>,
 ) -> DeviceStreams<'s> {
@@ -93,19 +96,13 @@ pub(crate) fn devices<'s>(
                     .borrow_mut()
                     .begin_slot(restored_at.end(), &control, &mut out);
             }
+            let names = &names.borrow();
             to_links.send(slot, &mut link_messages(&mut out));
             to_roaming.send(slot, &mut out.roam);
-            to_states.send(slot, &mut state_changes(slot, &out));
-            to_remote.send(slot, &mut remote_radios(slot, &out));
+            to_states.send(slot, &mut state_changes(slot, &mut out, names));
+            to_remote.send(slot, &mut remote_radios(slot, &out, names));
             to_bssids.send(slot, &mut bssid_messages(&mut out));
-            let claim = |c: mast_state::messages::ClaimChange| {
-                (
-                    ((c.tenant, c.mac), (c.first_seen, c.device)),
-                    slot,
-                    isize::from(c.diff),
-                )
-            };
-            to_claims.send(slot, &mut out.claims.drain(..).map(claim).collect());
+            to_claims.send(slot, &mut claim_changes(slot, &mut out, names));
             emit(slot, &mut out, &mut outputs.borrow_mut());
         },
     );
@@ -167,9 +164,13 @@ fn run_slot(
         .iter()
         .map(|r| vec![Verdict::UnknownDevice; r.as_ref().map_or(0, Rows::len)])
         .collect();
-    for (_, m, p) in order {
-        if let Some(rows) = &rows[m] {
-            verdicts[m][p] = state.poll(&rows.poll(p), out);
+    let mut found = Vec::with_capacity(TOGETHER);
+    for order in order.chunks(TOGETHER) {
+        state.find(order.iter().map(|((_, device, _), ..)| *device), &mut found);
+        for (&(_, m, p), found) in order.iter().zip(&found) {
+            if let Some(rows) = &rows[m] {
+                verdicts[m][p] = state.poll_found(*found, &rows.poll(p), out);
+            }
         }
     }
     state.end_slot(slot.end(), out);
@@ -209,29 +210,42 @@ fn bssid_messages(out: &mut DeviceOut) -> Vec<BssidMessage> {
         .collect()
 }
 
-fn state_changes(slot: Time, out: &DeviceOut) -> Updates<(DeviceId, DeviceState)> {
+fn state_changes(
+    slot: Time,
+    out: &mut DeviceOut,
+    names: &Names,
+) -> Updates<(DeviceNumber, DeviceState)> {
     let mut updates = Vec::new();
-    for (device, old, new) in &out.views {
-        let (old, new) = (old.as_ref().map(|v| v.state), new.as_ref().map(|v| v.state));
-        if old != new {
-            updates.extend(old.map(|s| ((*device, s), slot, -1)));
-            updates.extend(new.map(|s| ((*device, s), slot, 1)));
-        }
+    for (device, old, new) in out.states.drain(..) {
+        let device = names.number(&device);
+        updates.extend(old.map(|state| ((device, state), slot, -1)));
+        updates.extend(new.map(|state| ((device, state), slot, 1)));
     }
     updates
 }
 
-fn remote_radios(slot: Time, out: &DeviceOut) -> Updates<(DeviceId, (TenantId, Mac))> {
-    let remote = out.radios.iter().filter(|r| r.remote);
+fn address(names: &Names, tenant: TenantId, mac: mast_schemas::Mac) -> Address {
+    (names.tenant_number(tenant), mac.into())
+}
+
+fn remote_radios(slot: Time, out: &DeviceOut, names: &Names) -> Updates<(DeviceNumber, Address)> {
+    let remote = out.radios.iter().filter(|radio| radio.remote);
     remote
-        .map(|r| {
-            (
-                (r.device, (r.tenant, r.radio)),
-                slot,
-                if r.known { 1 } else { -1 },
-            )
+        .map(|radio| {
+            let address = address(names, radio.tenant, radio.radio);
+            let change = if radio.known { 1 } else { -1 };
+            ((names.number(&radio.device), address), slot, change)
         })
         .collect()
+}
+
+fn claim_changes(slot: Time, out: &mut DeviceOut, names: &Names) -> Updates<Claim> {
+    let claims = out.claims.drain(..).map(|claim| {
+        let address = address(names, claim.tenant, claim.mac);
+        let since = (claim.first_seen.into(), names.number(&claim.device));
+        ((address, since), slot, isize::from(claim.diff))
+    });
+    claims.collect()
 }
 
 fn emit(slot: Time, out: &mut DeviceOut, outputs: &mut Outputs) {

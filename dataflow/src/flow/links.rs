@@ -10,6 +10,7 @@ use mast_state::messages::{ApInput, ApOut, DeviceControl, LinkCore, Stamp};
 
 use crate::flow::pairing::ClientLink;
 use crate::flow::types::{Collection, Scope, StageBuilder, Stream, Time};
+use crate::numbers::{DeviceNumber, Names};
 use crate::outputs::Outputs;
 
 /// What the stage reads.
@@ -28,7 +29,7 @@ pub(crate) struct LinkStreams<'s> {
     /// Links that exist, by client.
     pub(crate) clients: Collection<'s, ClientLink>,
     /// Changes of signal histograms, by access point.
-    pub(crate) signals: Stream<'s, (DeviceId, i16, i32)>,
+    pub(crate) signals: Stream<'s, (DeviceNumber, i16, i32)>,
 }
 
 /// Builds the stage; `input` is on the access points' workers already.
@@ -36,6 +37,7 @@ pub(crate) fn links<'s>(
     scope: Scope<'s, Time>,
     input: Stream<'s, LinkMessage>,
     state: Rc<RefCell<Aps>>,
+    names: Rc<RefCell<Names>>,
     (restored_at, restored): (Epoch, ApOut),
     outputs: Rc<RefCell<Outputs>>,
 ) -> LinkStreams<'s> {
@@ -63,12 +65,13 @@ pub(crate) fn links<'s>(
             } else {
                 state.begin_slot(restored_at.end(), &controls(&messages), &mut out);
             }
-            to_clients.send(slot, &mut existence(slot, &out));
+            to_clients.send(slot, &mut existence(slot, &out, &names.borrow()));
             to_changes.send(
                 slot,
                 &mut out.links.drain(..).map(|(id, _, new)| (id, new)).collect(),
             );
-            to_signals.send(slot, &mut out.signals);
+            let numbered = |(ap, dbm, n)| (names.borrow().number(&ap), dbm, n);
+            to_signals.send(slot, &mut out.signals.drain(..).map(numbered).collect());
             let outputs = &mut outputs.borrow_mut();
             outputs
                 .link_events
@@ -124,12 +127,18 @@ fn controls(messages: &[LinkMessage]) -> Vec<DeviceControl> {
 /// Links that appeared and went, by client.
 type Existence = Vec<(ClientLink, Time, isize)>;
 
-fn existence(slot: Time, out: &ApOut) -> Existence {
+fn existence(slot: Time, out: &ApOut, names: &Names) -> Existence {
     let changed = out
         .links
         .iter()
         .filter(|(_, old, new)| old.is_some() != new.is_some());
-    let row = |id: &LinkId| ((id.tenant_id, id.mac), (id.ap_device_id, id.radio_mac));
+    let row = |id: &LinkId| {
+        let address = (names.tenant_number(id.tenant_id), id.mac.into());
+        (
+            address,
+            (names.number(&id.ap_device_id), id.radio_mac.into()),
+        )
+    };
     changed
         .map(|(id, _, new)| (row(id), slot, if new.is_some() { 1 } else { -1 }))
         .collect()

@@ -26,20 +26,22 @@ use std::rc::Rc;
 
 use differential_dataflow::input::{Input as _, InputSession};
 use mast_schemas::thresholds::Thresholds;
+use mast_schemas::views::Place;
 use mast_schemas::{DeviceId, Epoch, Mac, TenantId};
-use mast_state::messages::{ApOut, DeviceControl, DeviceOut};
+use mast_state::messages::{ApOut, DeviceOut};
 use mast_state::{Aps, BssidOut, Bssids, Devices, Roaming};
 use timely::dataflow::operators::vec::{Broadcast, Filter, Input as _, Map};
 use timely::dataflow::{InputHandleVec, ProbeHandle};
 
+use crate::control::DeviceDiff;
 use crate::flow::bssids::BssidMessage;
 use crate::flow::devices::DeviceMessage;
 use crate::flow::links::LinkMessage;
-pub(crate) use crate::flow::places::Standing;
 use crate::flow::roaming::RoamMessage;
 use crate::flow::signals::SignalMessage;
-use crate::flow::types::{Concatenate, Exchange, Probe, Time, route, updates};
+use crate::flow::types::{Concatenate, Exchange, Probe, Time, route};
 use crate::flow::visible::ViewMessage;
+use crate::numbers::{DeviceNumber, Names, Standing};
 use crate::outputs::{Message, Outputs, Snapshot};
 
 /// The keyed state of one worker.
@@ -53,28 +55,44 @@ pub(crate) struct State {
 /// One worker's end of the flow.
 pub(crate) struct Worker {
     messages: InputHandleVec<Time, Message>,
-    control: InputHandleVec<Time, DeviceControl>,
-    standing: InputSession<Time, (DeviceId, Standing), isize>,
+    control: InputHandleVec<Time, DeviceDiff>,
+    standing: InputSession<Time, (DeviceNumber, Standing), isize>,
+    names: Rc<RefCell<Names>>,
+    /// Whether a device lives here.
+    own: Rc<dyn Fn(&DeviceId) -> bool>,
     pub(crate) probe: ProbeHandle<Time>,
     pub(crate) outputs: Rc<RefCell<Outputs>>,
     pub(crate) state: State,
 }
 
 impl Worker {
+    /// Tells what the next numbers stand for, before a slot that uses them.
+    pub(crate) fn name(&mut self, devices: &[DeviceId], places: &[Place]) {
+        let names = &mut self.names.borrow_mut();
+        names.add_devices(devices, &*self.own);
+        names.add_places(places);
+    }
+
     /// Gives the worker its part of a slot.
     pub(crate) fn feed(
         &mut self,
         slot: Time,
-        control: &[DeviceControl],
-        standing: impl IntoIterator<Item = (DeviceId, Standing, isize)>,
+        control: &[DeviceDiff],
         messages: impl IntoIterator<Item = Message>,
     ) {
         debug_assert!(*self.messages.time() <= slot, "slots rise");
         self.advance(slot);
-        control.iter().for_each(|c| self.control.send(*c));
-        standing
-            .into_iter()
-            .for_each(|(device, place, diff)| self.standing.update((device, place), diff));
+        for diff in control {
+            self.control.send(*diff);
+            if (self.own)(&diff.control.device) {
+                let changes = [(diff.old, -1), (diff.new, 1)];
+                for (standing, change) in changes {
+                    standing
+                        .into_iter()
+                        .for_each(|s| self.standing.update((diff.number, s), change));
+                }
+            }
+        }
         messages.into_iter().for_each(|m| self.messages.send(m));
     }
 
@@ -134,27 +152,39 @@ pub(crate) fn build(
     let restored_at = snapshot.epoch;
     let (state, device_out, ap_out) = restore(thresholds, snapshot);
     let outputs = Rc::new(RefCell::new(Outputs::default()));
+    let names = Rc::new(RefCell::new(Names::default()));
+    let own: Rc<dyn Fn(&DeviceId) -> bool> =
+        Rc::new(move |device| route(device, partitions) % peers == index);
     worker.dataflow::<Time, _, _>(|scope| {
         let (messages, message_stream) = scope.new_input::<Message>();
-        let (control, control_stream) = scope.new_input::<DeviceControl>();
-        let (standing, standings) = scope.new_collection::<(DeviceId, Standing), isize>();
+        let (control, control_stream) = scope.new_input::<DeviceDiff>();
+        let (standing, standings) = scope.new_collection::<(DeviceNumber, Standing), isize>();
 
-        let own = control_stream
+        let is_own = own.clone();
+        let own_control = control_stream
             .clone()
-            .filter(move |c| route(&c.device, partitions) % peers == index);
+            .filter(move |diff| is_own(&diff.control.device));
         let telemetry = message_stream.map(DeviceMessage::Telemetry);
-        let known = own.clone().map(DeviceMessage::Control);
+        let known = own_control
+            .clone()
+            .map(|diff| DeviceMessage::Control(diff.control));
         let device_input = scope.concatenate([telemetry, known]);
         let from = devices::devices(
             scope,
             device_input,
             state.devices.clone(),
+            names.clone(),
             (restored_at, device_out),
             outputs.clone(),
         );
 
-        let owners = pairing::owners(from.claims);
-        let facts = pairing::remote_facts(from.remote, owners.clone(), from.states.clone());
+        let owners = pairing::owners(from.claims, names.clone());
+        let facts = pairing::remote_facts(
+            from.remote,
+            owners.clone(),
+            from.states.clone(),
+            names.clone(),
+        );
         let bssid_input = scope
             .concatenate([from.bssids, facts])
             .exchange(|m: &BssidMessage| hash(m.key()));
@@ -164,7 +194,7 @@ pub(crate) fn build(
             .concatenate([from.roaming, remote.roaming])
             .exchange(|e| hash((e.tenant, e.mac)));
         let roam_input = scope.concatenate([
-            control_stream.map(RoamMessage::Control),
+            control_stream.map(|diff| RoamMessage::Control(diff.control)),
             events.map(RoamMessage::Event),
             remote
                 .moved
@@ -180,7 +210,9 @@ pub(crate) fn build(
             ])
             .exchange(move |input| route(&input.ap(), partitions));
         let link_input = scope.concatenate([
-            own.clone().map(LinkMessage::Control),
+            own_control
+                .clone()
+                .map(|diff| LinkMessage::Control(diff.control)),
             from.links.map(LinkMessage::Input),
             from_elsewhere.map(LinkMessage::Input),
         ]);
@@ -188,43 +220,51 @@ pub(crate) fn build(
             scope,
             link_input,
             state.aps.clone(),
+            names.clone(),
             (restored_at, ap_out),
             outputs.clone(),
         );
 
-        let far_ends = pairing::far_ends(owners, out.clients);
-        let far_ends = updates(far_ends, |(link, device), _, diff| {
-            Some((link, device, diff > 0))
-        })
-        .exchange(move |(link, ..)| route(&link.ap_device_id, partitions));
+        let far_ends = pairing::far_ends(owners, out.clients, names.clone())
+            .exchange(move |(link, ..)| route(&link.ap_device_id, partitions));
         let view_input = scope.concatenate([
             out.changes
                 .map(|(link, core)| ViewMessage::Link(link, core)),
             far_ends.map(|(link, device, gained)| ViewMessage::FarEnd(link, device, gained)),
         ]);
-        let counted = visible::visible(scope, view_input, thresholds, restored_at, outputs.clone());
+        let counted = visible::visible(
+            scope,
+            view_input,
+            (thresholds, restored_at),
+            names.clone(),
+            outputs.clone(),
+        );
 
         let counts = places::counts(from.states, counted, standings);
-        let sink = outputs.clone();
+        let (sink, known) = (outputs.clone(), names.clone());
         let counts = counts.inner.map(move |((place, diff), time, change)| {
             let row = (change > 0).then(|| diff.into());
-            sink.borrow_mut().counts.push((Epoch(time), place, row));
+            let place = known.borrow().place(place);
+            let counts = &mut sink.borrow_mut().counts;
+            counts.extend(place.map(|place| (Epoch(time), place, row)));
         });
 
         let signal_input = scope.concatenate([
-            own.map(SignalMessage::Control),
+            own_control.map(|diff| SignalMessage::Standing(diff.number, diff.new)),
             out.signals
                 .map(|(device, dbm, n)| SignalMessage::Bins(device, dbm, n)),
         ]);
         let by_place =
-            signals::by_place(scope, signal_input).exchange(|(place, ..)| place_hash(*place));
-        let signals = signals::signals(scope, by_place, outputs.clone());
+            signals::by_place(scope, signal_input).exchange(|(place, ..)| u64::from(place.0));
+        let signals = signals::signals(scope, by_place, names.clone(), outputs.clone());
 
         let (probe, _) = scope.concatenate([counts, signals]).probe();
         Worker {
             messages,
             control,
             standing,
+            names,
+            own,
             probe,
             outputs,
             state,
@@ -239,15 +279,6 @@ fn hash((tenant, mac): (TenantId, Mac)) -> u64 {
         .zip(mac.0.to_be_bytes())
         .for_each(|(a, b)| *a ^= b);
     mast_schemas::partition::mix(&id)
-}
-
-fn place_hash(place: mast_schemas::views::Place) -> u64 {
-    use mast_schemas::views::Place;
-    mast_schemas::partition::mix(match &place {
-        Place::Tenant(id) => id.as_bytes(),
-        Place::Site(_, id) => id.as_bytes(),
-        Place::Sector(_, id) => id.as_bytes(),
-    })
 }
 
 /// Which worker keeps a client's roaming state; the same as the exchange of the roaming stage.

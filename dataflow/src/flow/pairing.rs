@@ -1,38 +1,74 @@
 //! Pairing: who owns an address, and so which device is at the far end of a link. Relational, all differential.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
 use differential_dataflow::trace::implementations::{ValBuilder, ValSpine};
 use mast_schemas::time::SLOT;
 use mast_schemas::views::DeviceState;
-use mast_schemas::{DeviceId, Epoch, LinkId, Mac, TenantId, Timestamp};
+use mast_schemas::{DeviceId, Epoch, LinkId, Timestamp};
+use mast_state::Mac48;
+use serde::{Deserialize, Serialize};
 
 use crate::flow::bssids::BssidMessage;
-use crate::flow::devices::Claim;
 use crate::flow::types::{Collection, Stream, Time, updates};
+use crate::numbers::{DeviceNumber, Names, PlaceNumber};
+
+/// An address within a tenant.
+pub(crate) type Address = (PlaceNumber, Mac48);
+
+/// An instant in two halves: eight bytes that ask for no alignment of eight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) struct Instant(i32, u32);
+
+impl From<Timestamp> for Instant {
+    fn from(Timestamp(us): Timestamp) -> Self {
+        Self((us >> 32) as i32, us as u32)
+    }
+}
+
+impl From<Instant> for Timestamp {
+    fn from(Instant(high, low): Instant) -> Self {
+        Self(i64::from(high) << 32 | i64::from(low))
+    }
+}
+
+/// A claim on an address: who has it since when.
+pub(crate) type Claim = (Address, (Instant, DeviceNumber));
 
 /// The first two claimants of an address: the owner with the begin of its claim, and who would own it if the owner were
 /// left out.
-pub(crate) type Owners = (Timestamp, DeviceId, Option<DeviceId>);
+pub(crate) type Owners = (Instant, DeviceNumber, DeviceNumber);
 
-/// A link by its client: (tenant, client), (access point, radio).
-pub(crate) type ClientLink = ((TenantId, Mac), (DeviceId, Mac));
+/// A link by its client: the client's address, (access point, radio).
+pub(crate) type ClientLink = (Address, (DeviceNumber, Mac48));
 
 /// Owners by address, arranged once for all that join them.
 pub(crate) type OwnersByAddress<'s> =
-    Arranged<'s, TraceAgent<ValSpine<(TenantId, Mac), Owners, Time, isize>>>;
+    Arranged<'s, TraceAgent<ValSpine<Address, Owners, Time, isize>>>;
 
 /// The owners of each claimed address: the least claims by (first seen, device).
-pub(crate) fn owners<'s>(claims: Collection<'s, Claim>) -> OwnersByAddress<'s> {
+pub(crate) fn owners<'s>(
+    claims: Collection<'s, Claim>,
+    names: Rc<RefCell<Names>>,
+) -> OwnersByAddress<'s> {
     // The arrangement that the reduction keeps anyway: arranging its output would hold every address once more.
     claims
         .arrange_by_key()
         .reduce_abelian::<_, ValBuilder<_, _, _, _>, ValSpine<_, _, _, _>, _, _>(
             "owners",
-            |_address, claims, owners| {
-                // Claims come sorted by (first seen, device), each present once.
-                let mut claims = claims.iter().map(|(claim, _)| **claim);
-                if let Some((since, first)) = claims.next() {
-                    let second = claims.map(|(_, device)| device).find(|d| *d != first);
+            move |_address, claims, owners| {
+                let names = names.borrow();
+                // Numbers follow the order in which devices became known; ties are decided by id.
+                let least = |other: DeviceNumber| {
+                    let claims = claims.iter().map(|(claim, _)| **claim);
+                    claims
+                        .filter(|(_, device)| *device != other)
+                        .min_by_key(|(since, device)| (*since, names.device(*device)))
+                };
+                if let Some((since, first)) = least(DeviceNumber::NONE) {
+                    let second = least(first).map_or(DeviceNumber::NONE, |(_, device)| device);
                     owners.push(((since, first, second), 1));
                 }
             },
@@ -47,43 +83,38 @@ pub(crate) fn owners<'s>(claims: Collection<'s, Claim>) -> OwnersByAddress<'s> {
         )
 }
 
-/// The device at the far end of each link that has one: the owner of its address, its own access point left out.
+/// Changes of the device at the far end of a link: the owner of its address, its own access point left out. True = got it.
 pub(crate) fn far_ends<'s>(
     owners: OwnersByAddress<'s>,
     links: Collection<'s, ClientLink>,
-) -> Collection<'s, (LinkId, DeviceId)> {
-    links
+    names: Rc<RefCell<Names>>,
+) -> Stream<'s, (LinkId, DeviceNumber, bool)> {
+    let far_ends = links
         .arrange_by_key()
-        .join_core(
-            owners,
-            |&(tenant_id, mac), &(ap_device_id, radio_mac), &(_, first, second)| {
-                let device = if first == ap_device_id {
-                    second
-                } else {
-                    Some(first)
-                };
-                device.map(|device| {
-                    (
-                        LinkId {
-                            tenant_id,
-                            ap_device_id,
-                            radio_mac,
-                            mac,
-                        },
-                        device,
-                    )
-                })
-            },
-        )
-        .consolidate()
+        .join_core(owners, |address, &(ap, radio), &(_, first, second)| {
+            let device = if first == ap { second } else { first };
+            device.get().map(|device| ((*address, ap, radio), device))
+        })
+        .consolidate();
+    updates(far_ends, move |((address, ap, radio), device), _, diff| {
+        let names = names.borrow();
+        let link = LinkId {
+            tenant_id: names.tenant(address.0),
+            ap_device_id: names.device(ap),
+            radio_mac: radio.into(),
+            mac: address.1.into(),
+        };
+        Some((link, device, diff > 0))
+    })
 }
 
 /// What the BSSID stage learns at a slot's end: owners of the addresses of remote radios, and whether those who report them
 /// are unobserved.
 pub(crate) fn remote_facts<'s>(
-    remote: Collection<'s, (DeviceId, (TenantId, Mac))>,
+    remote: Collection<'s, (DeviceNumber, Address)>,
     owners: OwnersByAddress<'s>,
-    states: Collection<'s, (DeviceId, DeviceState)>,
+    states: Collection<'s, (DeviceNumber, DeviceState)>,
+    names: Rc<RefCell<Names>>,
 ) -> Stream<'s, BssidMessage> {
     use timely::dataflow::operators::Concat;
 
@@ -91,29 +122,49 @@ pub(crate) fn remote_facts<'s>(
     let owned = radios
         .map(|radio| (radio, ()))
         .arrange_by_key()
-        .join_core(owners, |&(tenant, radio), &(), &(since, owner, _)| {
-            Some((tenant, radio, owner, since))
+        .join_core(owners, |radio, &(), &(since, owner, _)| {
+            Some((*radio, owner, since))
         })
         .consolidate();
-    let owned = updates(owned, |(tenant, radio, owner, since), slot, diff| {
+    let known = names.clone();
+    let owned = updates(owned, move |((tenant, radio), owner, since), slot, diff| {
+        let (tenant, owner): (_, DeviceId) = {
+            let names = known.borrow();
+            (names.tenant(tenant), names.device(owner))
+        };
         // A claim that is older than the slot held when the slot began.
-        let held = diff > 0 && since < Epoch(slot).end() - SLOT;
-        let at_begin = held.then_some(BssidMessage::OwnerAtBegin(tenant, radio, owner));
+        let held = diff > 0 && Timestamp::from(since) < Epoch(slot).end() - SLOT;
+        let at_begin = held.then(|| BssidMessage::OwnerAtBegin(tenant, radio.into(), owner));
         at_begin
             .into_iter()
-            .chain([BssidMessage::Owner(tenant, radio, owner, diff > 0)])
+            .chain([BssidMessage::Owner(tenant, radio.into(), owner, diff > 0)])
     });
     let reported = remote
         .join(states)
-        .map(|(reporter, ((tenant, radio), state))| {
-            (tenant, radio, reporter, state != DeviceState::Online)
-        })
+        .map(|(reporter, (radio, state))| (radio, reporter, state != DeviceState::Online))
         .consolidate();
     let reported = updates(
         reported,
-        |(tenant, radio, reporter, unobserved), _, diff| {
-            (diff > 0).then_some(BssidMessage::Reporter(tenant, radio, reporter, unobserved))
+        move |((tenant, radio), reporter, unobserved), _, diff| {
+            let names = names.borrow();
+            let (tenant, reporter) = (names.tenant(tenant), names.device(reporter));
+            (diff > 0).then(|| BssidMessage::Reporter(tenant, radio.into(), reporter, unobserved))
         },
     );
     owned.concat(reported)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instant_keeps_time_and_order() {
+        let mut instants = [i64::MIN, -1, 0, 1, u32::MAX.into(), 1 << 32, i64::MAX].map(Timestamp);
+        for at in instants {
+            assert_eq!(Timestamp::from(Instant::from(at)), at);
+        }
+        instants.sort_by_key(|at| Instant::from(*at));
+        assert!(instants.is_sorted());
+    }
 }

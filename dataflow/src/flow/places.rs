@@ -2,17 +2,14 @@
 
 use differential_dataflow::difference::{Abelian, IsZero, Monoid, Multiply, Semigroup};
 use differential_dataflow::operators::CountTotal;
-use mast_schemas::views::{Counts, DeviceState, Place};
-use mast_schemas::{DeviceId, SectorId, SiteId, TenantId};
+use mast_schemas::views::{Counts, DeviceState, LinkState};
 use serde::{Deserialize, Serialize};
 
 use crate::flow::types::Collection;
 use crate::flow::visible::Counted;
+use crate::numbers::{DeviceNumber, PlaceNumber, Standing};
 
-/// Where a device stands.
-pub(crate) type Standing = (TenantId, Option<SiteId>, Option<SectorId>);
-
-/// [`Counts`] as a difference: one update an entity, not one a counter. Held once a device, so in few bytes.
+/// [`Counts`] as a difference: one update an entity, not one a counter.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
@@ -23,18 +20,15 @@ pub(crate) struct CountDiff {
 }
 
 impl CountDiff {
-    fn device(state: DeviceState) -> Self {
+    fn of(kind: Kind) -> Self {
         let mut diff = Self::default();
-        diff.devices[state as usize] = 1;
-        diff
-    }
-
-    fn link((state, unobserved): Counted) -> Self {
-        let mut diff = Self {
-            links_unobserved: i32::from(unobserved),
-            ..Self::default()
-        };
-        diff.links[state as usize] = 1;
+        match kind {
+            Kind::Device(state) => diff.devices[state as usize] = 1,
+            Kind::Link(state, unobserved) => {
+                diff.links[state as usize] = 1;
+                diff.links_unobserved = i32::from(unobserved);
+            }
+        }
         diff
     }
 
@@ -89,29 +83,31 @@ impl Multiply<isize> for CountDiff {
     }
 }
 
-/// The places that a device counts for.
-pub(crate) fn places_of((tenant, site, sector): Standing) -> impl Iterator<Item = Place> {
-    let site = site.map(|site| Place::Site(tenant, site));
-    let sector = sector.map(|sector| Place::Sector(tenant, sector));
-    [Some(Place::Tenant(tenant)), site, sector]
-        .into_iter()
-        .flatten()
+/// What a device adds to the counts of its places, as often as it has it. Held for every device, so in few bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+enum Kind {
+    Device(DeviceState),
+    Link(LinkState, bool),
 }
 
 /// Counts of every place that has something to count.
 pub(crate) fn counts<'s>(
-    states: Collection<'s, (DeviceId, DeviceState)>,
-    links: Collection<'s, (DeviceId, Counted)>,
-    standing: Collection<'s, (DeviceId, Standing)>,
-) -> Collection<'s, (Place, CountDiff)> {
-    // Devices and links of one device are one key with a summed difference before they meet the topology.
-    let devices = states.explode(|(device, state)| Some((device, CountDiff::device(state))));
-    let links = links.explode(|(ap, counted)| Some((ap, CountDiff::link(counted))));
-    let by_device = devices.concat(links).map(|device| (device, ()));
-    by_device
+    states: Collection<'s, (DeviceNumber, DeviceState)>,
+    links: Collection<'s, (DeviceNumber, Counted)>,
+    standing: Collection<'s, (DeviceNumber, Standing)>,
+) -> Collection<'s, (PlaceNumber, CountDiff)> {
+    let devices = states.map(|(device, state)| (device, Kind::Device(state)));
+    let links = links.map(|(ap, (state, unobserved))| (ap, Kind::Link(state, unobserved)));
+    // Links of one state are one row of their access point, however many.
+    devices
+        .concat(links)
         .arrange_by_key()
-        .join_core(standing.arrange_by_key(), |_device, &(), &standing| {
-            places_of(standing).collect::<Vec<_>>()
+        .join_core(standing.arrange_by_key(), |_device, &kind, &standing| {
+            let places = standing
+                .into_iter()
+                .filter(|place| *place != PlaceNumber::NONE);
+            places.map(move |place| (place, kind)).collect::<Vec<_>>()
         })
+        .explode(|(place, kind)| Some((place, CountDiff::of(kind))))
         .count_total()
 }

@@ -7,11 +7,12 @@ use std::rc::Rc;
 use hashbrown::HashMap;
 use mast_schemas::thresholds::Thresholds;
 use mast_schemas::views::{LinkState, LinkView};
-use mast_schemas::{DeviceId, Epoch, LinkId, Mac, TenantId};
-use mast_state::Forgetting;
+use mast_schemas::{DeviceId, Epoch, LinkId, TenantId};
 use mast_state::messages::LinkCore;
+use mast_state::{Forgetting, Mac48};
 
 use crate::flow::types::{Collection, Scope, StageBuilder, Stream, Time};
+use crate::numbers::{DeviceNumber, Names};
 use crate::outputs::Outputs;
 
 /// What the stage reads.
@@ -20,21 +21,30 @@ pub(crate) enum ViewMessage {
     /// A link changed; `None` = forgotten.
     Link(LinkId, Option<LinkCore>),
     /// The far end lost (false) or got (true) a device.
-    FarEnd(LinkId, DeviceId, bool),
+    FarEnd(LinkId, DeviceNumber, bool),
 }
 
 /// A link as counts see it: state, and whether it is unobserved.
 pub(crate) type Counted = (LinkState, bool);
 
 /// A link and the device at its far end. Held here because a link changes without its far end, and the other way.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 struct Pair {
     core: Option<LinkCore>,
-    device: Option<DeviceId>,
+    device: DeviceNumber,
 }
 
+const NOTHING: Pair = Pair {
+    core: None,
+    device: DeviceNumber::NONE,
+};
+
 /// Links of an access point: (radio, client), and the pair.
-type Links = Vec<((Mac, Mac), Pair)>;
+type Links = Vec<((Mac48, Mac48), Pair)>;
+
+fn key(link: &LinkId) -> (Mac48, Mac48) {
+    (link.radio_mac.into(), link.mac.into())
+}
 
 /// All links, by access point and there by rising (radio, client): what every client has once must be small.
 #[derive(Default)]
@@ -49,11 +59,11 @@ impl Known {
             .aps
             .entry((link.tenant_id, link.ap_device_id))
             .or_default();
-        let key = (link.radio_mac, link.mac);
+        let key = key(link);
         let i = links
             .binary_search_by_key(&key, |(key, _)| *key)
             .unwrap_or_else(|i| {
-                links.insert(i, (key, Pair::default()));
+                links.insert(i, (key, NOTHING));
                 i
             });
         &mut links[i].1
@@ -63,10 +73,10 @@ impl Known {
     fn settle(&mut self, link: &LinkId) -> Pair {
         let pair = self.entry(link).clone();
         let ap = (link.tenant_id, link.ap_device_id);
-        if pair == Pair::default()
+        if pair == NOTHING
             && let Some(links) = self.aps.get_mut(&ap)
         {
-            links.retain(|(key, _)| *key != (link.radio_mac, link.mac));
+            links.retain(|(other, _)| *other != key(link));
             if links.is_empty() {
                 self.aps.remove(&ap);
             }
@@ -79,10 +89,10 @@ impl Known {
 pub(crate) fn visible<'s>(
     scope: Scope<'s, Time>,
     input: Stream<'s, ViewMessage>,
-    thresholds: Thresholds,
-    restored_at: Epoch,
+    (thresholds, restored_at): (Thresholds, Epoch),
+    names: Rc<RefCell<Names>>,
     outputs: Rc<RefCell<Outputs>>,
-) -> Collection<'s, (DeviceId, Counted)> {
+) -> Collection<'s, (DeviceNumber, Counted)> {
     use differential_dataflow::AsCollection;
 
     let mut stage = StageBuilder::new("visible", scope, input);
@@ -109,27 +119,31 @@ pub(crate) fn visible<'s>(
                 before.entry(*link).or_insert_with(|| pair.clone());
                 match message {
                     ViewMessage::Link(_, core) => pair.core = core,
-                    ViewMessage::FarEnd(_, device, true) => pair.device = Some(device),
-                    ViewMessage::FarEnd(_, device, false) if pair.device == Some(device) => {
-                        pair.device = None;
+                    ViewMessage::FarEnd(_, device, true) => pair.device = device,
+                    ViewMessage::FarEnd(_, device, false) if pair.device == device => {
+                        pair.device = DeviceNumber::NONE;
                     }
                     ViewMessage::FarEnd(..) => {}
                 }
             }
+            let names = &names.borrow();
             for (link, old) in before {
                 let new = known.settle(&link);
-                old.core
-                    .into_iter()
-                    .for_each(|core| state.change(link, core, old.device, -1));
-                new.core
-                    .into_iter()
-                    .for_each(|core| state.change(link, core, new.device, 1));
+                for (pair, diff) in [(old, -1), (new, 1)] {
+                    let device = pair.device.get().map(|device| names.device(device));
+                    pair.core
+                        .into_iter()
+                        .for_each(|core| state.change(link, core, device, diff));
+                }
             }
             let mut updates = Vec::new();
             let mut rows: BTreeMap<LinkId, Option<LinkView>> = BTreeMap::new();
             for (view, diff) in state.end_slot(now.end()) {
                 updates.push((
-                    (view.id.ap_device_id, (view.state, view.unobserved)),
+                    (
+                        names.number(&view.id.ap_device_id),
+                        (view.state, view.unobserved),
+                    ),
                     slot,
                     diff,
                 ));

@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use mast_schemas::views::Place;
 use mast_schemas::{DeviceId, Epoch};
-use mast_state::messages::DeviceControl;
 
+use crate::control::DeviceDiff;
 use crate::engine::{EngineConfig, Stopped};
-use crate::flow::places::Standing;
 use crate::flow::{self, State};
 use crate::outputs::{Message, Outputs, Snapshot};
 
@@ -32,13 +32,16 @@ pub(crate) enum Command {
 pub(crate) struct Part {
     pub(crate) first: Epoch,
     pub(crate) last: Epoch,
-    pub(crate) control: Vec<DeviceControl>,
-    pub(crate) standing: Vec<(DeviceId, Standing, isize)>,
+    /// The devices that the next numbers stand for.
+    pub(crate) new_devices: Vec<DeviceId>,
+    /// The places that the next numbers stand for.
+    pub(crate) new_places: Vec<Place>,
+    pub(crate) control: Vec<DeviceDiff>,
     pub(crate) messages: Vec<Message>,
 }
 
 /// What a worker takes with it when it starts.
-type Seat = Mutex<Option<(Receiver<Command>, Snapshot)>>;
+type Seat = Mutex<Option<(Receiver<Command>, Snapshot, Arc<Part>)>>;
 
 /// The running threads.
 pub(crate) struct Threads {
@@ -60,16 +63,17 @@ impl Threads {
             receivers
                 .into_iter()
                 .zip(split(config, snapshot))
-                .map(|seat| Mutex::new(Some(seat)))
+                .map(|(commands, snapshot)| Mutex::new(Some((commands, snapshot, first.clone()))))
                 .collect(),
         );
+        drop(first);
         let guards = timely::execute(timely::Config::process(config.workers), move |worker| {
             let seat = seats[worker.index()]
                 .lock()
                 .ok()
                 .and_then(|mut seat| seat.take());
-            if let Some((commands, snapshot)) = seat {
-                run(worker, config, &commands, snapshot, &first);
+            if let Some((commands, snapshot, first)) = seat {
+                run(worker, config, &commands, snapshot, first);
             }
         })
         .map_err(|reason| {
@@ -167,36 +171,31 @@ fn run(
     config: EngineConfig,
     commands: &Receiver<Command>,
     snapshot: Snapshot,
-    restored: &Part,
+    restored: Arc<Part>,
 ) {
     let (index, peers) = (worker.index() as u64, worker.peers() as u64);
     let mut upto = snapshot.epoch;
     let mut flow = flow::build(worker, config.partitions, config.thresholds, snapshot);
-    let own = |part: &Part, flow: &mut flow::Worker| {
-        let standing = part.standing.iter().filter(|_| index == 0).copied();
+    let own = |part: &Part, first: u64, flow: &mut flow::Worker| {
+        flow.name(&part.new_devices, &part.new_places);
         let messages = part
             .messages
             .iter()
             .filter(|m| u64::from(m.partition) % peers == index)
             .cloned();
-        flow.feed(part.first.0, &part.control, standing, messages);
+        flow.feed(first, &part.control, messages);
         flow.advance(part.last.0 + 1);
     };
     // What a restored state told in slot 0 has been committed before: it is not an output.
-    own(
-        &Part {
-            first: Epoch(0),
-            ..restored.clone_head()
-        },
-        &mut flow,
-    );
+    own(&restored, 0, &mut flow);
+    drop(restored);
     settle(worker, &flow, upto);
     flow.outputs.take();
 
     while let Ok(command) = commands.recv() {
         match command {
             Command::Feed(part) => {
-                own(&part, &mut flow);
+                own(&part, part.first.0, &mut flow);
                 upto = part.last;
                 worker.step();
             }
@@ -230,18 +229,5 @@ fn records(state: &State) -> Snapshot {
         shown: state.roaming.borrow().shown(),
         ap_flags: state.aps.borrow().flags(),
         ..Snapshot::default()
-    }
-}
-
-impl Part {
-    /// The part without messages.
-    fn clone_head(&self) -> Self {
-        Self {
-            first: self.first,
-            last: self.last,
-            control: self.control.clone(),
-            standing: self.standing.clone(),
-            messages: Vec::new(),
-        }
     }
 }

@@ -68,6 +68,7 @@ impl Split {
             Verdict::Replay => &mut counters.replays,
             Verdict::UnknownDevice => &mut counters.unknown_device,
             Verdict::WrongTenant => &mut counters.wrong_tenant,
+            Verdict::Disabled => &mut counters.disabled,
         }) += 1;
     }
 

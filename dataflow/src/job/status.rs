@@ -40,6 +40,8 @@ pub struct Counters {
     pub unknown_device: u64,
     /// Polls with another tenant than their device's.
     pub wrong_tenant: u64,
+    /// Polls of a device that control has disabled.
+    pub disabled: u64,
     /// Messages that did not decode.
     pub poison: u64,
     /// Device rows written.
@@ -71,6 +73,7 @@ impl Counters {
         self.replays += other.replays;
         self.unknown_device += other.unknown_device;
         self.wrong_tenant += other.wrong_tenant;
+        self.disabled += other.disabled;
         self.poison += other.poison;
         self.lake_rows += other.lake_rows;
     }

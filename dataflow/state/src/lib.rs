@@ -15,7 +15,8 @@ mod timers;
 
 pub use ap::Aps;
 pub use bssid::{BssidOut, Bssids};
-pub use device::Devices;
+pub use compact::Mac48;
+pub use device::{Devices, Found};
 pub use forgetting::Forgetting;
 pub use roam::{Roaming, key_group_of_client};
 pub use signals::SignalBins;

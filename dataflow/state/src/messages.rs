@@ -189,6 +189,8 @@ pub enum Verdict {
     UnknownDevice,
     /// The row's tenant is not the device's.
     WrongTenant,
+    /// Control has disabled the device.
+    Disabled,
 }
 
 /// Where a client is associated.
@@ -380,6 +382,8 @@ pub struct DeviceOut {
     pub radios: Vec<RadioKnown>,
     /// Station rows.
     pub stations: Vec<StationFact>,
+    /// States that changed: old and new one, once a device.
+    pub states: Vec<(DeviceId, Option<DeviceState>, Option<DeviceState>)>,
     /// Views of devices that changed in the slot: old and new row, once a device, by rising id.
     pub views: Vec<(DeviceId, Option<DeviceView>, Option<DeviceView>)>,
     /// Transitions.

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use mast_dataflow::checkpoint::{KEPT, list, load, newest, write};
 use mast_dataflow::outputs::Snapshot;
-use mast_schemas::checkpoint::{AssociationRecord, CapRecord, Manifest, RoamRecord, VERSION};
-use mast_schemas::control::{Change, Tenant};
-use mast_schemas::{DeviceId, Epoch, Mac, TenantId, Timestamp};
+use mast_schemas::checkpoint::{
+    AssociationRecord, CapRecord, Manifest, RoamRecord, StandingRecord, VERSION,
+};
+use mast_schemas::{DeviceId, Epoch, Mac, SiteId, TenantId, Timestamp};
 
 fn snapshot(epoch: u64, clients: u64) -> Snapshot {
     let tenant_id = TenantId::new();
@@ -32,11 +33,13 @@ fn snapshot(epoch: u64, clients: u64) -> Snapshot {
     };
     Snapshot {
         epoch: Epoch(epoch),
-        control: vec![Change::Tenant(Tenant {
-            id: tenant_id,
-            name: "t".to_owned(),
-            version: 1,
-        })],
+        control: vec![StandingRecord {
+            device_id: DeviceId::new(),
+            tenant_id,
+            site_id: Some(SiteId::new()),
+            sector_id: None,
+            enabled: true,
+        }],
         roam: (0..clients).map(|i| ((i * 37) as u8, roam(i))).collect(),
         caps: vec![(255, cap)],
         ..Snapshot::default()

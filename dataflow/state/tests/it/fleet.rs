@@ -188,6 +188,7 @@ impl Fleet {
                     Verdict::Late => "late",
                     Verdict::UnknownDevice => "unknown_device",
                     Verdict::WrongTenant => "wrong_tenant",
+                    Verdict::Disabled => "disabled",
                 };
                 *self.dropped.entry(name).or_default() += 1;
             }

@@ -1,0 +1,471 @@
+//! The device step: status from outcomes and from overdue polls, claims from interface tables, and what registration
+//! tables change. It sees each accepted poll once, in order; everything else in the flow learns of polls from here.
+//!
+//! The trap avoided: waiting for memory. Of a large fleet no device is in a cache when its poll comes, and a poll that finds
+//! its own way waits for one piece after the other. [`Devices::find`] looks for many at once.
+
+mod entry;
+
+use std::collections::BTreeMap;
+use std::hash::BuildHasher;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use mast_schemas::checkpoint::DeviceRecord;
+use mast_schemas::partition::key_group;
+use mast_schemas::records::{Outcome, Source, Tables};
+use mast_schemas::thresholds::Thresholds;
+use mast_schemas::time::{SLOT, Span};
+use mast_schemas::views::{DeviceEvent, DeviceGauge, DeviceState, DeviceView, device_event_id};
+use mast_schemas::{DeviceId, TenantId, Timestamp};
+
+use crate::compact::{Interner, Mac48, Maybe, Slab};
+use crate::device::entry::{Device, Words};
+use crate::messages::{
+    ApStatus, ClaimChange, DeviceControl, DeviceInfo, DeviceOut, PollInput, RadioKnown, Stamp,
+    StationFact, Verdict,
+};
+use crate::table::{Scratch, SourceTable, TableStep};
+use crate::timers::{UNARMED, Wheel};
+
+/// Where a device is kept: good for the slot in which it was found.
+#[derive(Clone, Copy, Debug)]
+pub struct Found(u32);
+
+const UNKNOWN: Found = Found(u32::MAX);
+
+/// All devices of a worker.
+#[derive(Debug)]
+pub struct Devices {
+    t: Thresholds,
+    devices: Slab<Device>,
+    /// Places of the devices, by id.
+    places: HashTable<u32>,
+    tenants: Interner<TenantId>,
+    wheel: Wheel<u32>,
+    words: Words,
+    /// Views as they were before the slot, of devices that changed in it.
+    before: BTreeMap<DeviceId, Option<DeviceView>>,
+    scratch: Scratch,
+    slot_end: Timestamp,
+}
+
+fn hash(id: &DeviceId) -> u64 {
+    FixedState::default().hash_one(id)
+}
+
+impl Devices {
+    /// No devices yet.
+    pub fn new(t: Thresholds) -> Self {
+        Self {
+            t,
+            devices: Slab::default(),
+            places: HashTable::new(),
+            tenants: Interner::default(),
+            wheel: Wheel::default(),
+            words: Interner::default(),
+            before: BTreeMap::new(),
+            scratch: Scratch::default(),
+            slot_end: Timestamp(i64::MIN),
+        }
+    }
+
+    fn place(&self, id: DeviceId) -> Option<u32> {
+        let places = &self.places;
+        let found = places.find(hash(&id), |place| self.devices[*place].id == id);
+        found.copied()
+    }
+
+    fn tenant(&self, device: &Device) -> TenantId {
+        self.tenants
+            .value(device.tenant)
+            .copied()
+            .unwrap_or_default()
+    }
+
+    fn insert(&mut self, device: Device) -> u32 {
+        let id = device.id;
+        let place = self.devices.put(device);
+        let devices = &self.devices;
+        self.places
+            .insert_unique(hash(&id), place, |place| hash(&devices[*place].id));
+        place
+    }
+
+    /// Opens a slot that begins at `begin`, with what control says in it, in order.
+    pub fn begin_slot(&mut self, begin: Timestamp, control: &[DeviceControl], out: &mut DeviceOut) {
+        self.slot_end = begin + SLOT;
+        for change in control {
+            match change.info {
+                None => self.delete(change.device, out),
+                Some(info) => self.inform(begin, change.device, info, out),
+            }
+        }
+    }
+
+    fn inform(&mut self, begin: Timestamp, id: DeviceId, info: DeviceInfo, out: &mut DeviceOut) {
+        let tenant = self.tenants.number(&info.tenant);
+        if self
+            .place(id)
+            .is_some_and(|place| self.devices[place].tenant != tenant)
+        {
+            self.delete(id, out);
+        }
+        let Some(place) = self.place(id) else {
+            self.before.entry(id).or_insert(None);
+            self.insert(Device::new(id, tenant, begin, info.enabled));
+            let state = DeviceState::Unobserved;
+            out.statuses.push(ApStatus {
+                stamp: Stamp::begin(id),
+                device: id,
+                state,
+            });
+            return;
+        };
+        let device = &mut self.devices[place];
+        let disabled = device.enabled && !info.enabled;
+        device.enabled = info.enabled;
+        if disabled {
+            device.overdue_at = Maybe::NONE;
+            device.fail_run = 0;
+            let stamp = Stamp::begin(id);
+            self.enter(place, DeviceState::Unobserved, begin, None, stamp, out);
+        }
+    }
+
+    fn delete(&mut self, id: DeviceId, out: &mut DeviceOut) {
+        let Some(place) = self.place(id) else {
+            return;
+        };
+        self.remember(place);
+        let unwanted = Device::new(id, 0, Timestamp(0), false);
+        let device = std::mem::replace(&mut self.devices[place], unwanted);
+        if let Ok(entry) = self.places.find_entry(hash(&id), |other| *other == place) {
+            entry.remove();
+        }
+        self.devices.free(place);
+        let (tenant, stamp) = (self.tenant(&device), Stamp::begin(id));
+        out.claims.extend(device.claims(tenant, -1));
+        for table in &device.tables {
+            let gone = |(radio, remote)| RadioKnown {
+                stamp,
+                tenant,
+                radio,
+                device: id,
+                remote,
+                known: false,
+            };
+            out.radios.extend(table.radios().map(gone));
+            let unsaid = |(radio, mac)| StationFact {
+                stamp,
+                tenant,
+                radio,
+                mac,
+                device: id,
+                signal: None,
+            };
+            out.stations.extend(table.stations().map(unsaid));
+        }
+    }
+
+    /// Notes the view before its first change in the slot.
+    fn remember(&mut self, place: u32) {
+        let device = &self.devices[place];
+        let (tenant, words) = (self.tenant(device), &self.words);
+        self.before
+            .entry(device.id)
+            .or_insert_with(|| Some(device.view(tenant, words)));
+    }
+
+    /// Enters a state, if it is another one: `since` and `outcome` belong to the change.
+    fn enter(
+        &mut self,
+        place: u32,
+        state: DeviceState,
+        since: Timestamp,
+        outcome: Option<Outcome>,
+        stamp: Stamp,
+        out: &mut DeviceOut,
+    ) {
+        if self.devices[place].state == state {
+            return;
+        }
+        self.remember(place);
+        let tenant_id = self.tenant(&self.devices[place]);
+        let device = &mut self.devices[place];
+        let (id, from) = (device.id, device.state);
+        (device.state, device.since, device.outcome) = (state, since, outcome);
+        out.statuses.push(ApStatus {
+            stamp,
+            device: id,
+            state,
+        });
+        out.events.push(DeviceEvent {
+            event_id: device_event_id(&id, since, from, state),
+            tenant_id,
+            device_id: id,
+            at: since,
+            from_state: from,
+            to_state: state,
+            outcome,
+        });
+    }
+
+    /// Where these devices are. In two passes over many at once, so that the memory of all is fetched together; a few
+    /// hundred at a time fit a cache.
+    pub fn find(&self, ids: impl Iterator<Item = DeviceId>, found: &mut Vec<Found>) {
+        found.clear();
+        found.extend(ids.map(|id| self.place(id).map_or(UNKNOWN, Found)));
+        let known = found.iter().filter(|found| found.0 != UNKNOWN.0);
+        let touched = known.fold(0, |all, found| all ^ self.devices[found.0].touch());
+        std::hint::black_box(touched);
+    }
+
+    /// One poll, given in the order of `docs/semantics.md`.
+    pub fn poll(&mut self, poll: &PollInput<'_>, out: &mut DeviceOut) -> Verdict {
+        let found = self.place(poll.device).map_or(UNKNOWN, Found);
+        self.poll_found(found, poll, out)
+    }
+
+    /// As [`Devices::poll`], of a device that [`Devices::find`] has found.
+    pub fn poll_found(
+        &mut self,
+        Found(place): Found,
+        poll: &PollInput<'_>,
+        out: &mut DeviceOut,
+    ) -> Verdict {
+        if place == UNKNOWN.0 {
+            return Verdict::UnknownDevice;
+        }
+        let device = &self.devices[place];
+        if self.tenants.value(device.tenant) != Some(&poll.tenant) {
+            return Verdict::WrongTenant;
+        }
+        if !device.enabled {
+            return Verdict::Disabled;
+        }
+        if device.polled && poll.poll.lease_epoch < device.last_poll.lease_epoch {
+            return Verdict::Late;
+        }
+        if device.polled && poll.poll <= device.last_poll {
+            return Verdict::Replay;
+        }
+        self.fire(place, poll.at.min(self.slot_end), out);
+        self.status(place, poll, out);
+        self.attributes(place, poll);
+        let device = &mut self.devices[place];
+        (device.last_poll, device.polled) = (poll.poll, true);
+        if poll.tables.has(Tables::INTERFACE) {
+            claims(device, poll, out);
+        }
+        let mut step = TableStep {
+            poll,
+            tolerance: self.t.association_tolerance,
+            scratch: &mut self.scratch,
+            out,
+        };
+        for &source in Source::ALL {
+            if poll.tables.has(Tables::registration(source)) {
+                step.apply(table_of(&mut device.tables, source));
+            }
+        }
+        if poll.outcome.reached() {
+            out.gauges.push(gauge(poll));
+        }
+        Verdict::Accepted
+    }
+
+    fn status(&mut self, place: u32, poll: &PollInput<'_>, out: &mut DeviceOut) {
+        if poll.outcome == Outcome::Internal {
+            return;
+        }
+        let device = &mut self.devices[place];
+        let patience = i64::from(poll.interval_ms) * i64::from(self.t.unobserved_intervals);
+        let overdue_at = poll.next_due_at + Span::millis(patience);
+        device.overdue_at = Some(overdue_at).into();
+        self.wheel.arm(overdue_at, place, &mut device.armed);
+        let state = if poll.outcome.reached() {
+            device.fail_run = 0;
+            DeviceState::Online
+        } else {
+            let unmanageable = !matches!(poll.outcome, Outcome::Timeout | Outcome::Refused);
+            if device.fail_run > 0 && device.fail_unmanageable != unmanageable {
+                device.fail_run = 0;
+            }
+            device.fail_unmanageable = unmanageable;
+            device.fail_run = device.fail_run.saturating_add(1);
+            match (device.fail_run >= self.t.device_failures, unmanageable) {
+                (false, _) => return,
+                (true, true) => DeviceState::Unmanageable,
+                (true, false) => DeviceState::Offline,
+            }
+        };
+        let stamp = Stamp {
+            at: poll.at,
+            device: poll.device,
+            poll: poll.poll,
+            step: Stamp::STATUS,
+        };
+        self.enter(place, state, poll.at, Some(poll.outcome), stamp, out);
+    }
+
+    fn attributes(&mut self, place: u32, poll: &PollInput<'_>) {
+        for (i, value) in poll.attributes.iter().enumerate() {
+            let Some(value) = value else { continue };
+            if self.devices[place].attribute(&self.words, i) != Some(value) {
+                self.remember(place);
+                self.devices[place].set_attribute(&mut self.words, i, value);
+            }
+        }
+    }
+
+    /// Fires the device's timer if it is due.
+    fn fire(&mut self, place: u32, until: Timestamp, out: &mut DeviceOut) {
+        let device = &mut self.devices[place];
+        let Some(due) = device.overdue_at.get().filter(|due| *due <= until) else {
+            return;
+        };
+        device.overdue_at = Maybe::NONE;
+        device.fail_run = 0;
+        let stamp = Stamp {
+            at: due,
+            device: device.id,
+            poll: device.last_poll,
+            step: u8::MAX,
+        };
+        self.enter(place, DeviceState::Unobserved, due, None, stamp, out);
+    }
+
+    /// Closes the slot: pending timers due ≤ `end`, then the views that changed.
+    pub fn end_slot(&mut self, end: Timestamp, out: &mut DeviceOut) {
+        for (bucket, place) in self.wheel.take(end) {
+            let device = &mut self.devices[place];
+            if device.armed != bucket {
+                continue;
+            }
+            device.armed = UNARMED;
+            match device.overdue_at.get() {
+                Some(due) if due > end => self.wheel.arm(due, place, &mut device.armed),
+                _ => self.fire(place, end, out),
+            }
+        }
+        for (id, before) in std::mem::take(&mut self.before) {
+            let now = self.place(id).map(|place| {
+                let device = &self.devices[place];
+                device.view(self.tenant(device), &self.words)
+            });
+            if before != now {
+                let state = |view: &Option<DeviceView>| view.as_ref().map(|view| view.state);
+                if state(&before) != state(&now) {
+                    out.states.push((id, state(&before), state(&now)));
+                }
+                out.views.push((id, before, now));
+            }
+        }
+    }
+
+    /// No timer is due before this; `None` if none is pending.
+    pub fn next_timer(&self) -> Option<Timestamp> {
+        self.wheel.next()
+    }
+
+    /// All records with their key groups, by rising group and id.
+    pub fn records(&self) -> Vec<(u8, DeviceRecord)> {
+        let mut all: Vec<_> = self
+            .places
+            .iter()
+            .map(|place| &self.devices[*place])
+            .map(|device| (key_group(device.id.as_bytes()), device))
+            .collect();
+        all.sort_unstable_by_key(|(group, device)| (*group, device.id));
+        all.into_iter()
+            .map(|(group, device)| (group, device.record(self.tenant(device), &self.words)))
+            .collect()
+    }
+
+    /// Takes records in. `out` gets what others must be preloaded with: claims, states (new) and radios; no events and no
+    /// views, which were told before.
+    pub fn restore(&mut self, records: Vec<DeviceRecord>, out: &mut DeviceOut) {
+        for record in records {
+            let (id, tenant) = (record.device_id, record.tenant_id);
+            let number = self.tenants.number(&tenant);
+            let device = Device::restore(record, number, &mut self.words);
+            out.claims.extend(device.claims(tenant, 1));
+            out.states.push((id, None, Some(device.state)));
+            let known = |(radio, remote)| RadioKnown {
+                stamp: Stamp::begin(id),
+                tenant,
+                radio,
+                device: id,
+                remote,
+                known: true,
+            };
+            let radios = device.tables.iter().flat_map(SourceTable::radios);
+            out.radios.extend(radios.map(known));
+            let due = device.overdue_at.get();
+            let place = self.insert(device);
+            if let Some(due) = due {
+                self.wheel.arm(due, place, &mut self.devices[place].armed);
+            }
+        }
+    }
+}
+
+fn table_of(tables: &mut Box<[SourceTable]>, source: Source) -> &mut SourceTable {
+    let i = tables.iter().position(|table| table.source == source);
+    let i = i.unwrap_or_else(|| {
+        let mut more = std::mem::take(tables).into_vec();
+        more.reserve_exact(1);
+        more.push(SourceTable::new(source));
+        *tables = more.into_boxed_slice();
+        tables.len() - 1
+    });
+    &mut tables[i]
+}
+
+/// The whole interface table against the claims: addresses that went are retracted, new ones begin now.
+fn claims(device: &mut Device, poll: &PollInput<'_>, out: &mut DeviceOut) {
+    let known = device.claims.iter().map(|claim| claim.0);
+    if known.eq(poll.interfaces.iter().map(|mac| Mac48::from(*mac))) {
+        return;
+    }
+    let mut macs: Vec<Mac48> = poll.interfaces.iter().map(|mac| (*mac).into()).collect();
+    macs.sort_unstable();
+    macs.dedup();
+    let change = |(mac, first_seen): (Mac48, Timestamp), diff| ClaimChange {
+        tenant: poll.tenant,
+        mac: mac.into(),
+        first_seen,
+        device: poll.device,
+        diff,
+    };
+    let old = std::mem::take(&mut device.claims);
+    for claim in &old {
+        if macs.binary_search(&claim.0).is_err() {
+            out.claims.push(change(*claim, -1));
+        }
+    }
+    let new = macs.into_iter().map(|mac| {
+        old.binary_search_by_key(&mac, |claim| claim.0).map_or_else(
+            |_| {
+                let claim = (mac, poll.at);
+                out.claims.push(change(claim, 1));
+                claim
+            },
+            |i| old[i],
+        )
+    });
+    device.claims = new.collect();
+}
+
+fn gauge(poll: &PollInput<'_>) -> DeviceGauge {
+    DeviceGauge {
+        device_id: poll.device,
+        tenant_id: poll.tenant,
+        observed_at: poll.at,
+        round_trip_ms: poll.round_trip_ms,
+        cpu_load_percent: poll.cpu_load_percent,
+        memory_free_bytes: poll.memory_free_bytes,
+        uptime_s: poll.uptime_s,
+    }
+}
