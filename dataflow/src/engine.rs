@@ -127,14 +127,7 @@ impl Engine {
             ..Snapshot::default()
         };
         for _ in 0..self.threads.len() {
-            let part = receiver.recv().map_err(|_| Stopped)?;
-            all.devices.extend(part.devices);
-            all.roam.extend(part.roam);
-            all.aps.extend(part.aps);
-            all.caps.extend(part.caps);
-            all.bssids.extend(part.bssids);
-            all.ap_flags.extend(part.ap_flags);
-            all.shown.extend(part.shown);
+            all.join(receiver.recv().map_err(|_| Stopped)?);
         }
         Ok(all)
     }

@@ -91,6 +91,20 @@ pub struct Snapshot {
     pub shown: Vec<(u8, ShownRecord)>,
 }
 
+impl Snapshot {
+    /// Adds another part of the same state.
+    pub(crate) fn join(&mut self, mut other: Self) {
+        self.control.append(&mut other.control);
+        self.devices.append(&mut other.devices);
+        self.roam.append(&mut other.roam);
+        self.aps.append(&mut other.aps);
+        self.caps.append(&mut other.caps);
+        self.bssids.append(&mut other.bssids);
+        self.ap_flags.append(&mut other.ap_flags);
+        self.shown.append(&mut other.shown);
+    }
+}
+
 impl Outputs {
     /// Adds another worker's outputs of the same slots.
     pub(crate) fn join(&mut self, mut other: Self) {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mast_schemas::checkpoint::{Manifest, Part, StandingRecord};
 use serde::Serialize;
@@ -75,41 +76,68 @@ fn parse(bytes: &[u8]) -> Result<Manifest, String> {
     serde_json::from_slice(bytes).map_err(|e| e.to_string())
 }
 
-/// The state of a checkpoint.
+/// The state of a checkpoint. Its files are read by all cores: a restart waits for nothing else.
 ///
 /// # Errors
 /// [`DataflowError::Checkpoint`] naming the file that is missing, damaged or of another version.
 pub fn load(dir: &Path, manifest: &Manifest) -> Result<Snapshot, DataflowError> {
-    let mut snapshot = Snapshot {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut all = Snapshot {
         epoch: manifest.epoch,
         ..Snapshot::default()
     };
-    for name in &manifest.files {
-        let path = dir.join(name);
-        let bad = |reason: String| DataflowError::Checkpoint {
-            path: path.clone(),
-            reason,
-        };
-        let part = PARTS
-            .iter()
-            .find(|(_, prefix)| name.starts_with(&format!("{prefix}-")))
-            .map(|(part, _)| *part);
-        let part = part.ok_or_else(|| bad("belongs to no part".to_owned()))?;
-        let bytes = fs::read(&path).map_err(|e| bad(e.to_string()))?;
-        match part {
-            Part::Control => {
-                let records: Vec<StandingRecord> = file::decode(part, &bytes).map_err(bad)?.1;
-                snapshot.control.extend(records);
-            }
-            Part::Devices => read(part, &bytes, &mut snapshot.devices).map_err(bad)?,
-            Part::Roam => read(part, &bytes, &mut snapshot.roam).map_err(bad)?,
-            Part::Aps => read(part, &bytes, &mut snapshot.aps).map_err(bad)?,
-            Part::Caps => read(part, &bytes, &mut snapshot.caps).map_err(bad)?,
-            Part::Bssids => read(part, &bytes, &mut snapshot.bssids).map_err(bad)?,
-            Part::ApFlags => read(part, &bytes, &mut snapshot.ap_flags).map_err(bad)?,
-            Part::Shown => read(part, &bytes, &mut snapshot.shown).map_err(bad)?,
+    let next = AtomicUsize::new(0);
+    let reader = || {
+        let mut read = Vec::new();
+        loop {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            let Some(name) = manifest.files.get(i) else {
+                return Ok(read);
+            };
+            read.push((i, load_file(dir, name)?));
         }
-    }
+    };
+    let read = std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..threads).map(|_| scope.spawn(reader)).collect();
+        let read = readers.into_iter().map(|reader| {
+            reader
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        read.collect::<Result<Vec<_>, DataflowError>>()
+    });
+    // In the order of the manifest, whoever read what.
+    let mut parts: Vec<_> = read?.into_iter().flatten().collect();
+    parts.sort_unstable_by_key(|(i, _)| *i);
+    parts.into_iter().for_each(|(_, part)| all.join(part));
+    Ok(all)
+}
+
+fn load_file(dir: &Path, name: &str) -> Result<Snapshot, DataflowError> {
+    let mut snapshot = Snapshot::default();
+    let path = dir.join(name);
+    let bad = |reason: String| DataflowError::Checkpoint {
+        path: path.clone(),
+        reason,
+    };
+    let part = PARTS
+        .iter()
+        .find(|(_, prefix)| name.starts_with(&format!("{prefix}-")))
+        .map(|(part, _)| *part);
+    let part = part.ok_or_else(|| bad("belongs to no part".to_owned()))?;
+    let bytes = fs::read(&path).map_err(|e| bad(e.to_string()))?;
+    let read = match part {
+        Part::Control => file::decode(part, &bytes)
+            .map(|(_, records)| snapshot.control.extend::<Vec<StandingRecord>>(records)),
+        Part::Devices => read(part, &bytes, &mut snapshot.devices),
+        Part::Roam => read(part, &bytes, &mut snapshot.roam),
+        Part::Aps => read(part, &bytes, &mut snapshot.aps),
+        Part::Caps => read(part, &bytes, &mut snapshot.caps),
+        Part::Bssids => read(part, &bytes, &mut snapshot.bssids),
+        Part::ApFlags => read(part, &bytes, &mut snapshot.ap_flags),
+        Part::Shown => read(part, &bytes, &mut snapshot.shown),
+    };
+    read.map_err(bad)?;
     Ok(snapshot)
 }
 
