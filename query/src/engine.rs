@@ -27,9 +27,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use crate::cancel::CancelOnDrop;
 use crate::lake::{LakeProvider, STORE};
 use crate::postgres::NowProvider;
-use crate::snapshot::{Snapshot, Tenant};
+use crate::snapshot::Snapshot;
 use crate::tables::NOW;
 use crate::{QueryError, TenantScope};
 
@@ -97,8 +98,16 @@ impl Engine {
         std::fs::create_dir_all(&config.lake_root)?;
         let store = LocalFileSystem::new_with_prefix(&config.lake_root)
             .map_err(|e| QueryError::Execution(DataFusionError::ObjectStore(Box::new(e))))?;
+        Self::over(config, Arc::new(store))
+    }
+
+    /// As [`Engine::new`], with the lake's files in `store` instead of a folder.
+    ///
+    /// # Errors
+    /// When the threads can't be made.
+    pub fn over(config: EngineConfig, store: Arc<dyn ObjectStore>) -> Result<Self, QueryError> {
         let environment = RuntimeEnvBuilder::new()
-            .with_object_store_registry(Arc::new(OnlyLake(Arc::new(store))))
+            .with_object_store_registry(Arc::new(OnlyLake(store)))
             .with_memory_limit(config.memory_bytes, 1.0)
             .build_arc()?;
         let threads = tokio::runtime::Builder::new_multi_thread()
@@ -150,9 +159,9 @@ impl Session {
         let task = threads.spawn(async move {
             let planned = tokio::time::timeout_at(deadline, plan(&inner, &scope, &sql)).await;
             match planned.unwrap_or_else(|_| Err(too_slow(inner.config.time_limit))) {
-                Ok((stream, as_of)) => {
-                    let _ = started.send(Ok((stream.schema(), as_of)));
-                    run(stream, &sender, deadline, &inner.config).await;
+                Ok(planned) => {
+                    let _ = started.send(Ok((planned.stream.schema(), planned.as_of)));
+                    run(planned, &sender, deadline, &inner.config).await;
                 }
                 Err(error) => {
                     let _ = started.send(Err(error));
@@ -179,11 +188,12 @@ fn too_slow(limit: Duration) -> QueryError {
 
 /// Sends all batches, or the error that ended them.
 async fn run(
-    mut stream: SendableRecordBatchStream,
+    planned: Planned,
     sender: &mpsc::Sender<Result<RecordBatch, QueryError>>,
     deadline: Instant,
     config: &EngineConfig,
 ) {
+    let Planned { mut stream, .. } = planned;
     let mut rows = 0u64;
     loop {
         let next = match tokio::time::timeout_at(deadline, stream.next()).await {
@@ -206,14 +216,18 @@ async fn run(
     }
 }
 
+/// A query that is ready to run.
+struct Planned {
+    _cancel: CancelOnDrop,
+    stream: SendableRecordBatchStream,
+    as_of: Option<Timestamp>,
+}
+
 /// Opens the snapshot and starts the plan.
-async fn plan(
-    inner: &Inner,
-    scope: &TenantScope,
-    sql: &str,
-) -> Result<(SendableRecordBatchStream, Option<Timestamp>), QueryError> {
+async fn plan(inner: &Inner, scope: &TenantScope, sql: &str) -> Result<Planned, QueryError> {
     let snapshot = Arc::new(Snapshot::open(&inner.config.pool, scope).await?);
-    let context = catalog(inner, &snapshot).await?;
+    let cancel = snapshot.cancel_on_drop();
+    let context = catalog(inner, &snapshot)?;
     let plan = context.state().create_logical_plan(sql).await?;
     let queries_only = SQLOptions::new()
         .with_allow_ddl(false)
@@ -227,11 +241,15 @@ async fn plan(
         .await?
         .execute_stream()
         .await?;
-    Ok((stream, snapshot.as_of))
+    Ok(Planned {
+        _cancel: cancel,
+        stream,
+        as_of: snapshot.as_of,
+    })
 }
 
 /// A catalog with the tables of the snapshot's tenants, and nothing else.
-async fn catalog(inner: &Inner, snapshot: &Arc<Snapshot>) -> Result<SessionContext, QueryError> {
+fn catalog(inner: &Inner, snapshot: &Arc<Snapshot>) -> Result<SessionContext, QueryError> {
     let config = SessionConfig::new()
         .with_default_catalog_and_schema("mast", "public")
         .with_information_schema(true)
@@ -246,18 +264,8 @@ async fn catalog(inner: &Inner, snapshot: &Arc<Snapshot>) -> Result<SessionConte
         let provider = NowProvider::new(table, snapshot.clone(), inner.config.pushdown);
         context.register_table(table.name, Arc::new(provider))?;
     }
-    let tenants: Vec<Tenant> = snapshot.tenants.iter().map(|t| t.tenant.clone()).collect();
-    let files = match snapshot.tenants.first() {
-        Some(first) => {
-            mast_lake::contents(&mut *first.transaction.lock().await, &Table::ALL)
-                .await?
-                .files
-        }
-        None => Vec::new(),
-    };
     for table in Table::ALL {
-        let own = files.iter().filter(|f| f.table == table).cloned().collect();
-        let provider = LakeProvider::new(table, own, tenants.clone(), snapshot.many);
+        let provider = LakeProvider::new(table, snapshot.clone());
         context.register_table(table.as_str(), Arc::new(provider))?;
     }
     Ok(context)

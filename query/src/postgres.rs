@@ -21,10 +21,11 @@ use mast_schemas::TenantId;
 use sqlx::postgres::PgArguments;
 use sqlx::{AssertSqlSafe, Postgres};
 
+use crate::cancel::Turns;
 use crate::columns::{self, Kind, TENANT};
 use crate::error::external;
 use crate::filter::{Bind, Filters};
-use crate::snapshot::{SharedTransaction, Snapshot, TenantSnapshot};
+use crate::snapshot::{Snapshot, TenantSnapshot};
 use crate::tables::NowTable;
 
 /// Rows per round trip.
@@ -179,7 +180,7 @@ struct Scan {
 
 impl fmt::Debug for Scan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.statement.sql)
+        write!(f, "{} {:?}", self.statement.sql, self.statement.binds)
     }
 }
 
@@ -210,7 +211,7 @@ struct Reader {
     statement: Statement,
     schema: SchemaRef,
     tenant: String,
-    transaction: SharedTransaction,
+    transaction: Arc<Turns>,
     cursor: Option<String>,
     done: bool,
 }
@@ -221,7 +222,7 @@ impl Reader {
         if self.done {
             return Ok(None);
         }
-        let mut transaction = self.transaction.lock().await;
+        let mut transaction = self.transaction.take().await;
         let cursor = match self.cursor.take() {
             Some(cursor) => cursor,
             None => {
@@ -232,14 +233,14 @@ impl Reader {
                 );
                 let query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
                 let query = self.statement.binds.iter().fold(query, bind);
-                query.execute(&mut **transaction).await.map_err(external)?;
+                query.execute(&mut *transaction).await.map_err(external)?;
                 cursor
             }
         };
         let fetch = AssertSqlSafe(format!("FETCH FORWARD {FETCH_ROWS} FROM {cursor}"));
         let rows = sqlx::query(fetch)
             .persistent(false)
-            .fetch_all(&mut **transaction)
+            .fetch_all(&mut *transaction)
             .await
             .map_err(external)?;
         self.done = rows.len() < FETCH_ROWS;
@@ -247,11 +248,11 @@ impl Reader {
             let close = AssertSqlSafe(format!("CLOSE {cursor}"));
             sqlx::query(close)
                 .persistent(false)
-                .execute(&mut **transaction)
+                .execute(&mut *transaction)
                 .await
                 .map_err(external)?;
         }
-        drop(transaction);
+        transaction.end();
         self.cursor = Some(cursor);
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
         let mut index = 0;
@@ -286,3 +287,6 @@ fn bind<'q>(query: Query<'q>, value: &Bind) -> Query<'q> {
         Bind::Bool(v) => query.bind(*v),
     }
 }
+
+#[cfg(test)]
+mod tests;

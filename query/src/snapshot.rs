@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use mast_schemas::{Epoch, TenantId, Timestamp};
-use sqlx::{PgPool, Postgres, Transaction};
-use tokio::sync::Mutex;
+use sqlx::PgPool;
 
 use crate::QueryError;
+use crate::cancel::{CancelOnDrop, Turns};
 
 /// A tenant with the name that people know it by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,14 +27,12 @@ pub enum TenantScope {
     All(Vec<Tenant>),
 }
 
-/// A REPEATABLE READ transaction of one tenant.
-pub(crate) type SharedTransaction = Arc<Mutex<Transaction<'static, Postgres>>>;
-
 /// One tenant's part of a snapshot.
 #[derive(Clone)]
 pub(crate) struct TenantSnapshot {
     pub(crate) tenant: Tenant,
-    pub(crate) transaction: SharedTransaction,
+    /// A REPEATABLE READ transaction that sees this tenant alone.
+    pub(crate) transaction: Arc<Turns>,
 }
 
 impl std::fmt::Debug for TenantSnapshot {
@@ -80,18 +78,26 @@ impl Snapshot {
         };
         for tenant in tenants {
             let mut transaction = mast_postgres::tenant_snapshot(pool, tenant.id).await?;
-            let epoch: Option<i64> = sqlx::query_scalar("SELECT min(epoch) FROM job_progress")
-                .fetch_one(&mut *transaction)
-                .await?;
-            let as_of = epoch
+            let row = sqlx::query!(
+                r#"SELECT pg_backend_pid() AS "process!", min(epoch) AS epoch FROM job_progress"#
+            )
+            .fetch_one(&mut *transaction)
+            .await?;
+            let as_of = row
+                .epoch
                 .and_then(|e| u64::try_from(e).ok())
                 .map(|e| Epoch(e).end());
             snapshot.as_of = snapshot.as_of.or(as_of).min(as_of);
             snapshot.tenants.push(TenantSnapshot {
                 tenant,
-                transaction: Arc::new(Mutex::new(transaction)),
+                transaction: Arc::new(Turns::new(pool, transaction, row.process)),
             });
         }
         Ok(snapshot)
+    }
+
+    /// Ends what the snapshot's transactions still run once it is dropped.
+    pub(crate) fn cancel_on_drop(&self) -> CancelOnDrop {
+        CancelOnDrop(self.tenants.iter().map(|t| t.transaction.clone()).collect())
     }
 }

@@ -22,7 +22,7 @@ pub(crate) const EPOCH: u64 = 6_800_000_100;
 const AT_US: i64 = 1_700_000_000_123_456;
 
 pub(crate) struct Fixture {
-    _database: Database,
+    database: Database,
     folder: TempDir,
     pool: PgPool,
     engine: Engine,
@@ -67,13 +67,24 @@ impl Fixture {
         let engine =
             Engine::new(EngineConfig::new(pool.clone(), folder.path().to_owned())).unwrap();
         Self {
-            _database: database,
+            database,
             folder,
             pool,
             engine,
             a: tenant(0xa),
             b: tenant(0xb),
         }
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Who sees what Postgres does for every role.
+    pub(crate) async fn superuser(&self) -> PgPool {
+        PgPool::connect_with(self.database.superuser())
+            .await
+            .unwrap()
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -113,7 +124,7 @@ impl Fixture {
         answer.contains(SECRET) || answer.contains(&self.b.to_string())
     }
 
-    fn config(&self) -> EngineConfig {
+    pub(crate) fn config(&self) -> EngineConfig {
         EngineConfig::new(self.pool.clone(), self.folder.path().to_owned())
     }
 
