@@ -9,7 +9,7 @@ use mast_schemas::control::{Device, TlsPolicy};
 use mast_schemas::{DeviceId, SectorId, SiteId, TenantId};
 use mast_secrets::KeyProvider;
 use routeros_api::{Credentials, Fingerprint};
-use sqlx::{FromRow, PgPool};
+use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::error::IngestError;
@@ -22,7 +22,7 @@ pub struct Store {
     keys: Arc<dyn KeyProvider>,
 }
 
-#[derive(FromRow)]
+/// A device with what belongs to it.
 struct Row {
     id: Uuid,
     tenant_id: Uuid,
@@ -43,13 +43,6 @@ struct Row {
     login_modern: Option<bool>,
 }
 
-const DEVICES: &str = "SELECT d.id, d.tenant_id, d.name, d.address, d.api_port, d.api_ssl_port, d.tls, d.site_id, \
-     d.sector_id, d.role, d.interval_ms, d.enabled, d.credentials_version, d.version, c.ciphertext, \
-     p.tls_fingerprint, p.login_modern \
-     FROM devices d LEFT JOIN device_credentials c ON c.device_id = d.id \
-     LEFT JOIN device_pins p ON p.device_id = d.id \
-     WHERE $1::uuid IS NULL OR d.id = $1";
-
 impl Store {
     /// Over a pool of the role `mast_ingest`.
     pub fn new(pool: PgPool, keys: Arc<dyn KeyProvider>) -> Self {
@@ -67,10 +60,7 @@ impl Store {
     /// # Errors
     /// [`IngestError::Postgres`].
     pub async fn devices(&self) -> Result<HashMap<DeviceId, DeviceSpec>, IngestError> {
-        let rows: Vec<Row> = sqlx::query_as(DEVICES)
-            .bind(None::<Uuid>)
-            .fetch_all(&self.pool)
-            .await?;
+        let rows = self.rows(None).await?;
         let mut found = HashMap::with_capacity(rows.len());
         for row in rows {
             match self.spec(row) {
@@ -88,11 +78,25 @@ impl Store {
     /// # Errors
     /// [`IngestError::Postgres`], [`IngestError::Device`].
     pub async fn device(&self, id: DeviceId) -> Result<Option<DeviceSpec>, IngestError> {
-        let row: Option<Row> = sqlx::query_as(DEVICES)
-            .bind(Some(id.0))
-            .fetch_optional(&self.pool)
-            .await?;
+        let row = self.rows(Some(id)).await?.pop();
         row.map(|row| self.spec(row)).transpose()
+    }
+
+    /// All devices, or the one of an id.
+    async fn rows(&self, id: Option<DeviceId>) -> Result<Vec<Row>, sqlx::Error> {
+        sqlx::query_as!(
+            Row,
+            r#"SELECT d.id, d.tenant_id, d.name, d.address, d.api_port, d.api_ssl_port, d.tls, d.site_id, d.sector_id,
+                 d.role, d.interval_ms, d.enabled, d.credentials_version, d.version, c.ciphertext AS "ciphertext?",
+                 p.tls_fingerprint, p.login_modern AS "login_modern?"
+               FROM devices d
+               LEFT JOIN device_credentials c ON c.device_id = d.id
+               LEFT JOIN device_pins p ON p.device_id = d.id
+               WHERE $1::uuid IS NULL OR d.id = $1"#,
+            id.map(|id| id.0),
+        )
+        .fetch_all(&self.pool)
+        .await
     }
 
     fn spec(&self, row: Row) -> Result<DeviceSpec, IngestError> {
@@ -157,15 +161,15 @@ impl PinStore for Store {
     ) -> BoxFuture<'a, Result<Fingerprint, String>> {
         async move {
             // A pin that is there wins, whoever put it there.
-            let kept: Vec<u8> = sqlx::query_scalar(
-                "INSERT INTO device_pins AS p (device_id, tenant_id, tls_fingerprint) VALUES ($1, $2, $3) \
-                 ON CONFLICT (device_id) DO UPDATE \
-                 SET tls_fingerprint = coalesce(p.tls_fingerprint, excluded.tls_fingerprint) \
-                 RETURNING tls_fingerprint",
+            let kept = sqlx::query_scalar!(
+                r#"INSERT INTO device_pins AS p (device_id, tenant_id, tls_fingerprint) VALUES ($1, $2, $3)
+                   ON CONFLICT (device_id) DO UPDATE
+                   SET tls_fingerprint = coalesce(p.tls_fingerprint, excluded.tls_fingerprint)
+                   RETURNING tls_fingerprint AS "tls_fingerprint!""#,
+                device.id.0,
+                device.tenant_id.0,
+                found.0.as_slice(),
             )
-            .bind(device.id.0)
-            .bind(device.tenant_id.0)
-            .bind(found.0.as_slice())
             .fetch_one(&self.pool)
             .await
             .map_err(|e| e.to_string())?;
@@ -176,12 +180,12 @@ impl PinStore for Store {
 
     fn modern<'a>(&'a self, device: &'a Device) -> BoxFuture<'a, ()> {
         async move {
-            let done = sqlx::query(
-                "INSERT INTO device_pins (device_id, tenant_id, login_modern) VALUES ($1, $2, true) \
+            let done = sqlx::query!(
+                "INSERT INTO device_pins (device_id, tenant_id, login_modern) VALUES ($1, $2, true)
                  ON CONFLICT (device_id) DO UPDATE SET login_modern = true",
+                device.id.0,
+                device.tenant_id.0,
             )
-            .bind(device.id.0)
-            .bind(device.tenant_id.0)
             .execute(&self.pool)
             .await;
             if let Err(error) = done {
