@@ -1,19 +1,21 @@
 //! Where log lines go: standard error, as text or JSON.
 
-use anyhow::Context;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+
+use crate::config::Log;
+
+/// A level or filter as it is written.
+pub(crate) fn filter(text: &str) -> Result<EnvFilter, ParseError> {
+    EnvFilter::try_new(text)
+}
 
 /// Starts logging; to be called once.
-pub(crate) fn start(filter: &str, json: bool) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(filter).with_context(|| {
-        format!(
-            "--log-level {filter:?} is not a level or filter; try `info` or `mast_ingest=debug`"
-        )
-    })?;
+pub(crate) fn start(config: &Log) -> anyhow::Result<()> {
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(filter(&config.level)?)
         .with_writer(std::io::stderr);
-    let started = if json {
+    let started = if config.json {
         builder.json().try_init()
     } else {
         builder.compact().try_init()

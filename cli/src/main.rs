@@ -2,17 +2,20 @@
 
 mod commands;
 mod compare;
+mod config;
 mod logging;
 mod output;
 mod standalone;
 mod summary;
 mod verify;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
 use crate::commands::Command;
+use crate::config::{Effective, Flags};
 
 /// Watches and runs fleets of MikroTik RouterOS devices.
 ///
@@ -24,13 +27,27 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
 
-    /// What to log to standard error: error, warn, info, debug, trace, or a filter such as `mast_ingest=debug`.
-    #[arg(long, global = true, env = "MAST_LOG", default_value = "warn")]
-    log_level: String,
+    /// Configuration file; without it, `mast.toml` in the current folder if there is one. `mast config --help` tells more.
+    #[arg(long, global = true, env = "MAST_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// What to log to standard error: error, warn, info, debug, trace, or a filter such as `mast_ingest=debug` [default: warn]
+    #[arg(long, global = true, value_name = "LEVEL")]
+    log_level: Option<String>,
 
     /// Log as JSON lines.
-    #[arg(long, global = true, env = "MAST_LOG_JSON")]
+    #[arg(long, global = true)]
     log_json: bool,
+}
+
+impl Cli {
+    fn configure(&self) -> anyhow::Result<Effective> {
+        let flags = Flags::default()
+            .with("--log-level", "log.level", self.log_level.as_ref())?
+            .with("--log-json", "log.json", self.log_json.then_some(&true))?;
+        let flags = self.command.flags(flags)?;
+        config::load(self.config.as_deref(), std::env::vars_os(), flags)
+    }
 }
 
 const EXAMPLES: &str = "\
@@ -42,11 +59,18 @@ Examples:
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Err(error) = logging::start(&cli.log_level, cli.log_json) {
-        eprintln!("mast: {error:#}");
-        return ExitCode::from(2);
-    }
-    match cli.command.run(&mut Cli::command()) {
+    let started = cli.configure().and_then(|effective| {
+        logging::start(&effective.config.log)?;
+        Ok(effective)
+    });
+    let effective = match started {
+        Ok(effective) => effective,
+        Err(error) => {
+            eprintln!("mast: {error:#}");
+            return ExitCode::from(2);
+        }
+    };
+    match cli.command.run(&effective, &mut Cli::command()) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("mast: {error:#}");

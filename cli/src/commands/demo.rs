@@ -1,5 +1,6 @@
 //! `mast demo`: everything on one machine, with a simulated fleet and its truth.
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
@@ -15,7 +16,9 @@ use serde::Serialize;
 use sqlx::PgPool;
 
 use crate::commands::Pace;
+use crate::commands::simulate::scenario;
 use crate::compare::{Comparison, Served, compare};
+use crate::config::{Config, Flags};
 use crate::standalone::{Database, Installation, Paths, Settings, keys, stop_signal};
 use crate::summary::{Picture, Screen};
 
@@ -23,34 +26,45 @@ use crate::summary::{Picture, Screen};
 /// Postgres, lake; and show the views beside the truth.
 ///
 /// The first start takes some seconds. Ctrl-C stops all in order; a second start on the same folder goes on where the first
-/// one stopped, also after kill -9. The last line of standard output is a JSON object with --json or --for.
+/// one stopped, also after kill -9. Where standard output is no terminal, or with --json or --for, its last line is a JSON
+/// object with the result.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Managed devices to simulate.
-    #[arg(long, default_value_t = 300)]
-    devices: usize,
-    /// Interval of the polls.
-    #[arg(long, default_value = "2s")]
-    interval: Pace,
-    /// Where everything is kept.
-    #[arg(long, default_value = "mast-demo")]
-    data: PathBuf,
+    /// Managed devices to simulate [default: 300]
+    #[arg(long)]
+    devices: Option<usize>,
+    /// Interval of the polls [default: 2s]
+    #[arg(long)]
+    interval: Option<Pace>,
+    /// Where everything is kept [default: mast-demo]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
     /// Scenario file: one event a line, such as `at 1m rain site=3 db=25 for=2m`.
     #[arg(long)]
     scenario: Option<PathBuf>,
-    /// Seed of the fleet.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    /// Seed of the fleet [default: 1]
+    #[arg(long)]
+    seed: Option<u64>,
     /// End after this time.
     #[arg(long = "for")]
     duration: Option<Pace>,
     /// No picture; progress as lines on standard error, the result as JSON on standard output.
     #[arg(long)]
     json: bool,
-    /// Worker threads of the dataflow.
-    #[arg(long, default_value_t = 1)]
-    workers: usize,
+    /// Worker threads of the dataflow [default: 1]
+    #[arg(long)]
+    workers: Option<usize>,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  mast demo                                        300 devices on 12 towers, data in ./mast-demo
+  mast demo --devices 2000 --interval 10s --data big
+  mast demo --for 60s --json                       a minute, then the result for a program
+  mast demo --scenario storm.txt                   trouble by the clock; simulator/README.md has the events
+
+While it runs, in another terminal: `mast query`, `mast simulate ctl`, `mast verify`; each --help has examples.";
 
 /// The result, one JSON object.
 #[derive(Debug, Serialize)]
@@ -68,44 +82,57 @@ struct Report {
 }
 
 impl Args {
-    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+    pub(crate) fn flags(&self, flags: Flags) -> anyhow::Result<Flags> {
+        flags
+            .with("--data", "data", self.data.as_ref())?
+            .with("--devices", "simulator.devices", self.devices.as_ref())?
+            .with("--seed", "simulator.seed", self.seed.as_ref())?
+            .with("--scenario", "simulator.scenario", self.scenario.as_ref())?
+            .with("--interval", "demo.interval", self.interval.as_ref())?
+            .with("--workers", "dataflow.workers", self.workers.as_ref())
+    }
+
+    pub(crate) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let stop = stop_signal()?;
         tokio::pin!(stop);
         let mut screen = Screen::new(self.json);
         let mut demo = tokio::select! {
-            demo = Demo::start(&self, &screen) => demo?,
-            () = &mut stop => return Ok(ExitCode::from(130)),
-        };
-        let end = self.duration.map(|d| tokio::time::Instant::now() + d.0);
-        let mut ticks = tokio::time::interval(Duration::from_secs(1));
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-        let ended = loop {
-            let time_is_up = async {
-                match end {
-                    Some(end) => tokio::time::sleep_until(end).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = &mut stop => break Ok(()),
-                () = time_is_up => break Ok(()),
-                _ = ticks.tick() => match demo.tick().await {
-                    Ok(picture) => screen.draw(&picture),
-                    Err(error) => tracing::warn!(error = format!("{error:#}"), "the views cannot be read"),
-                },
-                failed = demo.installation.job.finished() => {
-                    break failed.context("the dataflow stopped").and_then(|()| anyhow::bail!("the dataflow stopped"));
-                }
+            demo = Demo::start(config, &mut screen) => demo?,
+            () = &mut stop => {
+                screen.step("stopped before everything was up; the next start goes on");
+                return Ok(ExitCode::from(INTERRUPTED));
             }
         };
+        let end = self.duration.map(|d| tokio::time::Instant::now() + d.0);
+        let ended = demo.show(&mut screen, &mut stop, end).await;
         let report = demo.report().await;
+        let begun = Instant::now();
         screen.step("stopping: ingest, dataflow, Postgres, fleet …");
-        demo.stop().await?;
+        let root = demo.root.clone();
+        tokio::select! {
+            stopped = demo.stop() => stopped?,
+            () = stop_signal()? => {
+                screen.step("stopped at once; nothing is lost, the next start recovers it");
+                return Ok(ExitCode::from(INTERRUPTED));
+            }
+        }
+        screen.step(&format!(
+            "all stopped in order, in {:.1} s; the same command goes on from here, `rm -rf {}` forgets it",
+            begun.elapsed().as_secs_f64(),
+            root.display()
+        ));
         ended?;
-        crate::output::json(&report?)?;
+        let report = report?;
+        // People have seen the picture; a program gets the result.
+        if self.json || self.duration.is_some() || !std::io::stdout().is_terminal() {
+            crate::output::json(&report)?;
+        }
         Ok(ExitCode::SUCCESS)
     }
 }
+
+/// Exit code of a command that a signal ended, as shells have it.
+const INTERRUPTED: u8 = 130;
 
 /// A running demo.
 struct Demo {
@@ -113,66 +140,101 @@ struct Demo {
     fleet: FleetHandle,
     pool: PgPool,
     tenants: Vec<TenantId>,
+    root: PathBuf,
     interval: Duration,
     begun: Instant,
     devices: usize,
-    hints: Vec<String>,
     last: (Instant, u64, u64),
     /// Freshness when everything was online first: what was seen before is warm-up.
     warm: Option<Freshness>,
 }
 
 impl Demo {
-    async fn start(args: &Args, screen: &Screen) -> anyhow::Result<Self> {
+    async fn start(config: &Config, screen: &mut Screen) -> anyhow::Result<Self> {
         let begun = Instant::now();
-        std::fs::create_dir_all(&args.data)
-            .with_context(|| format!("make {}", args.data.display()))?;
-        let root = args
-            .data
-            .canonicalize()
-            .with_context(|| format!("find {}", args.data.display()))?;
+        let root = folder(&config.data)?;
         let paths = Paths::new(&root);
-        screen.step(&format!("data in {}", root.display()));
+        let known = Paths::existing(&root).is_ok();
+        screen.step(&match known {
+            true => format!("going on where the last run stopped, in {}", root.display()),
+            false => format!("everything is kept in {}", root.display()),
+        });
         screen.step("starting PostgreSQL …");
         let database = Database::start(&paths).await?;
-        screen.step(&format!("starting {} simulated devices …", args.devices));
-        let fleet = start_fleet(args, &paths).await?;
+        let devices = config.simulator.devices;
+        screen.step(&format!("starting {devices} simulated devices …"));
+        let fleet = start_fleet(config, &paths).await?;
         screen.step("importing the inventory …");
-        let inventory = fleet.inventory();
         let pool = database.pool(Role::Api, 4).await?;
-        let default_interval_ms =
-            u32::try_from(args.interval.0.as_millis()).context("--interval is too long")?;
-        let options = Options {
-            dry_run: false,
-            default_interval_ms,
-        };
-        inventory::import(&pool, keys(&paths)?.as_ref(), &inventory, options).await?;
-        let mut tenants = Vec::new();
-        for tenant in &inventory.tenants {
-            tenants.extend(find_tenant(&pool, &tenant.name).await?);
+        let tenants = import(config, &paths, &pool, &fleet).await?;
+        let before = Served::read(&pool, &tenants).await?;
+        if before.devices.len() > devices {
+            screen.step(&format!(
+                "note: {} devices of an earlier, larger fleet are in this folder too and will be offline; \
+                 another --data begins anew",
+                before.devices.len() - devices
+            ));
+        }
+        if known {
+            screen.step(&format!(
+                "kept: {} links, {} of them live",
+                before.links.len(),
+                before.live()
+            ));
         }
         screen.step("starting the dataflow and ingest …");
         let settings = Settings {
-            workers: args.workers,
-            gauge_interval: Duration::from_secs(10),
-            lake_every: Duration::from_secs(10),
-            checkpoint_every: Duration::from_secs(20),
+            workers: config.dataflow.workers,
+            gauge_interval: config.dataflow.gauge_interval.0,
+            lake_every: config.dataflow.lake_every.0,
+            checkpoint_every: config.dataflow.checkpoint_every.0,
         };
         let installation = Installation::start(&paths, database, &settings).await?;
-        let first = inventory.tenants.first().map_or("", |t| t.name.as_str());
-        let hints = hints(&args.data, &paths.simulator_socket(), first);
+        screen.hints(hints(&root));
         Ok(Self {
             installation,
             fleet,
             pool,
             tenants,
-            interval: args.interval.0,
+            root,
+            interval: config.demo.interval.0,
             begun,
-            devices: args.devices,
-            hints,
+            devices,
             last: (begun, 0, 0),
             warm: None,
         })
+    }
+
+    /// Shows the views until it is stopped, time is up or the dataflow fails.
+    async fn show(
+        &mut self,
+        screen: &mut Screen,
+        stop: &mut (impl Future<Output = ()> + Unpin),
+        end: Option<tokio::time::Instant>,
+    ) -> anyhow::Result<()> {
+        let time_is_up = async {
+            match end {
+                Some(end) => tokio::time::sleep_until(end).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(time_is_up);
+        let mut ticks = tokio::time::interval(Duration::from_secs(1));
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        loop {
+            tokio::select! {
+                () = &mut *stop => return Ok(()),
+                () = &mut time_is_up => return Ok(()),
+                _ = ticks.tick() => match self.tick().await {
+                    Ok(picture) => screen.draw(&picture),
+                    Err(error) => tracing::warn!(error = format!("{error:#}"), "the views cannot be read"),
+                },
+                failed = self.installation.job.finished() => {
+                    failed.context("the dataflow stopped")?;
+                    anyhow::bail!("the dataflow stopped");
+                }
+            }
+        }
     }
 
     /// Looks at everything once.
@@ -216,7 +278,7 @@ impl Demo {
             links_truth: comparison.links_truth,
             differences: comparison.differences,
             transitions: served.transitions,
-            hints: self.hints.clone(),
+            warm: self.warm.is_some(),
         })
     }
 
@@ -251,34 +313,61 @@ impl Demo {
     }
 }
 
-async fn start_fleet(args: &Args, paths: &Paths) -> anyhow::Result<FleetHandle> {
-    let scenario = match &args.scenario {
-        Some(file) => Some(
-            std::fs::read_to_string(file)
-                .with_context(|| format!("read the scenario {}", file.display()))?,
-        ),
-        None => None,
+/// Makes the data folder. Absolute, so that what is shown of it can be used from anywhere.
+fn folder(data: &Path) -> anyhow::Result<PathBuf> {
+    let remedy = || {
+        format!(
+            "the data folder {} cannot be made or used; name one that you may write to with --data",
+            data.display()
+        )
     };
+    std::fs::create_dir_all(data).with_context(remedy)?;
+    data.canonicalize().with_context(remedy)
+}
+
+/// Imports the fleet's inventory; its tenants.
+async fn import(
+    config: &Config,
+    paths: &Paths,
+    pool: &PgPool,
+    fleet: &FleetHandle,
+) -> anyhow::Result<Vec<TenantId>> {
+    let inventory = fleet.inventory();
+    let options = Options {
+        dry_run: false,
+        default_interval_ms: u32::try_from(config.demo.interval.0.as_millis())
+            .context("--interval is too long")?,
+    };
+    inventory::import(pool, keys(paths)?.as_ref(), &inventory, options).await?;
+    let mut tenants = Vec::new();
+    for tenant in &inventory.tenants {
+        tenants.extend(find_tenant(pool, &tenant.name).await?);
+    }
+    Ok(tenants)
+}
+
+async fn start_fleet(config: &Config, paths: &Paths) -> anyhow::Result<FleetHandle> {
+    let scenario = scenario(&config.simulator)?;
     let saved = paths.root().join("simulator.ports");
     let ports = std::fs::read_to_string(&saved).ok().and_then(|text| {
         let (plain, tls) = text.trim().split_once(' ')?;
         Some((plain.parse().ok()?, tls.parse().ok()?))
     });
-    let config = |(api_port, api_ssl_port)| FleetConfig {
-        devices: args.devices,
-        seed: args.seed,
+    let fleet = |(api_port, api_ssl_port)| FleetConfig {
+        devices: config.simulator.devices,
+        seed: config.simulator.seed,
         api_port,
         api_ssl_port,
         scenario: scenario.clone(),
         control_socket: Some(paths.simulator_socket()),
         journal: Some(paths.simulator_journal()),
-        interval_s: Some(args.interval.0.as_secs_f64()),
+        interval_s: Some(config.demo.interval.0.as_secs_f64()),
         ..FleetConfig::default()
     };
     // The ports of the last start are tried first: then no device has moved.
-    let fleet = match Fleet::start(config(ports.unwrap_or((0, 0)))).await {
+    let fleet = match Fleet::start(fleet(ports.unwrap_or((0, 0)))).await {
         Ok(fleet) => fleet,
-        Err(_) if ports.is_some() => Fleet::start(config((0, 0)))
+        Err(_) if ports.is_some() => Fleet::start(fleet((0, 0)))
             .await
             .context("start the fleet")?,
         Err(error) => return Err(error).context("start the fleet"),
@@ -291,16 +380,30 @@ async fn start_fleet(args: &Args, paths: &Paths) -> anyhow::Result<FleetHandle> 
     Ok(fleet)
 }
 
-fn hints(data: &Path, socket: &Path, tenant: &str) -> Vec<String> {
-    let (data, socket) = (data.display(), socket.display());
+/// Commands to try, as they can be pasted into a shell of any folder.
+fn hints(root: &Path) -> Vec<String> {
+    let shell = |text: std::borrow::Cow<'_, str>| format!("'{}'", text.replace('\'', "'\\''"));
+    let mut first = format!("export MAST_DATA={}", shell(root.to_string_lossy()));
+    let folder = std::env::current_exe()
+        .ok()
+        .and_then(|exe| Some(exe.parent()?.to_owned()));
+    if let Some(folder) = folder {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        if !std::env::split_paths(&path).any(|known| known == folder) {
+            first.push_str(&format!(
+                " PATH=\"$PATH\":{}",
+                shell(folder.to_string_lossy())
+            ));
+        }
+    }
     vec![
-        format!("mast query \"SELECT state, count(*) FROM links GROUP BY state\" --data {data}"),
-        format!(
-            "mast query \"SELECT * FROM link_events ORDER BY at DESC LIMIT 10\" --data {data} --tenant {tenant}"
-        ),
-        format!("mast simulate ctl --socket {socket} rain site=3 db=30 for=1m"),
-        format!("mast simulate ctl --socket {socket} ap_dead ap=tower-01-s1-ap for=30s"),
-        format!("mast verify --data {data}"),
+        first,
+        "mast query \"SELECT state, count(*) FROM links GROUP BY state\"".to_owned(),
+        "mast query \"SELECT at, mac, to_state FROM link_events ORDER BY at DESC LIMIT 9\""
+            .to_owned(),
+        "mast simulate ctl rain site=3 db=30 for=1m       # watch links degrade".to_owned(),
+        "mast simulate ctl ap_dead ap=tower-01-s1-ap for=30s".to_owned(),
+        "mast verify                                      # recount every view".to_owned(),
     ]
 }
 

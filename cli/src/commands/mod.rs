@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod bench;
+mod config;
 mod decode;
 mod demo;
 mod import;
@@ -9,6 +10,7 @@ mod schema;
 mod simulate;
 mod verify;
 
+use std::fmt;
 use std::future::Future;
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -16,6 +18,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Subcommand;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::config::{Effective, Flags};
 
 /// What to do.
 #[derive(Subcommand)]
@@ -34,6 +39,8 @@ pub(crate) enum Command {
     Verify(verify::Args),
     /// Show the record kinds with their columns, types and units.
     Schema(schema::Args),
+    /// Show the configuration that holds here, and where each value was set.
+    Config(config::Args),
     /// Measure a part; prints one JSON object.
     Bench(bench::Args),
     /// Print a completion script for a shell: `mast completions bash > /etc/bash_completion.d/mast`.
@@ -44,15 +51,33 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Runs the command; its code is the process's.
-    pub(crate) fn run(self, cli: &mut clap::Command) -> anyhow::Result<ExitCode> {
+    /// The flags that set a key of the configuration.
+    pub(crate) fn flags(&self, flags: Flags) -> anyhow::Result<Flags> {
         match self {
-            Self::Demo(args) => block_on(args.run()),
-            Self::Simulate(args) => block_on(args.run()),
-            Self::Import(args) => block_on(args.run()),
+            Self::Demo(args) => args.flags(flags),
+            Self::Simulate(args) => args.flags(flags),
+            Self::Import(args) => args.flags(flags),
+            Self::Query(args) => args.flags(flags),
+            Self::Verify(args) => args.flags(flags),
+            _ => Ok(flags),
+        }
+    }
+
+    /// Runs the command; its code is the process's.
+    pub(crate) fn run(
+        self,
+        effective: &Effective,
+        cli: &mut clap::Command,
+    ) -> anyhow::Result<ExitCode> {
+        let config = &effective.config;
+        match self {
+            Self::Demo(args) => block_on(args.run(config)),
+            Self::Simulate(args) => block_on(args.run(config)),
+            Self::Import(args) => block_on(args.run(config)),
             Self::Decode(args) => args.run(),
-            Self::Query(args) => block_on(args.run()),
-            Self::Verify(args) => block_on(args.run()),
+            Self::Query(args) => block_on(args.run(config)),
+            Self::Verify(args) => block_on(args.run(config)),
+            Self::Config(args) => args.run(effective),
             Self::Schema(args) => args.run(),
             Self::Bench(args) => args.run(),
             Self::Completions { shell } => {
@@ -79,6 +104,43 @@ fn block_on(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Res
 /// A duration as people write it: `250ms`, `2s`, `1m30s`, `2h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Pace(pub(crate) Duration);
+
+impl Pace {
+    /// So many seconds.
+    pub(crate) const fn seconds(seconds: u64) -> Self {
+        Self(Duration::from_secs(seconds))
+    }
+
+    /// So many milliseconds.
+    pub(crate) const fn milliseconds(milliseconds: u64) -> Self {
+        Self(Duration::from_millis(milliseconds))
+    }
+}
+
+impl fmt::Display for Pace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = self.0.as_millis();
+        match (ms % 1_000, ms / 1_000) {
+            (0, s) if s > 0 && s % 3_600 == 0 => write!(f, "{}h", s / 3_600),
+            (0, s) if s > 0 && s % 60 == 0 => write!(f, "{}m", s / 60),
+            (0, s) => write!(f, "{s}s"),
+            _ => write!(f, "{ms}ms"),
+        }
+    }
+}
+
+impl Serialize for Pace {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Pace {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
 
 impl FromStr for Pace {
     type Err = String;
@@ -124,6 +186,13 @@ mod tests {
         assert_eq!(ms("1m30s"), Ok(90_000));
         assert_eq!(ms("1.5h"), Ok(5_400_000));
         assert_eq!(ms("60"), Ok(60_000));
+        for pace in [
+            Pace::milliseconds(250),
+            Pace::seconds(90),
+            Pace::seconds(120),
+        ] {
+            assert_eq!(pace.to_string().parse(), Ok(pace));
+        }
         for bad in ["", "s", "2x", "1..5s", "-3s"] {
             assert!(ms(bad).is_err(), "{bad}");
         }

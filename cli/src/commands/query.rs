@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context;
 use clap::ValueEnum;
@@ -10,6 +9,7 @@ use mast_postgres::Role;
 use mast_query::{Engine, EngineConfig, Tenant, TenantScope};
 
 use crate::commands::Pace;
+use crate::config::{Config, Flags, Query};
 use crate::standalone::{Database, Paths};
 
 /// Run a read-only SQL query.
@@ -18,22 +18,32 @@ use crate::standalone::{Database, Paths};
 /// radio_samples, link_events, device_events. `SHOW TABLES` and `DESCRIBE links` tell more. Works beside a running
 /// installation and without one.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The statement.
     sql: String,
-    /// The installation's data folder.
-    #[arg(long)]
-    data: PathBuf,
+    /// The installation's data folder [default: mast-demo]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
     /// See only this tenant's rows. Without it, all tenants', with a column `tenant`.
     #[arg(long)]
     tenant: Option<String>,
     /// How to print.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
-    /// Give up after this time.
-    #[arg(long, default_value = "60s")]
-    timeout: Pace,
+    /// Give up after this time [default: 60s]
+    #[arg(long)]
+    timeout: Option<Pace>,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  mast query \"SHOW TABLES\" --data demo
+  mast query \"SELECT state, count(*) FROM links GROUP BY state\" --data demo --tenant north
+  mast query \"SELECT ap, cpe, signal_dbm FROM links WHERE state = 'degraded' ORDER BY signal_dbm\" --data demo
+  mast query \"SELECT mac, min(signal_dbm) FROM registration_samples
+              WHERE observed_at > now() - INTERVAL '10 minutes' GROUP BY mac\" --data demo --format csv
+  mast query \"EXPLAIN SELECT * FROM polls\" --data demo";
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Format {
@@ -48,18 +58,30 @@ enum Format {
 }
 
 impl Args {
-    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
-        let paths = Paths::existing(&self.data)?;
+    pub(crate) fn flags(&self, flags: Flags) -> anyhow::Result<Flags> {
+        flags
+            .with("--data", "data", self.data.as_ref())?
+            .with("--tenant", "query.tenant", self.tenant.as_ref())?
+            .with("--timeout", "query.timeout", self.timeout.as_ref())
+    }
+
+    pub(crate) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
+        let paths = Paths::existing(&config.data)?;
         let database = Database::open(&paths).await?;
-        let result = self.query(&paths, &database).await;
+        let result = self.query(&config.query, &paths, &database).await;
         database.stop().await?;
         result?;
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn query(&self, paths: &Paths, database: &Database) -> anyhow::Result<()> {
+    async fn query(
+        &self,
+        limits: &Query,
+        paths: &Paths,
+        database: &Database,
+    ) -> anyhow::Result<()> {
         let tenants = tenants(database).await?;
-        let scope = match &self.tenant {
+        let scope = match &limits.tenant {
             Some(name) => {
                 let known: Vec<_> = tenants.iter().map(|t| t.name.as_str()).collect();
                 let tenant = tenants.iter().find(|t| &t.name == name).with_context(|| {
@@ -78,7 +100,10 @@ impl Args {
         };
         let pool = database.pool(Role::Api, connections).await?;
         let mut config = EngineConfig::new(pool, paths.lake());
-        config.time_limit = Duration::max(self.timeout.0, Duration::from_millis(1));
+        config.time_limit = limits.timeout.0;
+        config.memory_bytes = limits.memory_mib << 20;
+        config.max_rows = limits.max_rows;
+        config.threads = limits.threads;
         let engine = Engine::new(config)?;
         let result = engine.session(scope).sql(&self.sql).await?;
         let format = match self.format {

@@ -8,22 +8,24 @@ use clap::Subcommand;
 use mast_simulator::{Fleet, FleetConfig};
 
 use crate::commands::Pace;
+use crate::config::{Config, Flags, Simulator};
+use crate::standalone::Paths;
 
 /// Run a simulated fleet: real sockets, the real RouterOS API, and the truth about itself.
 ///
 /// Devices listen on loopback addresses 127.x.y.z. The last line of standard output is a JSON object with the ports.
 #[derive(clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(subcommand)]
     talk: Option<Talk>,
 
-    /// Managed devices, at most 15,000 a process.
-    #[arg(long, default_value_t = 300)]
-    devices: usize,
-    /// Seed of everything: the same seed and events make the same fleet.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    /// Managed devices, at most 15,000 a process [default: 300]
+    #[arg(long)]
+    devices: Option<usize>,
+    /// Seed of everything: the same seed and events make the same fleet [default: 1]
+    #[arg(long)]
+    seed: Option<u64>,
     /// Scenario file: one event a line (simulator/README.md has the list).
     #[arg(long)]
     scenario: Option<PathBuf>,
@@ -56,13 +58,45 @@ pub(crate) struct Args {
     duration: Option<Pace>,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  mast simulate --devices 50 --truth truth.json --socket fleet.sock
+  mast simulate --devices 50 --api-port 0 --api-ssl-port 0 --inventory i.json --for 10m
+  mast simulate ctl --socket fleet.sock reboot device=tower-01-router for=20s";
+
+const CTL_EXAMPLES: &str = "\
+Examples:
+  mast simulate ctl --data demo rain site=3 db=25 for=1m         weak links on a tower
+  mast simulate ctl --data demo ap_dead ap=tower-01-s1-ap for=45s  an access point without power
+  mast simulate ctl --data demo clients_lost ap=2 for=30s        it answers, its table is empty
+  mast simulate ctl --data demo roam cpe=1 to=tower-01-s2-ap     a customer moves
+  mast simulate ctl --data demo power site=2 for=45s             a tower without power
+  mast simulate ctl --data demo wrong_password device=3 for=1m   logins are refused
+  mast simulate ctl --data demo heal                             all of it ends
+simulator/README.md has every event.";
+
+/// The text of the scenario file, if there is one.
+pub(super) fn scenario(config: &Simulator) -> anyhow::Result<Option<String>> {
+    let read = |file: &PathBuf| {
+        std::fs::read_to_string(file)
+            .with_context(|| format!("read the scenario {}", file.display()))
+    };
+    config.scenario.as_ref().map(read).transpose()
+}
+
 #[derive(Subcommand)]
 enum Talk {
     /// Send a control line to a running fleet, such as `rain site=3 db=25 for=1m`, `heal` or `truth`.
+    ///
+    /// Sites, access points (`ap=`), customers (`cpe=`) and devices (`device=`) are given by name or by number from 1.
+    #[command(after_help = CTL_EXAMPLES)]
     Ctl {
-        /// The fleet's socket.
-        #[arg(long)]
-        socket: PathBuf,
+        /// The fleet's socket; without it, that of the demo in the data folder.
+        #[arg(long, value_name = "FILE")]
+        socket: Option<PathBuf>,
+        /// The demo's data folder [default: mast-demo]
+        #[arg(long, value_name = "DIR", conflicts_with = "socket")]
+        data: Option<PathBuf>,
         /// The line: an event as in a scenario file without its time, or `truth`.
         #[arg(required = true, num_args = 1.., trailing_var_arg = true)]
         line: Vec<String>,
@@ -70,11 +104,29 @@ enum Talk {
 }
 
 impl Args {
-    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
-        if let Some(Talk::Ctl { socket, line }) = self.talk {
+    pub(crate) fn flags(&self, flags: Flags) -> anyhow::Result<Flags> {
+        let data = self
+            .talk
+            .as_ref()
+            .and_then(|Talk::Ctl { data, .. }| data.as_ref());
+        flags
+            .with("--data", "data", data)?
+            .with("--devices", "simulator.devices", self.devices.as_ref())?
+            .with("--seed", "simulator.seed", self.seed.as_ref())?
+            .with("--scenario", "simulator.scenario", self.scenario.as_ref())
+    }
+
+    pub(crate) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
+        if let Some(Talk::Ctl { socket, line, .. }) = self.talk {
+            let socket = socket.unwrap_or_else(|| Paths::new(&config.data).simulator_socket());
             let answer = mast_simulator::ctl_send(&socket, &line.join(" "))
                 .await
-                .with_context(|| format!("talk to the fleet at {}", socket.display()))?;
+                .with_context(|| {
+                    format!(
+                        "talk to the fleet at {} (is it running? --data or --socket say where it is)",
+                        socket.display()
+                    )
+                })?;
             crate::output::line(&answer)?;
             let refused = answer.starts_with("error");
             return Ok(if refused {
@@ -83,16 +135,10 @@ impl Args {
                 ExitCode::SUCCESS
             });
         }
-        let scenario = match &self.scenario {
-            Some(file) => Some(
-                std::fs::read_to_string(file)
-                    .with_context(|| format!("read the scenario {}", file.display()))?,
-            ),
-            None => None,
-        };
+        let scenario = scenario(&config.simulator)?;
         let fleet = Fleet::start(FleetConfig {
-            devices: self.devices,
-            seed: self.seed,
+            devices: config.simulator.devices,
+            seed: config.simulator.seed,
             first_device: self.first_device,
             api_port: self.api_port,
             api_ssl_port: self.api_ssl_port,
@@ -110,7 +156,7 @@ impl Args {
                 .with_context(|| format!("write the inventory {}", file.display()))?;
         }
         crate::output::json(&serde_json::json!({
-            "devices": self.devices, "api_port": fleet.api_port(), "api_ssl_port": fleet.api_ssl_port(),
+            "devices": config.simulator.devices, "api_port": fleet.api_port(), "api_ssl_port": fleet.api_ssl_port(),
         }))?;
         crate::standalone::until_stopped(self.duration.map(|d| d.0)).await?;
         fleet.stop().await;

@@ -3,27 +3,39 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::config::{Config, Flags};
 use crate::standalone::{Database, Paths};
 use crate::verify::verify;
 
-/// Recompute the views from the log and compare them with what is served; check the laws of DESIGN.
+/// Recompute the views from the log and compare them with what is served; check the laws that every
+/// commit must keep.
 ///
 /// Restores the oldest kept checkpoint, folds the log from there up to the slot that Postgres shows, with code that shares
 /// nothing with the dataflow's, and compares row by row in one snapshot. Works beside a running installation. The last line
 /// is a JSON object; the exit code is 1 on a breach.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The installation's data folder.
-    #[arg(long)]
-    data: PathBuf,
+    /// The installation's data folder [default: mast-demo]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
     /// Only the JSON object.
     #[arg(long)]
     json: bool,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  mast verify --data demo          a line a law, and the result as JSON
+  mast verify --data demo --json   for programs";
+
 impl Args {
-    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
-        let paths = Paths::existing(&self.data)?;
+    pub(crate) fn flags(&self, flags: Flags) -> anyhow::Result<Flags> {
+        flags.with("--data", "data", self.data.as_ref())
+    }
+
+    pub(crate) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
+        let paths = Paths::existing(&config.data)?;
         let database = Database::open(&paths).await?;
         let result = verify(&paths, &database).await;
         database.stop().await?;

@@ -1,0 +1,245 @@
+//! The configuration: defaults < `mast.toml` < environment `MAST_…` < flags.
+//!
+//! One struct a concern; the keys, their types and their defaults are these structs and nothing else. A key that nobody
+//! knows is an error that names the key and where it stands: a setting that is misspelt must never be a setting that is
+//! silently not made. All values are checked before anything starts.
+//!
+//! There are no secrets here: those are in the key file and in the database, encrypted.
+
+mod layers;
+mod load;
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) use self::layers::Flags;
+pub(crate) use self::load::{Effective, load};
+use crate::commands::Pace;
+
+/// Everything that can be set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    /// The data folder.
+    pub(crate) data: PathBuf,
+    pub(crate) log: Log,
+    pub(crate) demo: Demo,
+    pub(crate) simulator: Simulator,
+    pub(crate) ingest: Ingest,
+    pub(crate) dataflow: Dataflow,
+    pub(crate) query: Query,
+}
+
+/// Log lines of this process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Log {
+    /// A level, or a filter such as `mast_ingest=debug`.
+    pub(crate) level: String,
+    /// As JSON lines.
+    pub(crate) json: bool,
+}
+
+/// What `mast demo` alone has.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Demo {
+    /// Interval of the polls.
+    pub(crate) interval: Pace,
+}
+
+/// The virtual fleet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Simulator {
+    /// Managed devices.
+    pub(crate) devices: usize,
+    /// Seed of everything.
+    pub(crate) seed: u64,
+    /// Scenario file.
+    pub(crate) scenario: Option<PathBuf>,
+}
+
+/// Polling.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Ingest {
+    /// Interval of the polls of devices whose inventory names none.
+    pub(crate) interval: Pace,
+}
+
+/// The dataflow.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Dataflow {
+    /// Worker threads.
+    pub(crate) workers: usize,
+    /// How often gauges are written at most.
+    pub(crate) gauge_interval: Pace,
+    /// How often the lake is committed.
+    pub(crate) lake_every: Pace,
+    /// How often checkpoints are taken.
+    pub(crate) checkpoint_every: Pace,
+}
+
+/// Limits of SQL.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Query {
+    /// See only this tenant's rows.
+    pub(crate) tenant: Option<String>,
+    /// Time for one query.
+    pub(crate) timeout: Pace,
+    /// Memory for all running queries, in MiB.
+    pub(crate) memory_mib: usize,
+    /// Rows that one answer may have.
+    pub(crate) max_rows: u64,
+    /// Threads for queries.
+    pub(crate) threads: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from("mast-demo"),
+            log: Log::default(),
+            demo: Demo::default(),
+            simulator: Simulator::default(),
+            ingest: Ingest::default(),
+            dataflow: Dataflow::default(),
+            query: Query::default(),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            level: "warn".to_owned(),
+            json: false,
+        }
+    }
+}
+
+impl Default for Demo {
+    fn default() -> Self {
+        Self {
+            interval: Pace::seconds(2),
+        }
+    }
+}
+
+impl Default for Simulator {
+    fn default() -> Self {
+        Self {
+            devices: 300,
+            seed: 1,
+            scenario: None,
+        }
+    }
+}
+
+impl Default for Ingest {
+    fn default() -> Self {
+        Self {
+            interval: Pace::seconds(60),
+        }
+    }
+}
+
+impl Default for Dataflow {
+    fn default() -> Self {
+        Self {
+            workers: 1,
+            gauge_interval: Pace::seconds(10),
+            lake_every: Pace::seconds(10),
+            checkpoint_every: Pace::seconds(20),
+        }
+    }
+}
+
+impl Default for Query {
+    fn default() -> Self {
+        Self {
+            tenant: None,
+            timeout: Pace::seconds(60),
+            memory_mib: 512,
+            max_rows: 10_000_000,
+            threads: 2,
+        }
+    }
+}
+
+impl Config {
+    /// Every value that can't be worked with: its key, and what it must be.
+    fn problems(&self) -> Vec<(&'static str, String)> {
+        let mut found = Vec::new();
+        let mut must = |key, holds: bool, what: String| {
+            if !holds {
+                found.push((key, what));
+            }
+        };
+        let devices = mast_simulator::MAX_DEVICES;
+        must(
+            "data",
+            !self.data.as_os_str().is_empty(),
+            "must name a folder".to_owned(),
+        );
+        let level = crate::logging::filter(&self.log.level);
+        must(
+            "log.level",
+            level.is_ok(),
+            "must be error, warn, info, debug, trace, or a filter such as mast_ingest=debug"
+                .to_owned(),
+        );
+        must(
+            "simulator.devices",
+            (1..=devices).contains(&self.simulator.devices),
+            format!("must be 1 to {devices}"),
+        );
+        for (key, pace, least_ms, most_s) in [
+            ("demo.interval", self.demo.interval, 100, 3_600),
+            ("ingest.interval", self.ingest.interval, 100, 86_400),
+            (
+                "dataflow.gauge_interval",
+                self.dataflow.gauge_interval,
+                250,
+                3_600,
+            ),
+            // Each checkpoint commits the lake; a row is history within a minute.
+            ("dataflow.lake_every", self.dataflow.lake_every, 1_000, 60),
+            (
+                "dataflow.checkpoint_every",
+                self.dataflow.checkpoint_every,
+                1_000,
+                3_600,
+            ),
+            ("query.timeout", self.query.timeout, 1, 86_400),
+        ] {
+            let (least, most) = (Pace::milliseconds(least_ms), Pace::seconds(most_s));
+            must(
+                key,
+                (least.0..=most.0).contains(&pace.0),
+                format!("must be {least} to {most}"),
+            );
+        }
+        for (key, value, least, most) in [
+            ("dataflow.workers", self.dataflow.workers, 1, 256),
+            ("query.memory_mib", self.query.memory_mib, 16, 1 << 20),
+            ("query.threads", self.query.threads, 1, 256),
+        ] {
+            must(
+                key,
+                (least..=most).contains(&value),
+                format!("must be {least} to {most}"),
+            );
+        }
+        must(
+            "query.max_rows",
+            self.query.max_rows > 0,
+            "must be at least 1".to_owned(),
+        );
+        found
+    }
+}
