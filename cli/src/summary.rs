@@ -69,6 +69,10 @@ impl Picture {
                     "truth    {:>5} live links; views and truth agree",
                     self.links_truth
                 ),
+                n if !self.warm => format!(
+                    "truth    {:>5} live links; the views have yet to see {n} links and devices",
+                    self.links_truth
+                ),
                 n => format!(
                     "truth    {:>5} live links; {n} differences, such as: {}",
                     self.links_truth, self.differences[0]

@@ -62,7 +62,7 @@ Examples:
   mast demo                                        300 devices on 12 towers, data in ./mast-demo
   mast demo --devices 2000 --interval 10s --data big
   mast demo --for 60s --json                       a minute, then the result for a program
-  mast demo --scenario storm.txt                   trouble by the clock; simulator/README.md has the events
+  mast demo --scenario storm.txt                   trouble by the clock (simulator/README.md)
 
 While it runs, in another terminal: `mast query`, `mast simulate ctl`, `mast verify`; each --help has examples.";
 
@@ -155,10 +155,7 @@ impl Demo {
         let root = folder(&config.data)?;
         let paths = Paths::new(&root);
         let known = Paths::existing(&root).is_ok();
-        screen.step(&match known {
-            true => format!("going on where the last run stopped, in {}", root.display()),
-            false => format!("everything is kept in {}", root.display()),
-        });
+        screen.step(&format!("everything is kept in {}", root.display()));
         screen.step("starting PostgreSQL …");
         let database = Database::start(&paths).await?;
         let devices = config.simulator.devices;
@@ -168,16 +165,10 @@ impl Demo {
         let pool = database.pool(Role::Api, 4).await?;
         let tenants = import(config, &paths, &pool, &fleet).await?;
         let before = Served::read(&pool, &tenants).await?;
-        if before.devices.len() > devices {
-            screen.step(&format!(
-                "note: {} devices of an earlier, larger fleet are in this folder too and will be offline; \
-                 another --data begins anew",
-                before.devices.len() - devices
-            ));
-        }
         if known {
             screen.step(&format!(
-                "kept: {} links, {} of them live",
+                "going on where the last run stopped: {} devices, {} links, {} of them live",
+                before.devices.len(),
                 before.links.len(),
                 before.live()
             ));
@@ -369,8 +360,10 @@ async fn start_fleet(config: &Config, paths: &Paths) -> anyhow::Result<FleetHand
         Ok(fleet) => fleet,
         Err(_) if ports.is_some() => Fleet::start(fleet((0, 0)))
             .await
-            .context("start the fleet")?,
-        Err(error) => return Err(error).context("start the fleet"),
+            .context("start the fleet (another --data begins anew)")?,
+        Err(error) => {
+            return Err(error).context("start the fleet (another --data begins anew)");
+        }
     };
     std::fs::write(
         &saved,

@@ -260,4 +260,26 @@ mod tests {
                 .any(|(key, value, _)| *key == "simulator.scenario" && value.is_none())
         );
     }
+
+    #[test]
+    fn every_key_is_in_the_document_with_its_default() {
+        let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
+        let document = std::fs::read_to_string(document).unwrap();
+        let loaded = with("", &[], Flags::default()).unwrap();
+        for (key, value, _) in loaded.entries() {
+            let value = value.map_or_else(|| "none".to_owned(), |v| v.replace('"', ""));
+            let row = document
+                .lines()
+                .find(|line| line.starts_with(&format!("| `{key}` | ")))
+                .unwrap_or_else(|| panic!("{key} is not documented"));
+            let default = row.split(" | ").nth(1).unwrap().replace('`', "");
+            assert_eq!(default, value, "{key}");
+        }
+        let keys = document.lines().filter(|l| l.starts_with("| `")).count();
+        assert_eq!(
+            keys,
+            loaded.entries().len(),
+            "a key that is documented is there"
+        );
+    }
 }
