@@ -5,7 +5,6 @@ mod control;
 pub mod decode;
 pub mod engine;
 mod error;
-pub mod fault;
 mod flow;
 pub mod job;
 mod numbers;

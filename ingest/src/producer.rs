@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use mast_log::{Log, LogError, Record};
+use mast_log::{Log, LogError, Record, fault};
 use mast_schemas::message::{Header, Heartbeat, ProducerId, WholePoll};
 use mast_schemas::partition::{SHARDS, partition, shard};
 use mast_schemas::{Timestamp, topics};
@@ -197,6 +197,7 @@ impl Producer {
             };
             match done {
                 Ok(()) => {
+                    fault::point("after_ingest_append");
                     self.stats.polls.fetch_add(polls, Relaxed);
                     self.stats.bytes.fetch_add(size, Relaxed);
                 }

@@ -3,6 +3,7 @@
 pub mod conformance;
 mod embedded;
 mod error;
+pub mod fault;
 mod record;
 
 use std::time::Duration;

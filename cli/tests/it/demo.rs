@@ -161,7 +161,7 @@ fn views_equal_the_truth_through_trouble_and_a_kill() {
 #[test]
 fn a_kill_at_any_named_point_loses_and_repeats_nothing() {
     for point in [
-        "after_append:1",
+        "after_relay_append:1",
         "after_binding:60",
         "after_commit:60",
         "after_lake_file:2",

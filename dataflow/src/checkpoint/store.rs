@@ -5,13 +5,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use mast_log::fault;
 use mast_schemas::checkpoint::{Manifest, Part, StandingRecord};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::file;
 use crate::error::DataflowError;
-use crate::fault;
 use crate::outputs::Snapshot;
 
 /// How many checkpoints are kept.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use mast_log::fault;
 use mast_schemas::Epoch;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -18,7 +19,6 @@ use super::publisher::Publisher;
 use super::status::JobStatus;
 use super::{Clock, Retry, Shared};
 use crate::error::DataflowError;
-use crate::fault;
 use crate::outputs::Outputs;
 use crate::relay::events::{self, EventRecord};
 use crate::sink::gauges::{GaugeBatch, GaugeBuffer};

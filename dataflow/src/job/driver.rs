@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use mast_log::{LogError, Record};
+use mast_log::{LogError, Record, fault};
 use mast_schemas::control::{Change, ControlRecord};
 use mast_schemas::epochs::Binding;
 use mast_schemas::message::{Header, ProducerId};
@@ -21,7 +21,6 @@ use super::status::JobStatus;
 use super::{Clock, Shared};
 use crate::engine::Engine;
 use crate::error::DataflowError;
-use crate::fault;
 use crate::outputs::{Message, Outputs, SlotInput, Snapshot};
 use crate::sequencer::Sequencer;
 

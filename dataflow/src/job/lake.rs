@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mast_lake::{LakeError, LakeWriter, Table};
+use mast_log::fault;
 use mast_schemas::column::Record;
 use mast_schemas::views::{DeviceEvent, LinkEvent};
 use mast_schemas::{Epoch, Timestamp};
@@ -18,7 +19,6 @@ use super::history::Split;
 use super::status::JobStatus;
 use super::{Retry, Shared};
 use crate::error::DataflowError;
-use crate::fault;
 use crate::outputs::Message;
 
 /// Memory of waiting rows that ends a range early, in bytes.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use mast_log::{Log, LogError, Record};
+use mast_log::{Log, LogError, Record, fault};
 use mast_schemas::control::{Change, ControlRecord};
 use mast_schemas::message::{Header, Heartbeat, ProducerId};
 use mast_schemas::{Timestamp, topics};
@@ -22,7 +22,6 @@ use uuid::Uuid;
 
 use super::{blocking, newest, read_all};
 use crate::error::{DataflowError, transient};
-use crate::fault;
 use crate::job::Clock;
 
 /// How often the outbox is read and a heartbeat sent.
@@ -138,7 +137,7 @@ impl OutboxRelay {
                     .collect();
                 self.append(records).await?;
                 self.relayed = last;
-                fault::point("after_append");
+                fault::point("after_relay_append");
                 self.note().await?;
             }
             if !full {

@@ -4,9 +4,12 @@
 //! `MAST_FAULT_POINT=<name>:<n>` the n-th time. No destructor runs, nothing is flushed: that is what a kill of the process
 //! does at the worst moment. Without the variable a point costs one atomic load.
 //!
+//! It stands beside the log because who writes to it and who reads it know nothing else in common.
+//!
 //! | point | just done, not yet done |
 //! |---|---|
-//! | `after_append` | control records are in the log; the relay's progress is not in Postgres |
+//! | `after_ingest_append` | a batch of polls is in the log; ingest has not taken note |
+//! | `after_relay_append` | control records are in the log; the relay's progress is not in Postgres |
 //! | `after_binding` | bindings are in the log; nothing of their slots was computed |
 //! | `after_commit` | a group is committed in Postgres; lake and event topic know nothing of it |
 //! | `after_lake_file` | files of the lake are on the disk; the manifest does not name them |
