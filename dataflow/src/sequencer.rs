@@ -133,6 +133,18 @@ impl Sequencer {
             return;
         }
         p.next = offset + 1;
+        self.promise(partition, header, clock);
+    }
+
+    /// Notes a record that was bound before this sequencer began; in offset order, before any [`Sequencer::record`]. What
+    /// it promised may reach further than the slot that bound it: without it the next slots would bind more than they
+    /// would have, had the job not been interrupted.
+    pub fn remember(&mut self, partition: usize, header: &Header, clock: Timestamp) {
+        self.promise(partition, header, clock);
+    }
+
+    fn promise(&mut self, partition: usize, header: &Header, clock: Timestamp) {
+        let p = &mut self.partitions[partition];
         let Some(heartbeat) = &header.heartbeat else {
             return;
         };

@@ -186,11 +186,13 @@ impl Driver {
             .chain([self.place.control])
             .collect();
         let mut sequencer = Sequencer::new(self.settings.generation, self.chain.closed(), &bound);
-        self.telemetry
-            .iter_mut()
-            .zip(&bound)
-            .for_each(|(tail, &from)| tail.seek(from));
-        self.control.seek(self.place.control);
+        let clock = (self.settings.clock)();
+        let tails = self.telemetry.iter_mut().chain([&mut self.control]);
+        for (partition, (tail, &from)) in tails.zip(&bound).enumerate() {
+            let remember = |header: &Header| sequencer.remember(partition, header, clock);
+            tail.look_back(&self.source, from, remember)?;
+            tail.seek(from);
+        }
         let mut seen = 0;
         while !self.shared.stopping() {
             self.scan(&mut sequencer)?;

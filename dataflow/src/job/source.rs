@@ -50,6 +50,10 @@ impl Source {
     }
 }
 
+/// Records before the first unbound one in which heartbeats are looked for: some ten seconds of a partition, twice what a
+/// producer may be silent.
+const LOOK_BACK: u64 = 128;
+
 /// A record with its header read.
 #[derive(Clone, Debug)]
 pub(crate) struct Item {
@@ -96,6 +100,31 @@ impl Tail {
         self.scanned = from;
         self.kept.clear();
         self.kept_bytes = 0;
+    }
+
+    /// Shows the headers of the newest records before `to` to `see`, as far as the log still holds them.
+    pub(crate) fn look_back(
+        &self,
+        source: &Source,
+        to: u64,
+        mut see: impl FnMut(&Header),
+    ) -> Result<(), DataflowError> {
+        let ends = source.log.ends(self.topic, self.partition);
+        let first = ends
+            .map_err(DataflowError::log(self.topic, self.partition))?
+            .first;
+        let mut next = to.saturating_sub(LOOK_BACK).max(first);
+        while next < to {
+            let entries = source.read(self.topic, self.partition, next)?;
+            let Some(last) = entries.last() else {
+                return Ok(());
+            };
+            next = last.offset + 1;
+            let before = entries.into_iter().filter(|entry| entry.offset < to);
+            let headers = before.map(|entry| Header::decode(&entry.record.headers));
+            headers.flatten().for_each(|header| see(&header));
+        }
+        Ok(())
     }
 
     /// Shows all records up to the end to `see`.

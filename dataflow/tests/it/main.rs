@@ -4,6 +4,8 @@
 mod checkpoint;
 mod flow;
 mod job;
+mod recorded;
+mod recording;
 mod relay;
 mod sink;
 mod support;
