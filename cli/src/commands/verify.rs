@@ -14,7 +14,7 @@ use crate::verify::verify;
 /// nothing with the dataflow's, and compares row by row in one snapshot. Works beside a running installation. The last line
 /// is a JSON object; the exit code is 1 on a breach.
 #[derive(clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, after_long_help = LAWS)]
 pub(crate) struct Args {
     /// The installation's data folder [default: mast-demo]
     #[arg(long, value_name = "DIR")]
@@ -25,6 +25,19 @@ pub(crate) struct Args {
 }
 
 const EXAMPLES: &str = "\
+Examples:
+  mast verify --data demo          a line a law, and the result as JSON
+  mast verify --data demo --json   for programs";
+
+const LAWS: &str = "\
+The laws, each a line with how many things were checked:
+  1  devices, links and counts, row by row, are what the oracle computes from the log
+  2  the transitions since the checkpoint are the oracle's, each once, by their ids
+  3  history has each poll of the log that counts or came late once, with all its rows, and each event once; and no
+     other rows. Of files older than the log: they are there, named once, without a gap
+  4  sums agree: devices and links by state, per place; a client is live at one access point at most
+  5  no row is of another tenant than its device
+
 Examples:
   mast verify --data demo          a line a law, and the result as JSON
   mast verify --data demo --json   for programs";

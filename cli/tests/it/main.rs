@@ -5,3 +5,7 @@ mod decode;
 mod demo;
 mod docs;
 mod edges;
+mod kills;
+mod postgres_away;
+mod support;
+mod verify;

@@ -1,0 +1,182 @@
+//! The laws of a running installation, checked by code that shares nothing with the dataflow's: the oracle.
+//!
+//! [`fold`] computes what must be there from the log, [`served`] reads what Postgres shows, [`lake`] compares history.
+
+mod fold;
+mod lake;
+mod served;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+
+use anyhow::Context;
+use mast_oracle::laws;
+use mast_schemas::Epoch;
+use mast_schemas::views::EventId;
+use serde::Serialize;
+
+use crate::standalone::{Database, Paths};
+use fold::{Folded, fold};
+use served::Served;
+
+/// Examples shown of each broken law.
+const EXAMPLES: usize = 5;
+
+/// What came of a check.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    /// The slot that was compared.
+    pub(crate) epoch: u64,
+    /// The slot of the checkpoint that the fold began with; 0 = the begin of history.
+    pub(crate) from_epoch: u64,
+    /// History was compared up to this slot.
+    pub(crate) lake_epoch: u64,
+    /// Polls folded.
+    pub(crate) polls: u64,
+    /// All breaches.
+    pub(crate) breaches: usize,
+    /// Law by law.
+    pub(crate) laws: Vec<Law>,
+}
+
+/// What came of one law.
+#[derive(Debug, Serialize)]
+pub(crate) struct Law {
+    /// Its number in DESIGN §7.6.
+    pub(crate) law: u8,
+    /// What it says.
+    pub(crate) text: &'static str,
+    /// Things checked.
+    pub(crate) checked: usize,
+    /// Things that break it.
+    pub(crate) breaches: usize,
+    /// Some of them.
+    pub(crate) examples: Vec<String>,
+}
+
+impl Law {
+    fn new(law: u8, text: &'static str, checked: usize, found: Vec<String>) -> Self {
+        let breaches = found.len();
+        Self {
+            law,
+            text,
+            checked,
+            breaches,
+            examples: found.into_iter().take(EXAMPLES).collect(),
+        }
+    }
+}
+
+/// Checks all laws.
+pub(crate) async fn verify(paths: &Paths, database: &Database) -> anyhow::Result<Report> {
+    let served = Served::read(database)
+        .await
+        .context("read what is served")?;
+    let paths = paths.clone();
+    let judge = move || {
+        // History follows the views. Were it ahead, its newest rows would have nothing to stand against: a breach.
+        let in_lake = served.lake.as_of.unwrap_or_default();
+        let folded = fold(&paths, served.epoch, in_lake)?;
+        Ok(judge(&paths, &served, folded))
+    };
+    tokio::task::spawn_blocking(judge)
+        .await
+        .context("the check failed")?
+}
+
+fn judge(paths: &Paths, served: &Served, folded: Folded) -> Report {
+    let (epoch, from_epoch, polls) = (served.epoch.0, folded.from.0, folded.polls);
+    let lake_epoch = served.lake.as_of.unwrap_or_default().0;
+    let mut laws = vec![
+        views(served, &folded),
+        events(served, &folded),
+        sums(served),
+        tenants(served, &folded),
+    ];
+    let (ledger, root) = (folded.ledger, paths.lake());
+    let (rows, found) = ledger.settle(&root, &served.lake, &served.ranges, &served.events);
+    let text = "history holds each poll of the log once, with all its rows, and each event";
+    laws.insert(2, Law::new(3, text, rows, found));
+    Report {
+        epoch,
+        from_epoch,
+        lake_epoch,
+        polls,
+        breaches: laws.iter().map(|l| l.breaches).sum(),
+        laws,
+    }
+}
+
+fn views(served: &Served, folded: &Folded) -> Law {
+    let (ours, truth) = (&served.views, &folded.views);
+    let mut found = Vec::new();
+    differ("device", &ours.devices, &truth.devices, &mut found);
+    differ("link", &ours.links, &truth.links, &mut found);
+    differ("counts", &ours.counts, &truth.counts, &mut found);
+    let rows = ours.devices.len() + ours.links.len() + ours.counts.len();
+    Law::new(1, "views equal the oracle over the log", rows, found)
+}
+
+fn events(served: &Served, folded: &Folded) -> Law {
+    let since = |(id, epoch): (&EventId, &Epoch)| (*epoch > folded.from).then_some(*id);
+    let since: BTreeSet<EventId> = served.events.iter().filter_map(since).collect();
+    let lost = folded
+        .events
+        .difference(&since)
+        .map(|id| format!("event {} is missing", id.0));
+    let extra = since
+        .difference(&folded.events)
+        .map(|id| format!("event {} should not be", id.0));
+    let found = lost.chain(extra).collect();
+    Law::new(2, "the same events, each once", folded.events.len(), found)
+}
+
+fn sums(served: &Served) -> Law {
+    let ours = &served.views;
+    let found = laws(ours)
+        .into_iter()
+        .map(|b| format!("{}: {}", b.law, b.subject))
+        .collect();
+    let rows = ours.devices.len() + ours.links.len();
+    Law::new(4, "sums agree; one live access point a client", rows, found)
+}
+
+fn tenants(served: &Served, folded: &Folded) -> Law {
+    let (ours, owners) = (&served.views, &folded.tenants);
+    let devices = ours
+        .devices
+        .values()
+        .filter(|d| owners.get(&d.device_id) != Some(&d.tenant_id))
+        .map(|d| format!("device {} has another tenant's row", d.device_id));
+    let links = ours
+        .links
+        .keys()
+        .filter(|l| owners.get(&l.ap_device_id) != Some(&l.tenant_id))
+        .map(|l| format!("link of {} has another tenant's row", l.ap_device_id));
+    let rows = ours.devices.len() + ours.links.len();
+    Law::new(
+        5,
+        "no row of another tenant",
+        rows,
+        devices.chain(links).collect(),
+    )
+}
+
+fn differ<K: Ord + Debug, V: PartialEq + Debug>(
+    what: &str,
+    ours: &BTreeMap<K, V>,
+    truth: &BTreeMap<K, V>,
+    found: &mut Vec<String>,
+) {
+    for (key, row) in truth {
+        match ours.get(key) {
+            None => found.push(format!("{what} {key:?} is missing; it is {row:?}")),
+            Some(other) if other != row => {
+                found.push(format!("{what} is {row:?}, served as {other:?}"));
+            }
+            Some(_) => {}
+        }
+    }
+    let extra = ours.keys().filter(|key| !truth.contains_key(key));
+    found.extend(extra.map(|key| format!("{what} {key:?} should not be there")));
+}

@@ -1,0 +1,188 @@
+//! What an installation serves, read in one snapshot of Postgres.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use mast_lake::{Contents, Table};
+use mast_oracle::Views;
+use mast_postgres::Role;
+use mast_schemas::views::{Counts, DeviceView, EventId, LinkView, Place};
+use mast_schemas::{DeviceId, Epoch, LinkId, Mac, SectorId, SiteId, TenantId, Timestamp};
+use sqlx::{PgConnection, Row};
+use uuid::Uuid;
+
+use super::lake::Range;
+use crate::standalone::{Database, JOB};
+
+/// What Postgres shows in one snapshot.
+pub(super) struct Served {
+    pub(super) epoch: Epoch,
+    pub(super) views: Views,
+    /// Ids of events with their slot.
+    pub(super) events: BTreeMap<EventId, Epoch>,
+    /// Files of the lake.
+    pub(super) lake: Contents,
+    /// Ranges that the lake's manifest names, table by table in their order.
+    pub(super) ranges: Vec<Range>,
+}
+
+impl Served {
+    /// Reads all of it.
+    pub(super) async fn read(database: &Database) -> anyhow::Result<Self> {
+        let pool = database.pool(Role::Dataflow, 1).await?;
+        let mut tx = pool.begin().await?;
+        sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            .execute(&mut *tx)
+            .await?;
+        let served = read(&mut tx).await?;
+        tx.commit().await?;
+        pool.close().await;
+        Ok(served)
+    }
+}
+
+async fn read(conn: &mut PgConnection) -> anyhow::Result<Served> {
+    let epoch: i64 = sqlx::query_scalar("SELECT epoch FROM job_progress WHERE job = $1")
+        .bind(JOB)
+        .fetch_optional(&mut *conn)
+        .await?
+        .context("the dataflow has never run here; start it with `mast demo`")?;
+    let views = Views {
+        devices: devices(conn).await.context("read device_status")?,
+        links: links(conn).await.context("read links")?,
+        counts: counts(conn).await.context("read place_counts")?,
+        ..Views::default()
+    };
+    let events = sqlx::query_as::<_, (Uuid, i64)>(
+        "SELECT event_id, epoch FROM link_events UNION ALL SELECT event_id, epoch FROM device_events",
+    )
+    .fetch_all(&mut *conn)
+    .await
+    .context("read the events")?;
+    let events = events
+        .into_iter()
+        .map(|(id, epoch)| (EventId(id), Epoch(epoch.cast_unsigned())))
+        .collect();
+    Ok(Served {
+        epoch: Epoch(epoch.cast_unsigned()),
+        views,
+        events,
+        lake: mast_lake::contents(conn, &Table::ALL)
+            .await
+            .context("read the lake's manifest")?,
+        ranges: ranges(conn).await.context("read the lake's manifest")?,
+    })
+}
+
+async fn ranges(conn: &mut PgConnection) -> anyhow::Result<Vec<Range>> {
+    let rows = sqlx::query_as::<_, (String, i64, i64)>(
+        "SELECT table_name, epoch_from, epoch_to FROM lake_manifest WHERE job = $1 ORDER BY table_name, epoch_from",
+    )
+    .bind(JOB)
+    .fetch_all(conn)
+    .await?;
+    let range = |(table, from, to): (String, i64, i64)| Range {
+        table,
+        from: Epoch(from.cast_unsigned()),
+        to: Epoch(to.cast_unsigned()),
+    };
+    Ok(rows.into_iter().map(range).collect())
+}
+
+async fn devices(conn: &mut PgConnection) -> anyhow::Result<BTreeMap<DeviceId, DeviceView>> {
+    let rows = sqlx::query("SELECT *, micros(since) AS since_us FROM device_status")
+        .fetch_all(conn)
+        .await?;
+    let mut all = BTreeMap::new();
+    for row in rows {
+        let device_id = DeviceId(row.try_get("device_id")?);
+        let view = DeviceView {
+            device_id,
+            tenant_id: TenantId(row.try_get("tenant_id")?),
+            state: row.try_get::<&str, _>("state")?.parse()?,
+            since: Timestamp(row.try_get("since_us")?),
+            outcome: row
+                .try_get::<Option<&str>, _>("outcome")?
+                .map(str::parse)
+                .transpose()?,
+            identity: row.try_get("identity")?,
+            version: row.try_get("version")?,
+            board: row.try_get("board")?,
+            architecture: row.try_get("architecture")?,
+            serial: row.try_get("serial")?,
+            firmware: row.try_get("firmware")?,
+        };
+        all.insert(device_id, view);
+    }
+    Ok(all)
+}
+
+async fn links(conn: &mut PgConnection) -> anyhow::Result<BTreeMap<LinkId, LinkView>> {
+    let rows = sqlx::query(
+        "SELECT *, micros(since) AS since_us, micros(discovered_at) AS discovered_us FROM links",
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut all = BTreeMap::new();
+    for row in rows {
+        let mac = |name: &str| row.try_get::<i64, _>(name).map(|m| Mac(m.cast_unsigned()));
+        let id = LinkId {
+            tenant_id: TenantId(row.try_get("tenant_id")?),
+            ap_device_id: DeviceId(row.try_get("ap_device_id")?),
+            radio_mac: mac("radio_mac")?,
+            mac: mac("mac")?,
+        };
+        let view = LinkView {
+            id,
+            interface: row.try_get("interface")?,
+            source: row.try_get::<&str, _>("source")?.parse()?,
+            cpe_device_id: row
+                .try_get::<Option<Uuid>, _>("cpe_device_id")?
+                .map(DeviceId),
+            state: row.try_get::<&str, _>("state")?.parse()?,
+            since: Timestamp(row.try_get("since_us")?),
+            reason: row.try_get::<&str, _>("reason")?.parse()?,
+            discovered_at: Timestamp(row.try_get("discovered_us")?),
+            unobserved: row.try_get("unobserved")?,
+            ambiguous: row.try_get("ambiguous")?,
+        };
+        all.insert(id, view);
+    }
+    Ok(all)
+}
+
+async fn counts(conn: &mut PgConnection) -> anyhow::Result<BTreeMap<Place, Counts>> {
+    let rows = sqlx::query("SELECT * FROM place_counts")
+        .fetch_all(conn)
+        .await?;
+    let mut all = BTreeMap::new();
+    for row in rows {
+        let (tenant, id) = (
+            TenantId(row.try_get("tenant_id")?),
+            row.try_get::<Uuid, _>("id")?,
+        );
+        let place = match row.try_get::<&str, _>("kind")? {
+            "tenant" => Place::Tenant(tenant),
+            "site" => Place::Site(tenant, SiteId(id)),
+            _ => Place::Sector(tenant, SectorId(id)),
+        };
+        let counts = Counts {
+            devices: [
+                row.try_get("devices_online")?,
+                row.try_get("devices_offline")?,
+                row.try_get("devices_unmanageable")?,
+                row.try_get("devices_unobserved")?,
+            ],
+            links: [
+                row.try_get("links_discovered")?,
+                row.try_get("links_active")?,
+                row.try_get("links_degraded")?,
+                row.try_get("links_down")?,
+                row.try_get("links_stale")?,
+            ],
+            links_unobserved: row.try_get("links_unobserved")?,
+        };
+        all.insert(place, counts);
+    }
+    Ok(all)
+}

@@ -1,0 +1,93 @@
+//! `mast verify` on history that was broken on purpose: each breach is found, named, and told from the other laws.
+
+use std::path::Path;
+
+use mast_log::fault;
+use mast_postgres::{Private, Role};
+use serde_json::Value;
+use sqlx::PgPool;
+
+use crate::support::{demo, folder, law, verified, verify};
+
+/// Law 3 is broken and no other; its examples.
+fn broken(data: &Path) -> String {
+    let (kept, report) = verify(data);
+    assert!(!kept, "{report}");
+    assert_eq!(law(&report, 3)["breaches"], report["breaches"], "{report}");
+    law(&report, 3)["examples"].to_string()
+}
+
+/// Runs a statement that touches one row of the manifest.
+async fn change(pool: &PgPool, sql: &'static str) {
+    let done = sqlx::query(sql).execute(pool).await.unwrap();
+    assert_eq!(done.rows_affected(), 1);
+}
+
+async fn file_of(pool: &PgPool, table: &str) -> String {
+    let sql = "SELECT files -> 0 ->> 'path' FROM lake_manifest WHERE table_name = $1 AND rows > 0";
+    let path = sqlx::query_scalar(sql).bind(table).fetch_one(pool);
+    path.await.unwrap()
+}
+
+#[tokio::test]
+async fn history_that_lost_or_repeats_rows_breaks_the_third_law() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    // The log still holds all that the first range of history has: there was no checkpoint yet.
+    let mut child = demo(&data, (12, "1s"), &["--for", "60s"]);
+    let output = child.env(fault::VARIABLE, "after_manifest:1").output();
+    assert!(!output.unwrap().status.success());
+    let private = Private::start(&data.join("postgres")).await.unwrap();
+    let pool = private.pool(Role::Dataflow, 2).await.unwrap();
+    let report: Value = verified(&data);
+    assert!(law(&report, 3)["checked"].as_u64() > Some(100), "{report}");
+
+    // A range that the manifest does not name.
+    change(
+        &pool,
+        "UPDATE lake_manifest SET table_name = 'aside' WHERE table_name = 'polls'",
+    )
+    .await;
+    let found = broken(&data);
+    assert!(found.contains("rows in polls 0, not 1"), "{found}");
+    change(
+        &pool,
+        "UPDATE lake_manifest SET table_name = 'polls' WHERE table_name = 'aside'",
+    )
+    .await;
+
+    // A range that it names twice.
+    let twice = "INSERT INTO lake_manifest (job, table_name, epoch_from, epoch_to, files, rows, bytes)
+                 SELECT job, table_name, epoch_from + 1, epoch_to, files, rows, bytes FROM lake_manifest
+                 WHERE table_name = 'registration_samples'";
+    change(&pool, twice).await;
+    let found = broken(&data);
+    assert!(found.contains("is named twice"), "{found}");
+    let once =
+        "DELETE FROM lake_manifest WHERE table_name = 'registration_samples' AND epoch_from > 0";
+    change(&pool, once).await;
+
+    // A file that is gone.
+    let file = data
+        .join("lake")
+        .join(file_of(&pool, "device_events").await);
+    let aside = file.with_extension("aside");
+    std::fs::rename(&file, &aside).unwrap();
+    let found = broken(&data);
+    assert!(found.contains("No such file"), "{found}");
+
+    // Another file in its place.
+    std::fs::copy(
+        data.join("lake").join(file_of(&pool, "link_events").await),
+        &file,
+    )
+    .unwrap();
+    let found = broken(&data);
+    assert!(found.contains("rows, not"), "{found}");
+    assert!(found.contains("is in the lake once too often"), "{found}");
+    std::fs::rename(&aside, &file).unwrap();
+
+    verified(&data);
+    pool.close().await;
+    private.stop().await.unwrap();
+}
