@@ -144,6 +144,7 @@ fn restored(snapshot: Snapshot) -> Restored {
         roam: records(snapshot.roam),
         aps: records(snapshot.aps),
         caps: records(snapshot.caps),
+        bssids: records(snapshot.bssids),
     }
 }
 

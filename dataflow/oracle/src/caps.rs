@@ -83,36 +83,12 @@ impl Oracle {
         self.owners_before.clear();
     }
 
-    /// Forgets what is known of a radio under its old access point; all begins anew with the next table.
+    /// Forgets what is known of a radio under its old access point; links begin anew with each controller's next table.
     fn move_radio(&mut self, address: Address, from: DeviceId, end: Timestamp) {
         let (tenant, radio) = address;
         self.forget_radio(tenant, from, radio, end);
         self.drop_associations(tenant, end, |a| {
             (a.ap_device_id, a.radio_mac) == (from, radio)
         });
-        let reporters = self
-            .caps
-            .get(&address)
-            .map(|c| c.reporters.clone())
-            .unwrap_or_default();
-        for device in self
-            .devices
-            .values_mut()
-            .filter(|d| d.row.tenant_id == tenant)
-        {
-            let remote = reporters.contains(&device.row.device_id);
-            if !remote && device.row.device_id != from {
-                continue;
-            }
-            for shown in device
-                .tables
-                .values_mut()
-                .filter_map(|t| t.radios.get_mut(&radio))
-            {
-                if (shown.remote && remote) || (!shown.remote && device.row.device_id == from) {
-                    shown.clients.clear();
-                }
-            }
-        }
     }
 }

@@ -41,6 +41,8 @@ pub(crate) struct Table {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TableRadio {
     pub(crate) remote: bool,
+    /// Of a remote radio: the access point that the last table reached.
+    pub(crate) reached: Option<DeviceId>,
     pub(crate) interface: String,
     pub(crate) clients: BTreeMap<Mac, Timestamp>,
 }

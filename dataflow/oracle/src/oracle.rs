@@ -168,6 +168,7 @@ impl Oracle {
         }
         if !device.row.enabled {
             self.counters.disabled += 1;
+            device.last_poll = device.last_poll.max(Some(poll.id()));
             return false;
         }
         let newest = device.last_poll.unwrap_or(PollId {

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use mast_schemas::LinkId;
 use mast_schemas::checkpoint::{
-    ApRecord, CapRecord, ClaimRecord, DeviceRecord, RadioRecord, RoamRecord, StandingRecord,
-    TableRadioRecord, TableRecord,
+    ApRecord, BssidRecord, CapRecord, ClaimRecord, DeviceRecord, RadioRecord, ReporterRecord,
+    RoamRecord, StandingRecord, TableRadioRecord, TableRecord,
 };
 use mast_schemas::thresholds::Thresholds;
+use mast_schemas::views::DeviceState;
+use mast_schemas::{DeviceId, LinkId};
 
 use crate::devices::{Device, Table, TableRadio};
 use crate::oracle::{Oracle, Radio, Timer};
@@ -25,6 +26,8 @@ pub struct Restored {
     pub aps: Vec<ApRecord>,
     /// Remote radios.
     pub caps: Vec<CapRecord>,
+    /// Where their tables went.
+    pub bssids: Vec<BssidRecord>,
 }
 
 impl Oracle {
@@ -52,7 +55,20 @@ impl Oracle {
             .into_iter()
             .map(|c| ((c.tenant_id, c.radio_mac), c))
             .collect();
+        for record in &records.bssids {
+            oracle.restore_reached(record);
+        }
         oracle
+    }
+
+    fn restore_reached(&mut self, record: &BssidRecord) {
+        for reporter in &record.reporters {
+            let device = self.devices.get_mut(&reporter.device_id);
+            let tables = device.into_iter().flat_map(|d| d.tables.values_mut());
+            for radio in tables.filter_map(|t| t.radios.get_mut(&record.radio_mac)) {
+                radio.reached = reporter.told;
+            }
+        }
     }
 
     fn restore_device(&mut self, record: DeviceRecord) {
@@ -129,6 +145,27 @@ impl Oracle {
             roam: self.roam.values().cloned().collect(),
             aps: self.ap_records(),
             caps: self.caps.values().cloned().collect(),
+            bssids: self.caps.values().map(|c| self.bssid_record(c)).collect(),
+        }
+    }
+
+    fn bssid_record(&self, cap: &CapRecord) -> BssidRecord {
+        let reporter = |id: &DeviceId| {
+            let device = self.devices.get(id);
+            let tables = device.into_iter().flat_map(|d| d.tables.values());
+            let mut radios = tables.filter_map(|t| t.radios.get(&cap.radio_mac));
+            ReporterRecord {
+                device_id: *id,
+                told: radios.find_map(|r| r.reached),
+                unobserved: device.is_none_or(|d| d.state != DeviceState::Online),
+                gone: false,
+            }
+        };
+        BssidRecord {
+            tenant_id: cap.tenant_id,
+            radio_mac: cap.radio_mac,
+            owner: self.owner((cap.tenant_id, cap.radio_mac), None),
+            reporters: cap.reporters.iter().map(reporter).collect(),
         }
     }
 
@@ -155,6 +192,7 @@ impl Oracle {
 fn restored_table(table: TableRecord) -> Table {
     let radio = |r: TableRadioRecord| TableRadio {
         remote: r.remote,
+        reached: None,
         interface: r.interface,
         clients: r.clients.into_iter().collect::<BTreeMap<_, _>>(),
     };

@@ -96,16 +96,23 @@ impl Oracle {
                 radio.interface.clone_from(&shown.first.interface);
                 radio.remote = shown.first.remote;
             }
-            let before = std::mem::take(&mut radio.clients);
+            let mut before = std::mem::take(&mut radio.clients);
             let clients = rows.into_iter().flat_map(|r| &r.rows);
             radio.clients = clients
                 .map(|(mac, row)| (*mac, self.begin(row, before.get(mac).copied())))
                 .collect();
-            let remote = radio.remote;
+            let (remote, reached) = (radio.remote, radio.reached);
             let now = radio.clients.clone();
             self.put_table_radio(from.reporter, shown.source, mac, radio);
             self.note_reporter(from.tenant, mac, from.reporter);
             let ap = self.ap_of(from.tenant, mac, from.reporter, remote);
+            if remote {
+                self.reached(from.reporter, shown.source, mac, ap);
+                // The radio moved since the last table: all appear, and those that went were dropped already.
+                if reached.is_some_and(|reached| reached != ap) {
+                    before.clear();
+                }
+            }
             if self.devices.contains_key(&ap) {
                 self.compare(from, (ap, mac), &before, &now);
             }
@@ -168,7 +175,9 @@ impl Oracle {
                     .tables
                     .values()
                     .filter_map(|t| t.radios.get(&radio.1));
+                // A remote radio's last table counts for the access point that it reached.
                 tables
+                    .filter(|t| !t.remote || t.reached == Some(ap))
                     .filter(|t| self.ap_of(radio.0, radio.1, device.row.device_id, t.remote) == ap)
                     .any(|t| t.clients.contains_key(&client))
             })
@@ -255,6 +264,15 @@ impl Oracle {
             .and_then(|t| t.radios.get(&radio))
             .cloned()
             .unwrap_or_default()
+    }
+
+    /// Notes where a remote radio's table went.
+    fn reached(&mut self, reporter: DeviceId, source: Source, radio: Mac, ap: DeviceId) {
+        let device = self.devices.get_mut(&reporter);
+        let table = device.and_then(|d| d.tables.get_mut(&source));
+        if let Some(radio) = table.and_then(|t| t.radios.get_mut(&radio)) {
+            radio.reached = Some(ap);
+        }
     }
 
     fn put_table_radio(&mut self, reporter: DeviceId, source: Source, mac: Mac, radio: TableRadio) {

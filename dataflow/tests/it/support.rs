@@ -127,6 +127,7 @@ pub(crate) fn restored(snapshot: Snapshot) -> Restored {
         roam: records(snapshot.roam),
         aps: records(snapshot.aps),
         caps: records(snapshot.caps),
+        bssids: records(snapshot.bssids),
     }
 }
 

@@ -136,6 +136,14 @@ fn disabled_is_unobserved_from_the_begin_of_the_slot_and_deleted_is_gone() {
         (view.state, view.since, view.outcome),
         (Unobserved, at(15), None)
     );
+    // A poller that does not know it yet changes nothing.
+    s.poll_ok(id, at(62));
+    let oracle = run(&s, at(63));
+    assert_eq!(oracle.views().devices[&id], view);
+    assert_eq!(oracle.counters().disabled, 1);
+    s.edit(at(64), id, |d| d.enabled = true);
+    s.poll_ok(id, at(65));
+    assert_eq!(run(&s, at(66)).views().devices[&id].state, Online);
     s.change(at(70), Change::DeviceDeleted { id });
     assert_eq!(run(&s, at(71)).views(), Default::default());
 }

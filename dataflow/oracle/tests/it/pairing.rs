@@ -234,3 +234,22 @@ fn signals_are_of_live_links() {
         "ceil(11/10) = 2nd worst"
     );
 }
+
+#[test]
+fn a_client_keeps_the_begin_of_its_association_when_its_radio_moves() {
+    let mut s = Script::new();
+    let (controller, cap, other) = (s.device(at(0), 1), s.device(at(0), 2), s.device(at(0), 3));
+    let (bssid, row) = (radio(cap), (mac(1), Some(-60), None, None));
+    s.cap_poll(controller, at(10), bssid, &[row]);
+    s.cap_poll(controller, at(20), bssid, &[row]);
+    // It is at another access point since 25 s, when its radio's owner becomes known; the controller shows it still.
+    s.ap_poll(other, at(30), &[good(mac(1), 5)]);
+    s.interfaces(cap, at(31), &[bssid]);
+    s.cap_poll(controller, at(40), bssid, &[row]);
+    let oracle = run(&s, at(41));
+    assert_eq!(caps(&s, bssid, at(41)), [(cap, LinkState::Stale)]);
+    assert_eq!(link(&oracle, other, mac(1)).state, LinkState::Discovered);
+    // A client that went meanwhile is nowhere.
+    s.cap_poll(controller, at(50), bssid, &[]);
+    assert_eq!(run(&s, at(51)).records().roam[0].others, []);
+}

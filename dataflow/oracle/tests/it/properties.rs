@@ -77,6 +77,7 @@ proptest! {
         prop_assert_eq!(a.roam, b.roam);
         prop_assert_eq!(a.aps, b.aps);
         prop_assert_eq!(a.caps, b.caps);
+        prop_assert_eq!(a.bssids, b.bssids);
         prop_assert_eq!(restored.take_events(), oracle.take_events());
     }
 }
@@ -140,6 +141,7 @@ fn random_fleets_reach_every_state_and_reason() {
             ("late", c.late),
             ("unknown", c.unknown_device),
             ("wrong tenant", c.wrong_tenant),
+            ("disabled", c.disabled),
         ];
         told.extend(counted.iter().filter(|c| c.1 > 0).map(|c| c.0.to_owned()));
     }
@@ -150,7 +152,7 @@ fn random_fleets_reach_every_state_and_reason() {
         degraded>down ap_offline,degraded>stale roamed,down>active returned,down>degraded signal,\
         down>degraded losses,down>stale expired,down>stale roamed,stale>discovered seen,stale>- forgotten,\
         active>- forgotten,down>- forgotten,others,cap owned,replays,late,\
-        unknown,wrong tenant";
+        unknown,wrong tenant,disabled";
     for transition in wanted.split(',') {
         assert!(
             told.contains(transition.trim()),

@@ -237,11 +237,15 @@ impl Devices {
         if place == UNKNOWN.0 {
             return Verdict::UnknownDevice;
         }
-        let device = &self.devices[place];
+        let device = &mut self.devices[place];
         if self.tenants.value(device.tenant) != Some(&poll.tenant) {
             return Verdict::WrongTenant;
         }
         if !device.enabled {
+            // Its sequence passes: a repeat must not count once the device is enabled again.
+            if !device.polled || poll.poll > device.last_poll {
+                (device.last_poll, device.polled) = (poll.poll, true);
+            }
             return Verdict::Disabled;
         }
         if device.polled && poll.poll.lease_epoch < device.last_poll.lease_epoch {

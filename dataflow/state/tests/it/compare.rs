@@ -60,7 +60,7 @@ fn run(
     let mut oracle = Oracle::new(theirs);
     for (i, input) in script.iter().enumerate() {
         fleet.slots(input);
-        oracle.slot(input.first, input.last, &input.control, fleet.polls(input));
+        oracle.slot(input.first, input.last, &input.control, input.polls.clone());
         let ours_now = (fleet.views(), fleet.take_events());
         let theirs_now = (oracle.views(), oracle.take_events());
         if let Some(text) = difference(&ours_now, &theirs_now) {

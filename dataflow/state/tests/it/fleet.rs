@@ -8,6 +8,7 @@ use mast_oracle::{Events, Views};
 use mast_schemas::checkpoint::{
     ApFlagsRecord, ApRecord, BssidRecord, CapRecord, DeviceRecord, RoamRecord, ShownRecord,
 };
+use mast_schemas::control::Device;
 use mast_schemas::message::WholePoll;
 use mast_schemas::partition::key_group;
 use mast_schemas::thresholds::Thresholds;
@@ -93,21 +94,10 @@ impl Fleet {
         self.devices.len()
     }
 
-    /// The polls of a binding, without those of devices that control has disabled.
-    pub(crate) fn polls(&self, input: &SlotInput) -> Vec<WholePoll> {
-        let enabled = |whole: &&WholePoll| {
-            self.rows
-                .0
-                .get(&whole.poll.device_id)
-                .is_none_or(|row| row.enabled)
-        };
-        input.polls.iter().filter(enabled).cloned().collect()
-    }
-
     /// One binding.
     pub(crate) fn slots(&mut self, input: &SlotInput) {
         let control = self.rows.apply(&input.control);
-        let mut polls = self.polls(input);
+        let mut polls = input.polls.clone();
         polls.sort_by_key(|p| (p.poll.observed_at, p.poll.device_id, p.poll.id()));
         self.slot(input.first, &control, &polls);
         let mut last = input.first;
@@ -446,6 +436,15 @@ impl Fleet {
                 checkpoint.devices.iter().filter(mine).cloned().collect(),
                 &mut devices,
             );
+            // As the flow does: control is told again, so that each knows who is disabled.
+            let mine = |row: &&Device| of_id(&row.id, n) == worker;
+            let known: Vec<_> = (fleet.rows.0.values().filter(mine))
+                .map(|row| DeviceControl {
+                    device: row.id,
+                    info: Some(info(row)),
+                })
+                .collect();
+            state.begin_slot(fleet.now.end(), &known, &mut devices);
         }
         for (worker, state) in fleet.roaming.iter_mut().enumerate() {
             let mine = |r: &&RoamRecord| of_address((r.tenant_id, r.mac), n) == worker;
