@@ -200,9 +200,11 @@ fn join(
                 }
             };
             let Some(next) = next else {
+                // Of a poll that the message has twice the first one counts, here as elsewhere: the last put in stays.
                 let polls = heads
                     .iter()
                     .enumerate()
+                    .rev()
                     .map(|(i, h)| ((h.device, h.poll.sequence), i));
                 index.get_or_insert_with(|| polls.collect());
                 continue;

@@ -1,8 +1,10 @@
 //! The BSSID stage: which access point has a radio, and where the tables of remote radios and the words of stations go.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use hashbrown::HashSet;
 use mast_schemas::{DeviceId, Epoch, Mac, TenantId};
 use mast_state::messages::{ApInput, RadioKnown, RemoteTable, RoamEvent, Stamp, StationFact};
 use mast_state::{BssidOut, Bssids};
@@ -19,8 +21,9 @@ pub(crate) enum BssidMessage {
     Station(StationFact),
     /// A remote radio's table.
     Remote(RemoteTable),
-    /// Slot begin: who owned a remote radio's address when the slot began, for a radio first shown in it.
-    OwnerAtBegin(TenantId, Mac, DeviceId),
+    /// An address changed hands in the slot: who had it when the slot began (false), who has it at its end (true). Of all
+    /// addresses, also those that are no remote radio's.
+    OwnerChanged(TenantId, Mac, DeviceId, bool),
     /// Slot end: a device owns a remote radio's address from now on (true), or no longer.
     Owner(TenantId, Mac, DeviceId, bool),
     /// Slot end: whether a device that reports this remote radio is unobserved.
@@ -34,7 +37,7 @@ impl BssidMessage {
             Self::Radio(m) => (m.tenant, m.radio),
             Self::Station(m) => (m.tenant, m.radio),
             Self::Remote(m) => (m.table.tenant, m.table.radio),
-            Self::OwnerAtBegin(tenant, radio, _)
+            Self::OwnerChanged(tenant, radio, ..)
             | Self::Owner(tenant, radio, ..)
             | Self::Reporter(tenant, radio, ..) => (*tenant, *radio),
         }
@@ -46,8 +49,9 @@ impl BssidMessage {
             Self::Radio(m) => m.stamp,
             Self::Station(m) => m.stamp,
             Self::Remote(m) => m.table.stamp,
-            Self::OwnerAtBegin(_, _, device) => Stamp::begin(*device),
-            Self::Owner(_, _, device, _) | Self::Reporter(_, _, device, _) => Stamp::end(*device),
+            Self::OwnerChanged(_, _, device, _)
+            | Self::Owner(_, _, device, _)
+            | Self::Reporter(_, _, device, _) => Stamp::end(*device),
         }
     }
 
@@ -55,7 +59,7 @@ impl BssidMessage {
     /// who loses an address comes before who gets it, so that what holds is said last.
     fn order(&self) -> (bool, Stamp, u8, Mac) {
         let kind = match self {
-            Self::OwnerAtBegin(..) => 0,
+            Self::OwnerChanged(..) => 0,
             Self::Radio(_) => 1,
             Self::Station(_) => 2,
             Self::Remote(_) => 3,
@@ -69,6 +73,38 @@ impl BssidMessage {
             self.key().1,
         )
     }
+}
+
+/// Who owned the addresses of the radios that are shown as remote in the slot when it began. Takes out what says so.
+///
+/// The trap avoided: telling it from when the claim was first seen. A poll may be bound long after it was observed.
+fn owners_at_begin(messages: &mut Vec<BssidMessage>) -> BTreeMap<(TenantId, Mac), DeviceId> {
+    let shown: HashSet<_> = messages
+        .iter()
+        .filter(|m| matches!(m, BssidMessage::Radio(radio) if radio.remote && radio.known))
+        .map(BssidMessage::key)
+        .collect();
+    let (mut owners, mut had, mut got) = (BTreeMap::new(), BTreeMap::new(), HashSet::new());
+    messages.retain(|message| {
+        let key = message.key();
+        match message {
+            BssidMessage::Owner(.., owner, true) if shown.contains(&key) => {
+                owners.insert(key, *owner);
+            }
+            BssidMessage::OwnerChanged(.., owner, false) if shown.contains(&key) => {
+                had.insert(key, *owner);
+            }
+            BssidMessage::OwnerChanged(.., true) if shown.contains(&key) => {
+                got.insert(key);
+            }
+            _ => {}
+        }
+        !matches!(message, BssidMessage::OwnerChanged(..))
+    });
+    // Unless it changed hands, who has it at the end had it at the begin.
+    owners.retain(|key, _| !got.contains(key));
+    owners.append(&mut had);
+    owners
 }
 
 /// What comes out, by who needs it.
@@ -100,15 +136,16 @@ pub(crate) fn bssids<'s>(
                 return;
             }
             let state = &mut state.borrow_mut();
+            for ((tenant, radio), owner) in owners_at_begin(&mut messages) {
+                state.owner_at_begin(tenant, radio, owner);
+            }
             messages.sort_by_key(BssidMessage::order);
             for message in messages {
                 match message {
                     BssidMessage::Radio(m) => state.radio(&m, &mut out),
                     BssidMessage::Station(m) => state.station(m, &mut out),
                     BssidMessage::Remote(m) => state.remote(m, &mut out),
-                    BssidMessage::OwnerAtBegin(tenant, radio, owner) => {
-                        state.owner_at_begin(tenant, radio, owner);
-                    }
+                    BssidMessage::OwnerChanged(..) => {}
                     BssidMessage::Owner(tenant, radio, owner, gained) => {
                         state.owner(tenant, radio, gained.then_some(owner));
                     }

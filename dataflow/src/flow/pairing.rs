@@ -5,9 +5,8 @@ use std::rc::Rc;
 
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
 use differential_dataflow::trace::implementations::{ValBuilder, ValSpine};
-use mast_schemas::time::SLOT;
 use mast_schemas::views::DeviceState;
-use mast_schemas::{DeviceId, Epoch, LinkId, Timestamp};
+use mast_schemas::{LinkId, Timestamp};
 use mast_state::Mac48;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +27,7 @@ impl From<Timestamp> for Instant {
     }
 }
 
+#[cfg(test)]
 impl From<Instant> for Timestamp {
     fn from(Instant(high, low): Instant) -> Self {
         Self(i64::from(high) << 32 | i64::from(low))
@@ -108,8 +108,8 @@ pub(crate) fn far_ends<'s>(
     })
 }
 
-/// What the BSSID stage learns at a slot's end: owners of the addresses of remote radios, and whether those who report them
-/// are unobserved.
+/// What the BSSID stage learns at a slot's end: owners of the addresses of remote radios, whether those who report them are
+/// unobserved, and every address that changed hands in the slot, for a radio that is first shown in it.
 pub(crate) fn remote_facts<'s>(
     remote: Collection<'s, (DeviceNumber, Address)>,
     owners: OwnersByAddress<'s>,
@@ -118,26 +118,29 @@ pub(crate) fn remote_facts<'s>(
 ) -> Stream<'s, BssidMessage> {
     use timely::dataflow::operators::Concat;
 
+    let changed = owners
+        .clone()
+        .as_collection(|address, &(_, owner, _)| (*address, owner));
     let radios = remote.clone().map(|(_reporter, radio)| radio).distinct();
     let owned = radios
         .map(|radio| (radio, ()))
         .arrange_by_key()
-        .join_core(owners, |radio, &(), &(since, owner, _)| {
-            Some((*radio, owner, since))
-        })
+        .join_core(owners, |radio, &(), &(_, owner, _)| Some((*radio, owner)))
         .consolidate();
     let known = names.clone();
-    let owned = updates(owned, move |((tenant, radio), owner, since), slot, diff| {
-        let (tenant, owner): (_, DeviceId) = {
+    let owned = updates(owned, move |((tenant, radio), owner), _, diff| {
+        let names = known.borrow();
+        let (tenant, owner) = (names.tenant(tenant), names.device(owner));
+        Some(BssidMessage::Owner(tenant, radio.into(), owner, diff > 0))
+    });
+    let known = names.clone();
+    let changed = updates(changed, move |((tenant, radio), owner), slot, diff| {
+        // What a restored state tells in slot 0 was so before.
+        (slot > 0).then(|| {
             let names = known.borrow();
-            (names.tenant(tenant), names.device(owner))
-        };
-        // A claim that is older than the slot held when the slot began.
-        let held = diff > 0 && Timestamp::from(since) < Epoch(slot).end() - SLOT;
-        let at_begin = held.then(|| BssidMessage::OwnerAtBegin(tenant, radio.into(), owner));
-        at_begin
-            .into_iter()
-            .chain([BssidMessage::Owner(tenant, radio.into(), owner, diff > 0)])
+            let (tenant, owner) = (names.tenant(tenant), names.device(owner));
+            BssidMessage::OwnerChanged(tenant, radio.into(), owner, diff > 0)
+        })
     });
     let reported = remote
         .join(states)
@@ -151,7 +154,7 @@ pub(crate) fn remote_facts<'s>(
             (diff > 0).then(|| BssidMessage::Reporter(tenant, radio.into(), reporter, unobserved))
         },
     );
-    owned.concat(reported)
+    owned.concat(changed).concat(reported)
 }
 
 #[cfg(test)]

@@ -275,8 +275,8 @@ pub struct RadioTable {
     pub reporter: DeviceId,
     /// In which table.
     pub source: Source,
-    /// Interface name, sent with the reporter's first table of the radio and when it changed.
-    pub interface: Option<Box<str>>,
+    /// Interface name.
+    pub interface: std::sync::Arc<str>,
     /// Clients, by rising MAC, each once.
     pub rows: Vec<ClientRow>,
 }

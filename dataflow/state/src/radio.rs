@@ -39,7 +39,6 @@ pub(crate) struct Reporter {
     pub(crate) device: DeviceId,
     pub(crate) source: Source,
     unobserved: bool,
-    interface: Option<Arc<str>>,
 }
 
 /// A station's word: 40 bytes.
@@ -319,14 +318,9 @@ impl Radio {
     /// The reporter's number; takes its interface as the radio's.
     fn reporter(&mut self, step: &mut Step<'_>, table: &RadioTable) -> u16 {
         let i = self.reporter_number(table.reporter, table.source);
-        if let Some(interface) = &table.interface {
-            self.reporters[usize::from(i)].interface = Some(interface.as_ref().into());
-        }
-        if let Some(interface) = self.reporters[usize::from(i)].interface.clone()
-            && interface != self.interface
-        {
+        if table.interface != self.interface {
             self.remember_all(step);
-            self.interface = interface;
+            self.interface = Arc::clone(&table.interface);
         }
         i
     }
@@ -342,7 +336,6 @@ impl Radio {
                 device,
                 source,
                 unobserved,
-                interface: None,
             });
             self.reporters.len() - 1
         });

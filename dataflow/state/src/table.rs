@@ -1,6 +1,8 @@
 //! What a whole registration table changes: its difference to the one before, by radio. A radio that the reporter has
 //! ever shown is part of each later table, also when it has no clients: that it is empty is a fact.
 
+use std::sync::Arc;
+
 use mast_schemas::checkpoint::{TableRadioRecord, TableRecord};
 use mast_schemas::records::Source;
 use mast_schemas::time::Span;
@@ -26,9 +28,7 @@ pub(crate) struct SourceTable {
 struct TableRadio {
     radio: Mac,
     remote: bool,
-    /// Whether the receiver has been told the interface.
-    told: bool,
-    interface: Box<str>,
+    interface: Arc<str>,
     /// By rising MAC.
     clients: Vec<Client>,
 }
@@ -134,13 +134,11 @@ impl TableStep<'_, '_> {
                 let radio = &mut table.radios[i];
                 if &*radio.interface != first.interface {
                     radio.interface = first.interface.into();
-                    radio.told = false;
                 }
                 if radio.remote != first.remote {
                     self.out.radios.push(known(radio.remote, false, stamp));
                     self.out.radios.push(known(first.remote, true, stamp));
                     radio.remote = first.remote;
-                    radio.told = false;
                 }
             }
             Err(i) => {
@@ -148,7 +146,6 @@ impl TableStep<'_, '_> {
                 let radio = TableRadio {
                     radio: mac,
                     remote: first.remote,
-                    told: false,
                     interface: first.interface.into(),
                     clients: Vec::new(),
                 };
@@ -167,11 +164,9 @@ impl TableStep<'_, '_> {
             radio: radio.radio,
             reporter: self.poll.device,
             source,
-            // A remote radio's table may reach another access point each time.
-            interface: (!radio.told || radio.remote).then(|| radio.interface.clone()),
+            interface: radio.interface.clone(),
             rows: clients,
         };
-        radio.told = true;
         if radio.remote {
             let changes = self.scratch.changes.clone();
             self.out.remote.push(RemoteTable { table, changes });
@@ -308,7 +303,7 @@ impl SourceTable {
         let radio = |radio: &TableRadio| TableRadioRecord {
             radio_mac: radio.radio,
             remote: radio.remote,
-            interface: radio.interface.clone().into_string(),
+            interface: radio.interface.as_ref().to_owned(),
             clients: radio
                 .clients
                 .iter()
@@ -332,8 +327,7 @@ impl From<TableRecord> for SourceTable {
         let radio = |radio: TableRadioRecord| TableRadio {
             radio: radio.radio_mac,
             remote: radio.remote,
-            told: false,
-            interface: radio.interface.into_boxed_str(),
+            interface: radio.interface.into(),
             clients: radio.clients.into_iter().map(client).collect(),
         };
         let station = |(bssid, own): (Mac, Mac)| (bssid.into(), own.into());

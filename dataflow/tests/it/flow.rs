@@ -142,3 +142,38 @@ fn a_flipped_threshold_is_seen() {
         "the scripted fleets never degrade by two bad tables"
     );
 }
+
+/// After a producer's silence: what was observed in some slots is bound in one of the next.
+#[test]
+fn polls_that_are_bound_late_are_taken_as_the_oracle_takes_them() {
+    for seed in 0..12 {
+        let mut slots = script::random(seed, 8);
+        for late in slots.chunks_mut(6) {
+            let Some((last, before)) = late.split_last_mut() else {
+                continue;
+            };
+            // Within seconds: over hours, timers of links and clients meet polls that lie before them.
+            if before
+                .first()
+                .is_some_and(|first| first.first.0 + 40 > last.last.0)
+            {
+                let polls = before
+                    .iter_mut()
+                    .flat_map(|slot| std::mem::take(&mut slot.polls));
+                last.polls.splice(0..0, polls.collect::<Vec<_>>());
+            }
+        }
+        let mut engine = Engine::start(config(2), Snapshot::default()).unwrap();
+        let mut oracle = Oracle::new(DEFAULT);
+        let mut served = Served::default();
+        for (slot, input) in slots.iter().zip(encode(&slots, 3)) {
+            engine.feed(input).unwrap();
+            served.take(engine.outputs().unwrap());
+            oracle.slot(slot.first, slot.last, &slot.control, slot.polls.clone());
+            let at = format!("seed {seed}, slot {}", slot.last.0);
+            compare(&at, &served, &oracle.views());
+        }
+        let events = oracle.take_events();
+        assert_eq!(served.link_events.len(), events.links.len(), "seed {seed}");
+    }
+}
