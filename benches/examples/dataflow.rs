@@ -3,10 +3,6 @@
 
 use mast_benches::dataflow::{Options, run};
 
-/// As the `mast` binary.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut given = std::env::args().skip(1).map(|word| word.parse::<u64>());
     let mut next = |default| given.next().unwrap_or(Ok(default));
