@@ -1,6 +1,6 @@
 //! The laws of a running installation, checked by code that shares nothing with the dataflow's: the oracle.
 //!
-//! [`fold`] computes what must be there from the log, [`served`] reads what Postgres shows, [`lake`] compares history.
+//! [`mod@fold`] computes what must be there from the log, [`served`] reads what Postgres shows, [`lake`] compares history.
 
 mod fold;
 mod lake;

@@ -47,9 +47,10 @@ impl LakeProvider {
             .many
             .then(|| Field::new(TENANT, DataType::Utf8, true));
         let stored = table.schema();
+        // What a plan computes may be null to the planner; a schema that promises more is refused by it.
         let shown = stored.fields().iter().map(|f| match form(f) {
-            Form::Same => f.as_ref().clone(),
-            Form::Id | Form::Mac => Field::new(f.name(), DataType::Utf8, f.is_nullable()),
+            Form::Same => f.as_ref().clone().with_nullable(true),
+            Form::Id | Form::Mac => Field::new(f.name(), DataType::Utf8, true),
         });
         let schema = Arc::new(Schema::new(
             tenant.into_iter().chain(shown).collect::<Vec<_>>(),

@@ -167,6 +167,27 @@ async fn history_is_filtered_by_what_is_shown_and_a_late_repetition_is_one_row()
 }
 
 #[tokio::test]
+async fn history_is_grouped_by_what_is_stored_in_another_form() {
+    let f = Fixture::new().await;
+    for (sql, answer) in [
+        (
+            "SELECT device_id, mac, count(*) AS n FROM registration_samples GROUP BY device_id, mac ORDER BY mac LIMIT 1",
+            r#"[{"device_id":"00000000-0000-0000-0000-00000000a001","mac":"02:00:00:00:0A:01","n":2}]"#,
+        ),
+        (
+            "SELECT count(DISTINCT device_id) AS n FROM registration_samples",
+            r#"[{"n":1}]"#,
+        ),
+        (
+            "SELECT outcome, count(*) > 0 AS some FROM polls GROUP BY outcome ORDER BY outcome LIMIT 1",
+            r#"[{"outcome":"ok","some":true}]"#,
+        ),
+    ] {
+        assert_eq!(f.json(f.a, sql).await.unwrap().trim(), answer, "{sql}");
+    }
+}
+
+#[tokio::test]
 async fn a_join_reads_now_and_history_in_one_snapshot() {
     let f = Fixture::new().await;
     let sql = "SELECT d.name, l.mac, l.ap, l.cpe, l.site, count(*) AS samples, min(r.signal_dbm) AS worst_dbm
