@@ -25,7 +25,10 @@ pub(super) struct Device {
     /// By rising MAC: the address and when it was first seen.
     pub(super) claims: Box<[(Mac48, Timestamp)]>,
     pub(super) tables: Box<[SourceTable]>,
-    own: Own,
+    /// What differs from device to device: identity and serial, one after the other in one piece of memory.
+    own: Box<str>,
+    /// Bytes of the identity; [`NO_WORD`] where none is known.
+    identity: u32,
     /// Version, board, architecture and firmware, as numbers of words; [`NO_WORD`] where none is known.
     shared: [u32; 4],
     /// The owner's number.
@@ -36,14 +39,7 @@ pub(super) struct Device {
     pub(super) outcome: Option<Outcome>,
     pub(super) fail_run: u8,
     pub(super) fail_unmanageable: bool,
-}
-
-/// What differs from device to device: identity and serial, one after the other in one piece of memory.
-#[derive(Debug, Default)]
-struct Own {
-    text: Box<str>,
-    /// Bytes of the identity; [`NO_WORD`] where none is known.
-    identity: u32,
+    /// Whether a serial is known.
     serial: bool,
 }
 
@@ -67,26 +63,6 @@ const KEPT: [Kept; 6] = [
     Kept::Shared(3),
 ];
 
-impl Own {
-    fn split(&self) -> (Option<&str>, Option<&str>) {
-        let known = self.identity != NO_WORD;
-        let at = if known { self.identity as usize } else { 0 };
-        let (identity, serial) = self.text.split_at_checked(at).unwrap_or(("", &self.text));
-        (known.then_some(identity), self.serial.then_some(serial))
-    }
-
-    fn of(identity: Option<&str>, serial: Option<&str>) -> Self {
-        let text = [identity.unwrap_or(""), serial.unwrap_or("")].concat();
-        Self {
-            text: text.into_boxed_str(),
-            identity: identity.map_or(NO_WORD, |text| {
-                u32::try_from(text.len()).unwrap_or(NO_WORD - 1)
-            }),
-            serial: serial.is_some(),
-        }
-    }
-}
-
 /// The words that many devices share.
 pub(super) type Words = Interner<Arc<str>>;
 
@@ -100,7 +76,8 @@ impl Device {
             armed: UNARMED,
             claims: Box::default(),
             tables: Box::default(),
-            own: Own::of(None, None),
+            own: Box::default(),
+            identity: NO_WORD,
             shared: [NO_WORD; 4],
             tenant,
             polled: false,
@@ -109,21 +86,45 @@ impl Device {
             outcome: None,
             fail_run: 0,
             fail_unmanageable: false,
+            serial: false,
         }
+    }
+
+    /// Identity and serial.
+    fn own(&self) -> (Option<&str>, Option<&str>) {
+        let known = self.identity != NO_WORD;
+        let at = if known { self.identity as usize } else { 0 };
+        let (identity, serial) = self.own.split_at_checked(at).unwrap_or(("", &self.own));
+        (known.then_some(identity), self.serial.then_some(serial))
+    }
+
+    fn set_own(&mut self, identity: Option<&str>, serial: Option<&str>) {
+        let own = [identity.unwrap_or(""), serial.unwrap_or("")].concat();
+        self.identity = identity.map_or(NO_WORD, |text| {
+            u32::try_from(text.len()).unwrap_or(NO_WORD - 1)
+        });
+        self.serial = serial.is_some();
+        self.own = own.into_boxed_str();
     }
 
     pub(super) fn attribute<'a>(&'a self, words: &'a Words, i: usize) -> Option<&'a str> {
         match KEPT[i] {
-            Kept::Identity => self.own.split().0,
-            Kept::Serial => self.own.split().1,
+            Kept::Identity => self.own().0,
+            Kept::Serial => self.own().1,
             Kept::Shared(i) => words.value(self.shared[i]).map(|word| &**word),
         }
     }
 
     pub(super) fn set_attribute(&mut self, words: &mut Words, i: usize, value: &str) {
         match KEPT[i] {
-            Kept::Identity => self.own = Own::of(Some(value), self.own.split().1),
-            Kept::Serial => self.own = Own::of(self.own.split().0, Some(value)),
+            Kept::Identity => {
+                let serial = self.own().1.map(str::to_owned);
+                self.set_own(Some(value), serial.as_deref());
+            }
+            Kept::Serial => {
+                let identity = self.own().0.map(str::to_owned);
+                self.set_own(identity.as_deref(), Some(value));
+            }
             Kept::Shared(i) => self.shared[i] = words.number(&Arc::<str>::from(value)),
         }
     }
@@ -160,7 +161,7 @@ impl Device {
     /// Reads what a step will read: see [`super::Devices::find`].
     pub(super) fn touch(&self) -> u64 {
         let claim = self.claims.first().map_or(0, |claim| claim.1.0);
-        let text = self.own.text.as_bytes().first().copied().unwrap_or(0);
+        let text = self.own.as_bytes().first().copied().unwrap_or(0);
         claim.unsigned_abs() ^ u64::from(text)
     }
 
@@ -195,7 +196,7 @@ impl Device {
         device.last_poll = record.last_poll.unwrap_or_default();
         device.overdue_at = record.overdue_at.into();
         let [identity, version, board, architecture, serial, firmware] = record.attributes;
-        device.own = Own::of(identity.as_deref(), serial.as_deref());
+        device.set_own(identity.as_deref(), serial.as_deref());
         for (kept, word) in device
             .shared
             .iter_mut()

@@ -13,7 +13,7 @@ use mast_schemas::message::WholePoll;
 use mast_schemas::partition::key_group;
 use mast_schemas::thresholds::Thresholds;
 use mast_schemas::time::SLOT;
-use mast_schemas::views::{DeviceState, LinkView, Place};
+use mast_schemas::views::{DeviceState, DeviceView, LinkView, Place};
 use mast_schemas::{DeviceId, Epoch, LinkId, Mac, TenantId, Timestamp};
 use mast_state::messages::{
     ApInput, ApOut, DeviceControl, DeviceInfo, DeviceOut, LinkCore, RoamEvent, Verdict,
@@ -49,6 +49,8 @@ pub(crate) struct Fleet {
 /// All records of a checkpoint.
 pub(crate) struct Checkpoint {
     rows: Rows,
+    /// What was told of devices: a restart tells it no more, and the first change after it must say the same.
+    told: BTreeMap<DeviceId, DeviceView>,
     devices: Vec<DeviceRecord>,
     pub(crate) roam: Vec<RoamRecord>,
     shown: Vec<ShownRecord>,
@@ -413,6 +415,7 @@ impl Fleet {
         assert!(self.devices[0].records().len() <= self.rows.0.len());
         Checkpoint {
             rows: self.rows.clone(),
+            told: self.views.devices.clone(),
             devices: all(&self.devices, Devices::records),
             roam: all(&self.roaming, Roaming::records),
             shown: all(&self.roaming, Roaming::shown),
@@ -428,6 +431,7 @@ impl Fleet {
     pub(crate) fn restore(t: Thresholds, n: usize, checkpoint: Checkpoint) -> Self {
         let mut fleet = Self::new(t, n);
         fleet.rows = checkpoint.rows;
+        fleet.views.devices = checkpoint.told;
         fleet.now = checkpoint.now;
         let mut devices = DeviceOut::default();
         for (worker, state) in fleet.devices.iter_mut().enumerate() {
@@ -446,6 +450,14 @@ impl Fleet {
                 .collect();
             state.begin_slot(fleet.now.end(), &known, &mut devices);
         }
+        let states = devices.states.iter().map(|&(id, _, now)| (id, now));
+        let told = fleet.views.devices.values();
+        assert!(
+            states
+                .collect::<BTreeMap<_, _>>()
+                .into_iter()
+                .eq(told.map(|view| (view.device_id, Some(view.state))))
+        );
         for (worker, state) in fleet.roaming.iter_mut().enumerate() {
             let mine = |r: &&RoamRecord| of_address((r.tenant_id, r.mac), n) == worker;
             let roam = checkpoint.roam.iter().filter(mine).cloned().collect();
