@@ -2,6 +2,9 @@
 //!
 //! A query is planned against a catalog made for it alone, over one snapshot of its tenants, and runs on threads of its
 //! own, so that heavy ones don't hold up the rest of the process. Dropping the answer stops the query.
+//!
+//! The trap: a thread that computes without a pause looks at no clock. So the deadline is kept by the asker, on the threads
+//! of the asker, and operators that could go on without a pause are made to pause (`stop`).
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -24,13 +27,13 @@ use object_store::local::LocalFileSystem;
 use sqlx::PgPool;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::AbortHandle;
-use tokio::time::Instant;
+use tokio::time::Sleep;
 
 use crate::cancel::CancelOnDrop;
 use crate::lake::{LakeProvider, STORE};
 use crate::postgres::NowProvider;
 use crate::snapshot::Snapshot;
+use crate::stop::{Ended, Stop, StopWhereRowsMultiply};
 use crate::tables::NOW;
 use crate::{QueryError, TenantScope};
 
@@ -43,7 +46,7 @@ pub struct EngineConfig {
     pub lake_root: PathBuf,
     /// Memory for all running queries, in bytes.
     pub memory_bytes: usize,
-    /// Time for one query.
+    /// Time for one query, from when it is asked to when its last row is taken.
     pub time_limit: Duration,
     /// Rows that one answer may have.
     pub max_rows: u64,
@@ -155,29 +158,34 @@ impl Session {
         let (started, start) = oneshot::channel();
         let (sender, batches) = mpsc::channel(2);
         let (inner, scope, sql) = (self.inner.clone(), self.scope.clone(), sql.to_owned());
-        let deadline = Instant::now() + self.inner.config.time_limit;
+        let limit = self.inner.config.time_limit;
+        let mut deadline = Box::pin(tokio::time::sleep(limit));
+        let ended = Ended::default();
+        let ended_for_plan = ended.clone();
         let task = threads.spawn(async move {
-            let planned = tokio::time::timeout_at(deadline, plan(&inner, &scope, &sql)).await;
-            match planned.unwrap_or_else(|_| Err(too_slow(inner.config.time_limit))) {
+            match plan(&inner, &scope, &sql, ended_for_plan).await {
                 Ok(planned) => {
                     let _ = started.send(Ok((planned.stream.schema(), planned.as_of)));
-                    run(planned, &sender, deadline, &inner.config).await;
+                    run(planned, &sender, inner.config.max_rows).await;
                 }
                 Err(error) => {
                     let _ = started.send(Err(error));
                 }
             }
         });
-        let stop = Stop(task.abort_handle());
-        let answer = start
-            .await
-            .map_err(|_| QueryError::Threads("the query's task ended".to_owned()))?;
-        let (schema, as_of) = answer?;
+        let stop = Stop::new(task.abort_handle(), ended);
+        let (schema, as_of) = tokio::select! {
+            answer = start => answer
+                .map_err(|_| QueryError::Threads("the query's task ended".to_owned()))??,
+            () = &mut deadline => return Err(too_slow(limit)),
+        };
         Ok(QueryResult {
             schema,
             as_of,
             batches,
-            _stop: stop,
+            limit,
+            deadline,
+            stop,
         })
     }
 }
@@ -190,27 +198,21 @@ fn too_slow(limit: Duration) -> QueryError {
 async fn run(
     planned: Planned,
     sender: &mpsc::Sender<Result<RecordBatch, QueryError>>,
-    deadline: Instant,
-    config: &EngineConfig,
+    max_rows: u64,
 ) {
     let Planned { mut stream, .. } = planned;
     let mut rows = 0u64;
-    loop {
-        let next = match tokio::time::timeout_at(deadline, stream.next()).await {
-            Ok(None) => return,
-            Ok(Some(batch)) => batch.map_err(QueryError::from),
-            Err(_) => Err(too_slow(config.time_limit)),
-        };
-        rows += next.as_ref().map_or(0, |b| b.num_rows() as u64);
-        let next = match next {
-            Ok(_) if rows > config.max_rows => Err(QueryError::Limit(format!(
-                "its answer has more than {} rows",
-                config.max_rows
+    while let Some(batch) = stream.next().await {
+        let batch = batch.map_err(QueryError::from);
+        rows += batch.as_ref().map_or(0, |b| b.num_rows() as u64);
+        let batch = match batch {
+            Ok(_) if rows > max_rows => Err(QueryError::Limit(format!(
+                "its answer has more than {max_rows} rows"
             ))),
-            next => next,
+            batch => batch,
         };
-        let ended = next.is_err();
-        if sender.send(next).await.is_err() || ended {
+        let ended = batch.is_err();
+        if sender.send(batch).await.is_err() || ended {
             return;
         }
     }
@@ -224,10 +226,15 @@ struct Planned {
 }
 
 /// Opens the snapshot and starts the plan.
-async fn plan(inner: &Inner, scope: &TenantScope, sql: &str) -> Result<Planned, QueryError> {
+async fn plan(
+    inner: &Inner,
+    scope: &TenantScope,
+    sql: &str,
+    ended: Ended,
+) -> Result<Planned, QueryError> {
     let snapshot = Arc::new(Snapshot::open(&inner.config.pool, scope).await?);
     let cancel = snapshot.cancel_on_drop();
-    let context = catalog(inner, &snapshot)?;
+    let context = catalog(inner, &snapshot, ended)?;
     let plan = context.state().create_logical_plan(sql).await?;
     let queries_only = SQLOptions::new()
         .with_allow_ddl(false)
@@ -249,7 +256,11 @@ async fn plan(inner: &Inner, scope: &TenantScope, sql: &str) -> Result<Planned, 
 }
 
 /// A catalog with the tables of the snapshot's tenants, and nothing else.
-fn catalog(inner: &Inner, snapshot: &Arc<Snapshot>) -> Result<SessionContext, QueryError> {
+fn catalog(
+    inner: &Inner,
+    snapshot: &Arc<Snapshot>,
+    ended: Ended,
+) -> Result<SessionContext, QueryError> {
     let config = SessionConfig::new()
         .with_default_catalog_and_schema("mast", "public")
         .with_information_schema(true)
@@ -258,6 +269,7 @@ fn catalog(inner: &Inner, snapshot: &Arc<Snapshot>) -> Result<SessionContext, Qu
         .with_config(config)
         .with_runtime_env(inner.environment.clone())
         .with_default_features()
+        .with_physical_optimizer_rule(Arc::new(StopWhereRowsMultiply(ended)))
         .build();
     let context = SessionContext::new_with_state(state);
     for table in NOW {
@@ -271,21 +283,14 @@ fn catalog(inner: &Inner, snapshot: &Arc<Snapshot>) -> Result<SessionContext, Qu
     Ok(context)
 }
 
-/// Ends the query's task when the answer is dropped.
-struct Stop(AbortHandle);
-
-impl Drop for Stop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 /// An answer that is being made.
 pub struct QueryResult {
     schema: SchemaRef,
     as_of: Option<Timestamp>,
     batches: mpsc::Receiver<Result<RecordBatch, QueryError>>,
-    _stop: Stop,
+    limit: Duration,
+    deadline: Pin<Box<Sleep>>,
+    stop: Stop,
 }
 
 impl QueryResult {
@@ -301,7 +306,7 @@ impl QueryResult {
 
     /// The next batch; null at the end.
     pub async fn next(&mut self) -> Option<Result<RecordBatch, QueryError>> {
-        self.batches.recv().await
+        StreamExt::next(self).await
     }
 
     /// All batches.
@@ -320,7 +325,14 @@ impl QueryResult {
 impl Stream for QueryResult {
     type Item = Result<RecordBatch, QueryError>;
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.batches.poll_recv(cx)
+        let next = self.batches.poll_recv(cx);
+        if next.is_ready() || self.deadline.as_mut().poll(cx).is_pending() {
+            return next;
+        }
+        self.stop.now();
+        // What it makes from here on is not taken, and the answer ends.
+        self.batches = mpsc::channel(1).1;
+        Poll::Ready(Some(Err(too_slow(self.limit))))
     }
 }
 

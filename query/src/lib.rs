@@ -9,6 +9,7 @@ mod format;
 mod lake;
 mod postgres;
 mod snapshot;
+mod stop;
 mod tables;
 
 pub use engine::{Engine, EngineConfig, QueryResult, Session};
