@@ -12,7 +12,7 @@ use crate::views::{DeviceState, LinkReason, LinkState};
 use crate::{DeviceId, Mac, SectorId, SiteId, TenantId, Timestamp};
 
 /// Version of the records in this module.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// The parts of a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -267,6 +267,8 @@ pub struct BssidRecord {
     pub owner: Option<DeviceId>,
     /// Controllers that show it, or did so, lowest id first.
     pub reporters: Vec<ReporterRecord>,
+    /// Access points that a table of it has reached: they have the radio, even if no controller shows it any more.
+    pub reached: Vec<DeviceId>,
 }
 
 /// A controller of a [`BssidRecord`]'s radio.
@@ -274,8 +276,9 @@ pub struct BssidRecord {
 pub struct ReporterRecord {
     /// The controller.
     pub device_id: DeviceId,
-    /// The access point that its last table reached.
-    pub told: Option<DeviceId>,
+    /// Sources whose table has reached the radio's access point since the radio belongs to it, as bits of
+    /// [`crate::records::Tables`].
+    pub reached: u32,
     /// The radio's access point was told that it is not observed.
     pub unobserved: bool,
     /// It no longer shows the radio.

@@ -83,10 +83,22 @@ impl Oracle {
         self.owners_before.clear();
     }
 
+    /// No table of a remote radio has reached its access point yet.
+    pub(crate) fn begin_anew(&mut self, (tenant, radio): Address) {
+        let devices = self.devices.values_mut();
+        for device in devices.filter(|d| d.row.tenant_id == tenant) {
+            let tables = device.tables.values_mut();
+            for radio in tables.filter_map(|t| t.radios.get_mut(&radio)) {
+                radio.reached = false;
+            }
+        }
+    }
+
     /// Forgets what is known of a radio under its old access point; links begin anew with each controller's next table.
     fn move_radio(&mut self, address: Address, from: DeviceId, end: Timestamp) {
         let (tenant, radio) = address;
         self.forget_radio(tenant, from, radio, end);
+        self.begin_anew(address);
         self.drop_associations(tenant, end, |a| {
             (a.ap_device_id, a.radio_mac) == (from, radio)
         });

@@ -41,8 +41,8 @@ pub(crate) struct Table {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TableRadio {
     pub(crate) remote: bool,
-    /// Of a remote radio: the access point that the last table reached.
-    pub(crate) reached: Option<DeviceId>,
+    /// Of a remote radio: a table has reached its access point since the radio belongs to that.
+    pub(crate) reached: bool,
     pub(crate) interface: String,
     pub(crate) clients: BTreeMap<Mac, Timestamp>,
 }
@@ -157,6 +157,11 @@ impl Oracle {
             if cap.reporters.len() != shown || cap.ap_device_id == id {
                 self.caps_touched.insert(*address);
             }
+        }
+        let caps = self.caps.values().filter(|cap| cap.ap_device_id == id);
+        let lost: Vec<Address> = caps.map(|cap| (cap.tenant_id, cap.radio_mac)).collect();
+        for radio in lost {
+            self.begin_anew(radio);
         }
     }
 

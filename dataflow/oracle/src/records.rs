@@ -6,6 +6,7 @@ use mast_schemas::checkpoint::{
     ApRecord, BssidRecord, CapRecord, ClaimRecord, DeviceRecord, RadioRecord, ReporterRecord,
     RoamRecord, StandingRecord, TableRadioRecord, TableRecord,
 };
+use mast_schemas::records::Tables;
 use mast_schemas::thresholds::Thresholds;
 use mast_schemas::views::DeviceState;
 use mast_schemas::{DeviceId, LinkId};
@@ -64,9 +65,11 @@ impl Oracle {
     fn restore_reached(&mut self, record: &BssidRecord) {
         for reporter in &record.reporters {
             let device = self.devices.get_mut(&reporter.device_id);
-            let tables = device.into_iter().flat_map(|d| d.tables.values_mut());
-            for radio in tables.filter_map(|t| t.radios.get_mut(&record.radio_mac)) {
-                radio.reached = reporter.told;
+            let tables = device.into_iter().flat_map(|d| &mut d.tables);
+            for (source, table) in tables {
+                if let Some(radio) = table.radios.get_mut(&record.radio_mac) {
+                    radio.reached = Tables(reporter.reached).has(Tables::registration(*source));
+                }
             }
         }
     }
@@ -152,20 +155,26 @@ impl Oracle {
     fn bssid_record(&self, cap: &CapRecord) -> BssidRecord {
         let reporter = |id: &DeviceId| {
             let device = self.devices.get(id);
-            let tables = device.into_iter().flat_map(|d| d.tables.values());
-            let mut radios = tables.filter_map(|t| t.radios.get(&cap.radio_mac));
+            let tables = device.into_iter().flat_map(|d| &d.tables);
+            let reached = tables
+                .filter(|(_, t)| t.radios.get(&cap.radio_mac).is_some_and(|r| r.reached))
+                .fold(Tables(0), |all, (source, _)| {
+                    all.with(Tables::registration(*source))
+                });
             ReporterRecord {
                 device_id: *id,
-                told: radios.find_map(|r| r.reached),
+                reached: reached.0,
                 unobserved: device.is_none_or(|d| d.state != DeviceState::Online),
                 gone: false,
             }
         };
+        let reached = self.radio_aps.get(&(cap.tenant_id, cap.radio_mac));
         BssidRecord {
             tenant_id: cap.tenant_id,
             radio_mac: cap.radio_mac,
             owner: self.owner((cap.tenant_id, cap.radio_mac), None),
             reporters: cap.reporters.iter().map(reporter).collect(),
+            reached: reached.into_iter().flatten().copied().collect(),
         }
     }
 
@@ -192,7 +201,7 @@ impl Oracle {
 fn restored_table(table: TableRecord) -> Table {
     let radio = |r: TableRadioRecord| TableRadio {
         remote: r.remote,
-        reached: None,
+        reached: false,
         interface: r.interface,
         clients: r.clients.into_iter().collect::<BTreeMap<_, _>>(),
     };

@@ -107,9 +107,9 @@ impl Oracle {
             self.note_reporter(from.tenant, mac, from.reporter);
             let ap = self.ap_of(from.tenant, mac, from.reporter, remote);
             if remote {
-                self.reached(from.reporter, shown.source, mac, ap);
-                // The radio moved since the last table: all appear, and those that went were dropped already.
-                if reached.is_some_and(|reached| reached != ap) {
+                self.reached(from.reporter, shown.source, mac);
+                // The first table that reaches the access point: all appear there, and nobody was there to go.
+                if !reached {
                     before.clear();
                 }
             }
@@ -175,9 +175,9 @@ impl Oracle {
                     .tables
                     .values()
                     .filter_map(|t| t.radios.get(&radio.1));
-                // A remote radio's last table counts for the access point that it reached.
+                // A remote radio's last table counts for its access point once it has reached that.
                 tables
-                    .filter(|t| !t.remote || t.reached == Some(ap))
+                    .filter(|t| !t.remote || t.reached)
                     .filter(|t| self.ap_of(radio.0, radio.1, device.row.device_id, t.remote) == ap)
                     .any(|t| t.clients.contains_key(&client))
             })
@@ -266,12 +266,12 @@ impl Oracle {
             .unwrap_or_default()
     }
 
-    /// Notes where a remote radio's table went.
-    fn reached(&mut self, reporter: DeviceId, source: Source, radio: Mac, ap: DeviceId) {
+    /// Notes that a remote radio's table has reached its access point.
+    fn reached(&mut self, reporter: DeviceId, source: Source, radio: Mac) {
         let device = self.devices.get_mut(&reporter);
         let table = device.and_then(|d| d.tables.get_mut(&source));
         if let Some(radio) = table.and_then(|t| t.radios.get_mut(&radio)) {
-            radio.reached = Some(ap);
+            radio.reached = true;
         }
     }
 

@@ -6,13 +6,24 @@ use std::rc::Rc;
 
 use hashbrown::HashSet;
 use mast_schemas::{DeviceId, Epoch, Mac, TenantId};
-use mast_state::messages::{ApInput, RadioKnown, RemoteTable, RoamEvent, Stamp, StationFact};
+use mast_state::messages::{
+    ApInput, DeviceControl, RadioKnown, RemoteTable, RoamEvent, Stamp, StationFact,
+};
 use mast_state::{BssidOut, Bssids};
 use serde::{Deserialize, Serialize};
 
 use crate::flow::types::{Scope, StageBuilder, Stream, Time};
 
 /// What the stage reads.
+#[derive(Clone, Debug)]
+pub(crate) enum BssidInput {
+    /// Control, whole and on every worker: nothing of a deleted access point is left, whoever its radios are.
+    Control(DeviceControl),
+    /// What concerns a radio, exchanged by it.
+    Message(BssidMessage),
+}
+
+/// What concerns a radio.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum BssidMessage {
     /// A radio appeared or went.
@@ -117,10 +128,10 @@ pub(crate) struct BssidStreams<'s> {
     pub(crate) moved: Stream<'s, (DeviceId, Mac)>,
 }
 
-/// Builds the stage; `input` is exchanged by key already.
+/// Builds the stage; messages are exchanged by key already.
 pub(crate) fn bssids<'s>(
     scope: Scope<'s, Time>,
-    input: Stream<'s, BssidMessage>,
+    input: Stream<'s, BssidInput>,
     state: Rc<RefCell<Bssids>>,
 ) -> BssidStreams<'s> {
     let mut stage = StageBuilder::new("bssids", scope, input);
@@ -131,11 +142,22 @@ pub(crate) fn bssids<'s>(
     stage.build(
         move |c| (links_port.open(c), roaming_port.open(c), moved_port.open(c)),
         || None,
-        move |slot, mut messages, (to_links, to_roaming, to_moved)| {
-            if messages.is_empty() {
+        move |slot, inputs, (to_links, to_roaming, to_moved)| {
+            if inputs.is_empty() {
                 return;
             }
+            let (mut control, mut messages) = (Vec::new(), Vec::new());
+            for input in inputs {
+                match input {
+                    BssidInput::Control(c) => control.push(c),
+                    BssidInput::Message(m) => messages.push(m),
+                }
+            }
             let state = &mut state.borrow_mut();
+            // What a restored state tells in slot 0 was so before.
+            if slot > 0 {
+                state.begin_slot(&control);
+            }
             for ((tenant, radio), owner) in owners_at_begin(&mut messages) {
                 state.owner_at_begin(tenant, radio, owner);
             }

@@ -34,7 +34,7 @@ use timely::dataflow::operators::vec::{Broadcast, Filter, Input as _, Map};
 use timely::dataflow::{InputHandleVec, ProbeHandle};
 
 use crate::control::DeviceDiff;
-use crate::flow::bssids::BssidMessage;
+use crate::flow::bssids::{BssidInput, BssidMessage};
 use crate::flow::devices::DeviceMessage;
 use crate::flow::links::LinkMessage;
 use crate::flow::roaming::RoamMessage;
@@ -185,9 +185,15 @@ pub(crate) fn build(
             from.states.clone(),
             names.clone(),
         );
-        let bssid_input = scope
+        let about_radios = scope
             .concatenate([from.bssids, facts])
             .exchange(|m: &BssidMessage| hash(m.key()));
+        let bssid_input = scope.concatenate([
+            control_stream
+                .clone()
+                .map(|diff| BssidInput::Control(diff.control)),
+            about_radios.map(BssidInput::Message),
+        ]);
         let remote = bssids::bssids(scope, bssid_input, state.bssids.clone());
 
         let events = scope

@@ -4,12 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mast_schemas::checkpoint::{BssidRecord, CapRecord, ReporterRecord};
+use mast_schemas::records::Tables;
 use mast_schemas::thresholds::Thresholds;
 use mast_schemas::{DeviceId, Mac, TenantId, Timestamp};
 
 use crate::compact::Map;
 use crate::messages::{
-    ApInput, Association, RadioKnown, RemoteTable, RoamChange, RoamEvent, Stamp, StationFact,
+    ApInput, Association, DeviceControl, RadioKnown, RemoteTable, RoamChange, RoamEvent, Stamp,
+    StationFact,
 };
 use crate::roam::key_group_of_client;
 
@@ -17,12 +19,14 @@ use crate::roam::key_group_of_client;
 #[derive(Debug)]
 pub struct Bssids {
     radios: Map<(TenantId, Mac), Radio>,
-    /// Owners as of the slot's begin or earlier, of radios that nobody has shown as remote yet.
+    /// Owners as of the slot's begin, of radios that are shown as remote in it.
     owners: Map<(TenantId, Mac), DeviceId>,
     /// Reporters of remote radios: whether unobserved, and the radios they show.
     reporters: BTreeMap<DeviceId, Reporting>,
     /// Remote radios to look at when the slot ends.
     touched: BTreeSet<(TenantId, Mac)>,
+    /// Devices that control deleted in the slot.
+    deleted: BTreeSet<DeviceId>,
     /// Owners that changed in the slot.
     new_owners: BTreeMap<(TenantId, Mac), Option<DeviceId>>,
 }
@@ -40,19 +44,23 @@ struct Radio {
     cap: Option<Box<Cap>>,
 }
 
+/// A remote radio. Once no controller shows it, it waits: its access points still have it, but it moves no more.
 #[derive(Debug)]
 struct Cap {
     ap: DeviceId,
     owner: Option<DeviceId>,
     /// By rising device.
     reporters: Vec<Reporter>,
+    /// Access points that a table of it has reached.
+    reached: Vec<DeviceId>,
 }
 
 #[derive(Debug)]
 struct Reporter {
     device: DeviceId,
-    /// The access point that its last table reached.
-    told: Option<DeviceId>,
+    /// Sources whose table has reached the access point since the radio belongs to it: the first one of each makes all its
+    /// clients appear there.
+    reached: Tables,
     /// What that access point was last told of this reporter.
     unobserved: bool,
     /// It no longer shows the radio.
@@ -74,12 +82,32 @@ pub struct BssidOut {
     pub reporters: Vec<(DeviceId, i8)>,
 }
 
+/// A remote radio with its key group and key.
+type Known<'a> = (u8, (TenantId, Mac), &'a Cap);
+
 impl Cap {
+    const fn new(ap: DeviceId) -> Self {
+        Self {
+            ap,
+            owner: None,
+            reporters: Vec::new(),
+            reached: Vec::new(),
+        }
+    }
+
     fn lowest(&self) -> Option<DeviceId> {
         self.reporters
             .iter()
             .find(|reporter| !reporter.gone)
             .map(|reporter| reporter.device)
+    }
+
+    /// Nothing of the radio is left at its access point.
+    fn begin_anew(&mut self) {
+        self.reached.retain(|ap| *ap != self.ap);
+        for reporter in &mut self.reporters {
+            (reporter.reached, reporter.unobserved) = (Tables(0), false);
+        }
     }
 
     /// Where it belongs now; stays where it is while nobody shows or owns it.
@@ -93,7 +121,7 @@ impl Cap {
             Err(i) => {
                 let fresh = Reporter {
                     device,
-                    told: None,
+                    reached: Tables(0),
                     unobserved: false,
                     gone: false,
                 };
@@ -108,16 +136,11 @@ impl Cap {
 impl Radio {
     /// Access points that have this radio: a table of it has reached them.
     fn holders(&self) -> impl Iterator<Item = DeviceId> {
-        let told = self.cap.iter().flat_map(|cap| {
-            cap.reporters
-                .iter()
-                .any(|r| r.told == Some(cap.ap))
-                .then_some(cap.ap)
-        });
         let own = &self.own;
+        let reached = self.cap.iter().flat_map(|cap| cap.reached.iter().copied());
         own.iter()
             .copied()
-            .chain(told.filter(move |ap| !own.contains(ap)))
+            .chain(reached.filter(move |ap| !own.contains(ap)))
     }
 }
 
@@ -129,7 +152,34 @@ impl Bssids {
             owners: Map::default(),
             reporters: BTreeMap::new(),
             touched: BTreeSet::new(),
+            deleted: BTreeSet::new(),
             new_owners: BTreeMap::new(),
+        }
+    }
+
+    /// Opens a slot. Every worker needs all of control: nothing of a deleted access point is left, whoever its radios are.
+    pub fn begin_slot(&mut self, control: &[DeviceControl]) {
+        self.deleted.clear();
+        let gone = control.iter().filter(|change| change.info.is_none());
+        let gone: BTreeSet<DeviceId> = gone.map(|change| change.device).collect();
+        if gone.is_empty() {
+            return;
+        }
+        for change in control {
+            match change.info {
+                None => self.deleted.insert(change.device),
+                Some(_) => self.deleted.remove(&change.device),
+            };
+        }
+        let caps = self
+            .radios
+            .values_mut()
+            .filter_map(|r| r.cap.as_deref_mut());
+        for cap in caps {
+            cap.reached.retain(|ap| !gone.contains(ap));
+            if gone.contains(&cap.ap) {
+                cap.begin_anew();
+            }
         }
     }
 
@@ -171,15 +221,12 @@ impl Bssids {
     /// A controller shows a radio.
     fn show(&mut self, key: (TenantId, Mac), device: DeviceId, out: &mut BssidOut) {
         let radio = self.radios.entry(key).or_default();
-        let cap = radio.cap.get_or_insert_with(|| {
+        let cap = radio.cap.get_or_insert_with(|| Box::new(Cap::new(device)));
+        if cap.reporters.is_empty() {
             out.remote_radios.push((key.0, key.1, 1));
-            let owner = self.owners.remove(&key);
-            Box::new(Cap {
-                ap: owner.unwrap_or(device),
-                owner,
-                reporters: Vec::new(),
-            })
-        });
+            cap.owner = self.owners.get(&key).copied();
+            cap.ap = cap.owner.unwrap_or(device);
+        }
         cap.reporter(device).gone = false;
         self.touched.insert(key);
         let reporting = self.reporters.entry(device).or_insert_with(|| {
@@ -218,10 +265,17 @@ impl Bssids {
         };
         let ap = cap.ap;
         let reporter = cap.reporter(table.reporter);
-        let moved = reporter.told.is_some_and(|told| told != ap);
-        if reporter.told != Some(ap) {
-            reporter.told = Some(ap);
+        let reached = Tables::registration(table.source);
+        let first = !reporter.reached.has(reached);
+        if first {
+            reporter.reached = reporter.reached.with(reached);
             self.touched.insert(key);
+        }
+        if self.deleted.contains(&ap) {
+            return;
+        }
+        if !cap.reached.contains(&ap) {
+            cap.reached.push(ap);
         }
         table.ap = ap;
         let stamp = table.stamp.step(Stamp::association(table.source));
@@ -241,7 +295,7 @@ impl Bssids {
                 change,
             }
         };
-        if moved {
+        if first {
             let rows = table.rows.iter();
             out.roam
                 .extend(rows.map(|row| event((row.mac, row.began, RoamChange::Appeared))));
@@ -269,19 +323,13 @@ impl Bssids {
     /// Closes the slot: radios move to their owners; access points hear whether their radios' reporters are observed.
     pub fn end_slot(&mut self, _end: Timestamp, out: &mut BssidOut) {
         for (key, owner) in std::mem::take(&mut self.new_owners) {
-            match self
-                .radios
-                .get_mut(&key)
-                .and_then(|radio| radio.cap.as_deref_mut())
-            {
-                Some(cap) => cap.owner = owner,
-                None => match owner {
-                    Some(owner) => drop(self.owners.insert(key, owner)),
-                    None => drop(self.owners.remove(&key)),
-                },
+            let radio = self.radios.get_mut(&key);
+            if let Some(cap) = radio.and_then(|radio| radio.cap.as_deref_mut()) {
+                cap.owner = owner;
+                self.touched.insert(key);
             }
-            self.touched.insert(key);
         }
+        self.owners.clear();
         for key in std::mem::take(&mut self.touched) {
             self.settle(key, out);
         }
@@ -295,13 +343,12 @@ impl Bssids {
             return;
         };
         let (ap, place) = (cap.ap, cap.place());
-        if ap != place {
+        let shown = cap.lowest().is_some();
+        if shown && ap != place {
             out.aps.push(ApInput::RadioMoved { ap, radio: key.1 });
             out.moved.push((ap, key.1));
+            cap.begin_anew();
             cap.ap = place;
-            for reporter in &mut cap.reporters {
-                reporter.unobserved = false;
-            }
         }
         for reporter in &mut cap.reporters {
             let reporting = self.reporters.get(&reporter.device);
@@ -317,97 +364,98 @@ impl Bssids {
                 });
             }
         }
-        if cap.reporters.iter().all(|reporter| reporter.gone) && cap.owner.is_none() {
+        if !shown && !cap.reporters.is_empty() {
             out.remote_radios.push((key.0, key.1, -1));
+            cap.reporters.clear();
+        }
+        if cap.reporters.is_empty() && cap.reached.is_empty() {
             radio.cap = None;
         }
     }
 
     /// Remote radios with their [`key_group_of_client`], by rising group, tenant and radio.
     pub fn records(&self) -> Vec<(u8, CapRecord)> {
-        self.caps(|(tenant_id, radio_mac), cap| CapRecord {
-            tenant_id,
-            radio_mac,
-            reporters: cap
-                .reporters
-                .iter()
-                .filter(|r| !r.gone)
-                .map(|r| r.device)
-                .collect(),
-            ap_device_id: cap.ap,
-        })
+        let record = |&(group, (tenant_id, radio_mac), cap): &Known<'_>| {
+            let shown = cap.reporters.iter().filter(|r| !r.gone);
+            let record = CapRecord {
+                tenant_id,
+                radio_mac,
+                reporters: shown.map(|r| r.device).collect(),
+                ap_device_id: cap.ap,
+            };
+            (group, record)
+        };
+        let shown = |known: &&Known<'_>| !known.2.reporters.is_empty();
+        self.caps().iter().filter(shown).map(record).collect()
     }
 
-    /// What this step knows of the same radios besides [`Bssids::records`].
+    /// What this step knows of the same radios besides [`Bssids::records`], and of those that nobody shows any more.
     pub fn bssid_records(&self) -> Vec<(u8, BssidRecord)> {
-        self.caps(|(tenant_id, radio_mac), cap| BssidRecord {
-            tenant_id,
-            radio_mac,
-            owner: cap.owner,
-            reporters: cap
-                .reporters
-                .iter()
-                .map(|reporter| ReporterRecord {
-                    device_id: reporter.device,
-                    told: reporter.told,
-                    unobserved: reporter.unobserved,
-                    gone: reporter.gone,
-                })
-                .collect(),
-        })
+        let record = |&(group, (tenant_id, radio_mac), cap): &Known<'_>| {
+            let reporter = |reporter: &Reporter| ReporterRecord {
+                device_id: reporter.device,
+                reached: reporter.reached.0,
+                unobserved: reporter.unobserved,
+                gone: reporter.gone,
+            };
+            let record = BssidRecord {
+                tenant_id,
+                radio_mac,
+                owner: cap.owner,
+                reporters: cap.reporters.iter().map(reporter).collect(),
+                reached: cap.reached.clone(),
+            };
+            (group, record)
+        };
+        self.caps().iter().map(record).collect()
     }
 
-    fn caps<R>(&self, record: impl Fn((TenantId, Mac), &Cap) -> R) -> Vec<(u8, R)> {
-        let mut caps: Vec<_> = self
-            .radios
-            .iter()
+    fn caps(&self) -> Vec<Known<'_>> {
+        let caps = self.radios.iter();
+        let mut caps: Vec<_> = caps
             .filter_map(|(key, radio)| Some((*key, radio.cap.as_deref()?)))
             .map(|(key, cap)| (key_group_of_client(&key.0, key.1), key, cap))
             .collect();
         caps.sort_unstable_by_key(|(group, key, _)| (*group, *key));
-        caps.into_iter()
-            .map(|(group, key, cap)| (group, record(key, cap)))
-            .collect()
+        caps
     }
 
     /// Takes records in. Radios of their own come again from the devices' records, through [`Bssids::radio`]. `out`
     /// gets which owners and statuses this step must be told; nothing for access points.
     pub fn restore(&mut self, caps: Vec<CapRecord>, rest: Vec<BssidRecord>, out: &mut BssidOut) {
-        let mut rest: BTreeMap<_, _> = rest
-            .into_iter()
-            .map(|record| ((record.tenant_id, record.radio_mac), record))
-            .collect();
         for record in caps {
             let key = (record.tenant_id, record.radio_mac);
-            let ap = record.ap_device_id;
             out.remote_radios.push((key.0, key.1, 1));
-            let mut cap = Cap {
-                ap,
-                owner: None,
-                reporters: Vec::new(),
-            };
+            let cap = self.restored(key, record.ap_device_id);
             for device in record.reporters {
-                cap.reporter(device).told = Some(ap);
+                cap.reporter(device);
             }
-            cap.owner = (cap.lowest() != Some(ap)).then_some(ap);
-            if let Some(rest) = rest.remove(&key) {
-                cap.owner = rest.owner;
-                for known in rest.reporters {
-                    let reporter = cap.reporter(known.device_id);
-                    reporter.told = known.told;
-                    reporter.unobserved = known.unobserved;
-                    reporter.gone = known.gone;
-                }
+        }
+        for record in rest {
+            let key = (record.tenant_id, record.radio_mac);
+            let waits = record.reached.last().copied().unwrap_or_default();
+            let cap = self.restored(key, waits);
+            cap.owner = record.owner;
+            cap.reached = record.reached;
+            for known in &record.reporters {
+                let reporter = cap.reporter(known.device_id);
+                reporter.reached = Tables(known.reached);
+                reporter.unobserved = known.unobserved;
+                reporter.gone = known.gone;
             }
-            for reporter in cap.reporters.iter().filter(|reporter| !reporter.gone) {
-                let reporting = self.reporters.entry(reporter.device).or_insert_with(|| {
-                    out.reporters.push((reporter.device, 1));
+            for known in record.reporters.iter().filter(|known| !known.gone) {
+                let reporting = self.reporters.entry(known.device_id).or_insert_with(|| {
+                    out.reporters.push((known.device_id, 1));
                     Reporting::default()
                 });
-                reporting.unobserved |= reporter.unobserved;
+                reporting.unobserved |= known.unobserved;
                 reporting.radios.insert(key);
             }
-            self.radios.entry(key).or_default().cap = Some(Box::new(cap));
         }
+    }
+
+    fn restored(&mut self, key: (TenantId, Mac), ap: DeviceId) -> &mut Cap {
+        let radio = self.radios.entry(key).or_default();
+        radio.cap.get_or_insert_with(|| Box::new(Cap::new(ap)))
     }
 }

@@ -79,12 +79,16 @@ fn run(
     Ok(())
 }
 
-/// A few seeds; many more with `MAST_SEEDS=n`.
+/// A few seeds; `MAST_SEEDS=n` for many more, `MAST_SEEDS=a..b` for these.
 fn seeds(from: u64, few: u64) -> std::ops::Range<u64> {
-    let wished = std::env::var("MAST_SEEDS")
-        .ok()
-        .and_then(|n| n.parse().ok());
-    from..from + wished.unwrap_or(few)
+    let Ok(wished) = std::env::var("MAST_SEEDS") else {
+        return from..from + few;
+    };
+    let number = |text: &str| text.parse::<u64>().unwrap();
+    match wished.split_once("..") {
+        Some((first, end)) => number(first)..number(end),
+        None => from..from + number(&wished),
+    }
 }
 
 /// Runs each seed and fails with all that differ.

@@ -135,7 +135,7 @@ impl Fleet {
         let mut roam = std::mem::take(&mut devices.roam);
         let mut aps: Vec<ApInput> = devices.statuses.drain(..).map(ApInput::Status).collect();
         aps.extend(devices.tables.drain(..).map(ApInput::Table));
-        let moved = self.bssid_stage(end, devices, &mut roam, &mut aps);
+        let moved = self.bssid_stage(end, control, devices, &mut roam, &mut aps);
         self.roam_stage(end, control, roam, &moved, &mut aps);
         aps.sort_by_key(ApInput::stamp);
         let mut inputs: Vec<Vec<ApInput>> = vec![Vec::new(); n];
@@ -200,6 +200,7 @@ impl Fleet {
     fn bssid_stage(
         &mut self,
         end: Timestamp,
+        control: &[DeviceControl],
         mut devices: DeviceOut,
         roam: &mut Vec<RoamEvent>,
         aps: &mut Vec<ApInput>,
@@ -217,6 +218,9 @@ impl Fleet {
                 let state = &mut self.bssids[of_address(address, n)];
                 state.owner_at_begin(known.tenant, known.radio, owner);
             }
+        }
+        for state in &mut self.bssids {
+            state.begin_slot(control);
         }
         devices.radios.sort_by_key(|known| known.stamp);
         for known in &devices.radios {
