@@ -55,6 +55,11 @@ impl PartitionTime {
             .min()
     }
 
+    /// The first promise of all that are not bound yet.
+    fn begin(&self) -> Option<Timestamp> {
+        self.steps.front().map(|&(time, _)| time)
+    }
+
     fn note(&mut self) {
         if let Some(time) = self.time()
             && self.steps.back().is_none_or(|&(last, _)| time > last)
@@ -191,8 +196,10 @@ impl Sequencer {
         let limit = promised.unwrap_or(clock - SILENCE);
         let last = Epoch(Epoch::of(limit).0 - 1);
         if self.closed.0 == 0 {
-            // History begins with the slot of the first promise.
-            self.closed = Epoch(last.0.checked_sub(1)?);
+            // History begins with the slot of the first promise, however much has come since.
+            let begins = self.partitions.iter().filter_map(PartitionTime::begin);
+            let begin = begins.min().map_or(limit, |begin| begin.min(limit));
+            self.closed = Epoch(Epoch::of(begin).0.saturating_sub(2).max(1));
         }
         (last > self.closed).then(|| self.bind(last, by_clock))
     }
@@ -320,6 +327,29 @@ mod tests {
                 bindings[0].control
             ),
             (at(250), vec![3], 2)
+        );
+    }
+
+    #[test]
+    fn a_first_start_over_an_old_log_binds_it_slot_by_slot() {
+        let mut s = Sequencer::new(1, Epoch(0), &[0, 0]);
+        for (offset, ms) in (0..).zip([0, 250, 500, 750]) {
+            s.record(0, offset * 2, &data(1), at(750));
+            s.record(0, offset * 2 + 1, &beat(1, 1, ms), at(750));
+            s.record(1, offset, &beat(2, 1, ms), at(750));
+        }
+        let bound: Vec<_> = drain(&mut s, 750)
+            .iter()
+            .map(|b| (b.first.end(), b.telemetry[0], b.control))
+            .collect();
+        assert_eq!(
+            bound,
+            [
+                (at(0), 2, 1),
+                (at(250), 4, 2),
+                (at(500), 6, 3),
+                (at(750), 8, 4)
+            ]
         );
     }
 
