@@ -399,7 +399,10 @@ impl Fleet {
                 tracing::warn!(%error, "PostgreSQL is away; polling goes on");
                 Some(held.clone())
             }
-            Err(_) => Some(held.clone()),
+            Err(_) => {
+                tracing::warn!("PostgreSQL does not answer; polling goes on");
+                Some(held.clone())
+            }
         }
     }
 

@@ -216,10 +216,18 @@ impl Demo {
             tokio::select! {
                 () = &mut *stop => return Ok(()),
                 () = &mut time_is_up => return Ok(()),
-                _ = ticks.tick() => match self.tick().await {
-                    Ok(picture) => screen.draw(&picture),
-                    Err(error) => tracing::warn!(error = format!("{error:#}"), "the views cannot be read"),
-                },
+                _ = ticks.tick() => {
+                    // While PostgreSQL is away a look may take long: whoever stops the demo does not wait for it.
+                    let looked = tokio::select! {
+                        () = &mut *stop => return Ok(()),
+                        () = &mut time_is_up => return Ok(()),
+                        looked = self.tick() => looked,
+                    };
+                    match looked {
+                        Ok(picture) => screen.draw(&picture),
+                        Err(error) => tracing::warn!(error = format!("{error:#}"), "the views cannot be read"),
+                    }
+                }
                 failed = self.installation.job.finished() => {
                     failed.context("the dataflow stopped")?;
                     anyhow::bail!("the dataflow stopped");

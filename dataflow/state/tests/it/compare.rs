@@ -127,6 +127,28 @@ fn remote_radios_that_do_not_move_equal_the_oracle() {
     });
 }
 
+/// After a silence of the producer: what was observed in many slots is bound in one of the next.
+#[test]
+fn polls_that_are_bound_late_equal_the_oracle() {
+    each(seeds(600, 8), |seed| {
+        let mut script = random(seed, 4 + seed as usize % 6);
+        for late in script.chunks_mut(if seed % 2 == 0 { 60 } else { 6 }) {
+            let Some((last, before)) = late.split_last_mut() else {
+                continue;
+            };
+            // Within a minute: over hours, timers of links and clients meet polls that lie before them.
+            let begin = before.first().map(|first| first.first.0);
+            if begin.is_some_and(|begin| begin + 240 > last.last.0) {
+                let polls = before
+                    .iter_mut()
+                    .flat_map(|slot| std::mem::take(&mut slot.polls));
+                last.polls.splice(0..0, polls.collect::<Vec<_>>());
+            }
+        }
+        run(&script, (DEFAULT, DEFAULT), |i| 1 + i % 3, |_| false)
+    });
+}
+
 #[test]
 fn spreading_keys_over_instances_changes_nothing() {
     for (seed, n) in [(100, 2), (101, 4), (102, 3)] {
