@@ -9,3 +9,4 @@ mod recording;
 mod relay;
 mod sink;
 mod support;
+mod twin;
