@@ -4,10 +4,10 @@
 use mast_dataflow::engine::Engine;
 use mast_dataflow::outputs::Snapshot;
 use mast_oracle::{Oracle, script};
-use mast_schemas::thresholds::DEFAULT;
+use mast_schemas::thresholds::{DEFAULT, Thresholds};
 use proptest::prelude::*;
 
-use crate::support::{Served, config, encode, oracle, restored, run};
+use crate::support::{Served, config, encode, oracle, restored, run, run_with};
 
 /// Compares without printing whole fleets.
 fn same<K: Ord + std::fmt::Debug, V: PartialEq + std::fmt::Debug>(
@@ -127,20 +127,39 @@ proptest! {
     }
 }
 
+/// Each threshold moved in the oracle: the comparison with a flow that keeps its own must fail.
 #[test]
-fn a_flipped_threshold_is_seen() {
-    let slots: Vec<_> = (0..4).map(|seed| script::random(seed, 12)).collect();
-    let mut flipped = DEFAULT;
-    flipped.degrade_tables += 1;
-    let differs = slots.iter().any(|slots| {
-        let served = run(&encode(slots, 3), 1, 5);
-        oracle(slots, flipped).0.views().links != served.views.links
-            || oracle(slots, flipped).1.links.len() != served.link_events.len()
-    });
-    assert!(
-        differs,
-        "the scripted fleets never degrade by two bad tables"
-    );
+fn each_threshold_decides_something() {
+    let told = |seed: u64, thresholds: Thresholds| {
+        let slots = script::random(seed, 6);
+        let served = run_with(thresholds, &encode(&slots, 3), 1, 5);
+        (slots, served)
+    };
+    let differs = |(slots, served): &(Vec<script::SlotInput>, Served), theirs: Thresholds| {
+        let (oracle, mut events) = oracle(slots, theirs);
+        let mut ours = served.link_events.clone();
+        ours.sort_by_key(|e| (e.at, e.event_id));
+        events.links.sort_by_key(|e| (e.at, e.event_id));
+        let devices = events.devices.len() != served.device_events.len();
+        oracle.views() != served.views || ours != events.links || devices
+    };
+    let mut flows = Vec::new();
+    for (name, theirs) in script::flipped() {
+        let decided = (300..312).zip(0..).any(|(seed, i)| {
+            if flows.len() == i {
+                flows.push(told(seed, DEFAULT));
+            }
+            differs(&flows[i], theirs)
+        });
+        assert!(decided, "{name} decides nothing in these scenarios");
+    }
+    assert!(!differs(&flows[0], DEFAULT));
+    let (few, more) = script::few_departed();
+    let flow = told(300, few);
+    assert!(!differs(&flow, few));
+    for theirs in more {
+        assert!(differs(&flow, theirs), "{theirs:?}");
+    }
 }
 
 /// After a producer's silence: what was observed in some slots is bound in one of the next.

@@ -133,7 +133,21 @@ pub(crate) fn restored(snapshot: Snapshot) -> Restored {
 
 /// Runs all slots through one engine, asking for outputs after each `group` slots.
 pub(crate) fn run(slots: &[SlotInput], workers: usize, group: usize) -> Served {
-    let mut engine = Engine::start(config(workers), Snapshot::default()).unwrap();
+    run_with(DEFAULT, slots, workers, group)
+}
+
+/// The same with other thresholds.
+pub(crate) fn run_with(
+    thresholds: Thresholds,
+    slots: &[SlotInput],
+    workers: usize,
+    group: usize,
+) -> Served {
+    let config = EngineConfig {
+        thresholds,
+        ..config(workers)
+    };
+    let mut engine = Engine::start(config, Snapshot::default()).unwrap();
     let mut served = Served::default();
     for chunk in slots.chunks(group.max(1)) {
         for slot in chunk {

@@ -3,6 +3,7 @@
 //!
 //! Ids, addresses and times are made from small numbers, so that a failing scenario can be read.
 
+mod flipped;
 mod random;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use mast_schemas::records::{
 use mast_schemas::time::Span;
 use mast_schemas::{DeviceId, Epoch, Mac, SectorId, SiteId, TenantId, Timestamp};
 
+pub use flipped::{few_departed, flipped};
 pub use random::random;
 
 /// What one binding hands over: `control` and `polls` belong to `first`; `first + 1 ..= last` bring only timers.

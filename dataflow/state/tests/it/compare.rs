@@ -2,11 +2,10 @@
 
 use std::fmt::Write;
 
-use mast_oracle::script::{SlotInput, device, random};
+use mast_oracle::script::{SlotInput, device, few_departed, flipped, random};
 use mast_oracle::{Events, Oracle, Views};
 use mast_schemas::Mac;
 use mast_schemas::thresholds::{DEFAULT, Thresholds};
-use mast_schemas::time::Span;
 
 use crate::fleet::Fleet;
 
@@ -175,152 +174,14 @@ fn a_restart_from_records_changes_nothing() {
 /// Each threshold moved: the comparison with an oracle that keeps the default must fail.
 #[test]
 fn each_threshold_decides_something() {
-    let t = DEFAULT;
-    let flipped: &[(&str, Thresholds)] = &[
-        (
-            "degraded_signal_dbm",
-            Thresholds {
-                degraded_signal_dbm: -70,
-                ..t
-            },
-        ),
-        (
-            "active_signal_dbm",
-            Thresholds {
-                active_signal_dbm: -40,
-                ..t
-            },
-        ),
-        (
-            "degraded_ccq_percent",
-            Thresholds {
-                degraded_ccq_percent: 90,
-                ..t
-            },
-        ),
-        (
-            "active_ccq_percent",
-            Thresholds {
-                active_ccq_percent: 101,
-                ..t
-            },
-        ),
-        (
-            "confirm_tables",
-            Thresholds {
-                confirm_tables: 3,
-                ..t
-            },
-        ),
-        (
-            "degrade_tables",
-            Thresholds {
-                degrade_tables: 3,
-                ..t
-            },
-        ),
-        (
-            "recover_tables",
-            Thresholds {
-                recover_tables: 4,
-                ..t
-            },
-        ),
-        (
-            "down_tables",
-            Thresholds {
-                down_tables: 4,
-                ..t
-            },
-        ),
-        ("losses", Thresholds { losses: 2, ..t }),
-        (
-            "loss_window",
-            Thresholds {
-                loss_window: Span::secs(60),
-                ..t
-            },
-        ),
-        (
-            "stale_after",
-            Thresholds {
-                stale_after: Span::hours(12),
-                ..t
-            },
-        ),
-        (
-            "forget_after",
-            Thresholds {
-                forget_after: Span::hours(48),
-                ..t
-            },
-        ),
-        (
-            "forget_unmanaged_after",
-            Thresholds {
-                forget_unmanaged_after: Span::hours(1),
-                ..t
-            },
-        ),
-        (
-            "ambiguous_owners",
-            Thresholds {
-                ambiguous_owners: 2,
-                ..t
-            },
-        ),
-        (
-            "ambiguous_window",
-            Thresholds {
-                ambiguous_window: Span::secs(60),
-                ..t
-            },
-        ),
-        (
-            "association_tolerance",
-            Thresholds {
-                association_tolerance: Span::secs(30),
-                ..t
-            },
-        ),
-        (
-            "device_failures",
-            Thresholds {
-                device_failures: 3,
-                ..t
-            },
-        ),
-        (
-            "unobserved_intervals",
-            Thresholds {
-                unobserved_intervals: 3,
-                ..t
-            },
-        ),
-    ];
-    for (name, ours) in flipped {
+    for (name, ours) in flipped() {
         let decided = (300..312)
-            .any(|seed| run(&random(seed, 6), (*ours, DEFAULT), |_| 1, |_| false).is_err());
+            .any(|seed| run(&random(seed, 6), (ours, DEFAULT), |_| 1, |_| false).is_err());
         assert!(decided, "{name} decides nothing in these scenarios");
     }
-    // No scenario departs as many clients as a radio keeps: smaller ones for both, then one for one.
-    let few = Thresholds {
-        departed_least: 1,
-        departed_factor: 0,
-        ..t
-    };
+    let (few, more) = few_departed();
     let script = random(300, 6);
     run(&script, (few, few), |_| 1, |_| false).unwrap();
-    let more = [
-        Thresholds {
-            departed_least: 2,
-            ..few
-        },
-        Thresholds {
-            departed_factor: 1,
-            ..few
-        },
-    ];
     for other in more {
         assert!(
             run(&script, (other, few), |_| 1, |_| false).is_err(),
