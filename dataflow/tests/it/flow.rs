@@ -4,6 +4,7 @@
 use mast_dataflow::engine::Engine;
 use mast_dataflow::outputs::Snapshot;
 use mast_oracle::{Oracle, script};
+use mast_schemas::Mac;
 use mast_schemas::thresholds::{DEFAULT, Thresholds};
 use proptest::prelude::*;
 
@@ -124,6 +125,48 @@ proptest! {
             oracle.slot(slot.first, slot.last, &slot.control, slot.polls.clone());
         }
         compare("oracle restored", &served, &oracle.views());
+    }
+}
+
+/// An address that several devices claim: the first to show it has it, its own access point is no far end, and who is left
+/// inherits.
+#[test]
+fn the_far_end_is_the_first_that_shows_the_address_and_never_the_access_point() {
+    let (client, mut script) = (script::mac(7), script::Script::new());
+    for n in 1..=3 {
+        script.device(script::at(0), n);
+    }
+    let ap = script::device(1);
+    // The access point claims its client's address itself, and did so first.
+    script.interfaces(ap, script::at(1), &[script::radio(ap), client]);
+    let mut ends = Vec::new();
+    let steps: [(i64, u32, &[Mac]); 5] = [
+        (2, 3, &[client]),
+        (3, 2, &[client]),
+        (4, 3, &[]),
+        (5, 2, &[]),
+        (6, 3, &[client]),
+    ];
+    for (s, n, macs) in steps {
+        script.ap_poll(ap, script::at(s), &[script::good(client, 100)]);
+        script.interfaces(script::device(n), script::at(s), macs);
+    }
+    let slots = script.slots(script::at(8));
+    for workers in [1, 2, 4] {
+        let mut engine = Engine::start(config(workers), Snapshot::default()).unwrap();
+        let mut oracle = Oracle::new(DEFAULT);
+        let mut served = Served::default();
+        ends.clear();
+        for (slot, input) in slots.iter().zip(encode(&slots, 1)) {
+            engine.feed(input).unwrap();
+            served.take(engine.outputs().unwrap());
+            oracle.slot(slot.first, slot.last, &slot.control, slot.polls.clone());
+            compare(&format!("{workers} workers"), &served, &oracle.views());
+            ends.extend(served.views.links.values().map(|link| link.cpe_device_id));
+        }
+        ends.dedup();
+        let (second, third) = (Some(script::device(2)), Some(script::device(3)));
+        assert_eq!(ends, [third, second, None, third]);
     }
 }
 
