@@ -1,20 +1,23 @@
 //! A radio with its links: one pass over a whole table, merged with the stored links, both by rising MAC. Nothing is
 //! allocated for a row that changes nothing.
 
-use std::collections::BTreeMap;
+mod records;
+mod step;
+
 use std::sync::Arc;
 
-use mast_schemas::checkpoint::{RadioRecord, StationRecord};
 use mast_schemas::records::{PollId, Source};
 use mast_schemas::thresholds::Thresholds;
-use mast_schemas::views::{LinkEvent, LinkGauge, LinkState, link_event_id};
-use mast_schemas::{DeviceId, LinkId, Mac, TenantId, Timestamp};
+use mast_schemas::views::LinkGauge;
+use mast_schemas::{DeviceId, LinkId, Mac, Timestamp};
 
 use crate::compact::{Mac48, Maybe};
-use crate::link::{Change, Head, Link};
+use crate::link::Link;
 use crate::messages::{
-    ApOut, ClientRow, LinkCore, RadioTable, RoamVerdict, Stamp, StationFact, StationSignal,
+    ClientRow, LinkCore, RadioTable, RoamVerdict, Stamp, StationFact, StationSignal,
 };
+pub(crate) use crate::radio::step::{Bins, Step};
+use crate::radio::step::{Shared, Was};
 
 /// A radio of an access point.
 #[derive(Debug)]
@@ -48,163 +51,6 @@ struct Word {
     at: Timestamp,
     signal: Option<i16>,
     mac: Mac48,
-}
-
-/// Changes of signals within one step: count by value + 200.
-#[derive(Debug)]
-pub(crate) struct Bins([i32; 256]);
-
-impl Default for Bins {
-    fn default() -> Self {
-        Self([0; 256])
-    }
-}
-
-/// What a step on an access point's radios needs besides them.
-pub(crate) struct Step<'a> {
-    pub(crate) t: &'a Thresholds,
-    pub(crate) tenant: TenantId,
-    pub(crate) ap: DeviceId,
-    /// The access point itself is not observed.
-    pub(crate) unobserved: bool,
-    /// Links as they were before the slot, of those that changed in it.
-    pub(crate) before: &'a mut BTreeMap<LinkId, Option<LinkCore>>,
-    pub(crate) bins: &'a mut Bins,
-    pub(crate) out: &'a mut ApOut,
-    /// The earliest timer of the links that the step touched.
-    pub(crate) due: Option<Timestamp>,
-}
-
-/// What a link was before a step.
-#[derive(Clone, Copy)]
-struct Was {
-    head: Option<Head>,
-    signal: Option<i16>,
-}
-
-impl Was {
-    const NONE: Self = Self {
-        head: None,
-        signal: None,
-    };
-
-    const fn of(link: &Link) -> Self {
-        Self {
-            head: Some(link.head),
-            signal: link.live_signal(),
-        }
-    }
-}
-
-impl Step<'_> {
-    const fn id(&self, radio: Mac, mac: Mac) -> LinkId {
-        LinkId {
-            tenant_id: self.tenant,
-            ap_device_id: self.ap,
-            radio_mac: radio,
-            mac,
-        }
-    }
-
-    fn signal(&mut self, was: Option<i16>, is: Option<i16>) {
-        if was == is {
-            return;
-        }
-        for (dbm, diff) in [(was, -1), (is, 1)] {
-            let Some(dbm) = dbm else { continue };
-            match usize::try_from(i32::from(dbm) + 200)
-                .ok()
-                .and_then(|i| self.bins.0.get_mut(i))
-            {
-                Some(bin) => *bin += diff,
-                None => self.out.signals.push((self.ap, dbm, diff)),
-            }
-        }
-    }
-
-    /// Empties the bins into the output.
-    pub(crate) fn flush_signals(&mut self) {
-        for (i, count) in (-200i16..).zip(&mut self.bins.0) {
-            if *count != 0 {
-                self.out.signals.push((self.ap, i, *count));
-                *count = 0;
-            }
-        }
-    }
-
-    fn event(&mut self, id: LinkId, (from, to, at, reason): Change) {
-        self.out.events.push(LinkEvent {
-            event_id: link_event_id(&id, at, from, to),
-            tenant_id: id.tenant_id,
-            ap_device_id: id.ap_device_id,
-            radio_mac: id.radio_mac,
-            mac: id.mac,
-            at,
-            from_state: from,
-            to_state: to,
-            reason,
-        });
-    }
-
-    fn core(&self, interface: &Arc<str>, reporters: &[Reporter], head: Head) -> LinkCore {
-        let reporter = &reporters[usize::from(head.reporter)];
-        LinkCore {
-            interface: Arc::clone(interface),
-            source: reporter.source,
-            state: head.state,
-            since: head.since,
-            reason: head.reason,
-            discovered_at: head.discovered_at,
-            unobserved: self.unobserved || (reporter.device != self.ap && reporter.unobserved),
-            ambiguous: head.ambiguous,
-        }
-    }
-}
-
-/// What of a radio a step on one of its links reads.
-struct Shared<'a> {
-    mac: Mac,
-    interface: &'a Arc<str>,
-    reporters: &'a [Reporter],
-}
-
-impl Shared<'_> {
-    /// Takes down what a step changed on a link.
-    fn settle(&self, step: &mut Step<'_>, link: &Link, was: Was, changes: &[Change]) {
-        if was.head != Some(link.head) {
-            let id = step.id(self.mac, link.mac.into());
-            if !step.before.contains_key(&id) {
-                let core = was
-                    .head
-                    .map(|head| step.core(self.interface, self.reporters, head));
-                step.before.insert(id, core);
-            }
-            if !link.head.ambiguous {
-                changes.iter().for_each(|change| step.event(id, *change));
-            }
-        }
-        step.signal(was.signal, link.live_signal());
-        if matches!(link.head.state, LinkState::Down | LinkState::Stale)
-            && let Some((due, _)) = link.due(step.t)
-        {
-            step.due = Some(step.due.map_or(due, |earliest| earliest.min(due)));
-        }
-    }
-
-    /// Takes down that a link is no more.
-    fn forget(&self, step: &mut Step<'_>, link: &Link, was: Was, changes: &[Change]) {
-        let id = step.id(self.mac, link.mac.into());
-        if !step.before.contains_key(&id) {
-            let core = was
-                .head
-                .map(|head| step.core(self.interface, self.reporters, head));
-            step.before.insert(id, core);
-        }
-        if !link.head.ambiguous {
-            changes.iter().for_each(|change| step.event(id, *change));
-        }
-        step.signal(was.signal, None);
-    }
 }
 
 macro_rules! shared {
@@ -431,17 +277,6 @@ impl Radio {
         self.links.is_empty() && self.reporters.is_empty() && self.interface.is_empty()
     }
 
-    /// Verdicts on clients without a link: (client, roamed, ambiguous).
-    pub(crate) fn verdicts(&self) -> impl Iterator<Item = (Mac, bool, bool)> {
-        self.verdicts
-            .iter()
-            .map(|&(mac, roamed, ambiguous)| (mac.into(), roamed, ambiguous))
-    }
-
-    pub(crate) fn set_verdict(&mut self, (mac, roamed, ambiguous): (Mac, bool, bool)) {
-        self.verdicts.push((mac.into(), roamed, ambiguous));
-    }
-
     /// A station's word, or its end.
     pub(crate) fn station(&mut self, step: &mut Step<'_>, fact: &StationFact, at: Timestamp) {
         let mac = Mac48::from(fact.mac);
@@ -495,62 +330,6 @@ impl Radio {
             .filter_map(|link| link.due(t))
             .map(|due| due.0)
             .min()
-    }
-
-    /// Reporters known as not observed.
-    pub(crate) fn unobserved(&self) -> impl Iterator<Item = DeviceId> {
-        self.reporters
-            .iter()
-            .filter(|reporter| reporter.unobserved)
-            .map(|reporter| reporter.device)
-    }
-
-    pub(crate) fn set_unobserved(&mut self, device: DeviceId) {
-        for source in Source::ALL {
-            let i = self.reporter_number(device, *source);
-            self.reporters[usize::from(i)].unobserved = true;
-        }
-    }
-
-    pub(crate) fn record(&self) -> RadioRecord {
-        let reporter = |link: &Link| &self.reporters[usize::from(link.head.reporter)];
-        let station = |word: &Word| StationRecord {
-            mac: word.mac.into(),
-            device_id: word.device,
-            observed_at: word.at,
-            signal_dbm: word.signal,
-        };
-        RadioRecord {
-            radio_mac: self.mac,
-            interface: self.interface.as_ref().to_owned(),
-            links: self
-                .links
-                .iter()
-                .map(|link| link.record(reporter(link)))
-                .collect(),
-            stations: self.words.iter().map(station).collect(),
-        }
-    }
-
-    /// From a record; each link appears.
-    pub(crate) fn restore(record: RadioRecord) -> Self {
-        let mut radio = Self::new(record.radio_mac);
-        radio.interface = record.interface.into();
-        for link in record.links {
-            let reporter = radio.reporter_number(link.reporter, link.source);
-            radio.links.push(Link::restore(link, reporter));
-        }
-        radio.links.sort_by_key(|link| link.mac);
-        radio
-            .words
-            .extend(record.stations.into_iter().map(|station| Word {
-                device: station.device_id,
-                at: station.observed_at,
-                signal: station.signal_dbm,
-                mac: station.mac.into(),
-            }));
-        radio.words.sort_by_key(|word| word.mac);
-        radio
     }
 
     /// Tells every link as new.

@@ -1,0 +1,77 @@
+//! A radio to its record, and back.
+
+use mast_schemas::checkpoint::{RadioRecord, StationRecord};
+use mast_schemas::records::Source;
+use mast_schemas::{DeviceId, Mac};
+
+use super::{Radio, Word};
+use crate::link::Link;
+
+impl Radio {
+    /// Verdicts on clients without a link: (client, roamed, ambiguous).
+    pub(crate) fn verdicts(&self) -> impl Iterator<Item = (Mac, bool, bool)> {
+        self.verdicts
+            .iter()
+            .map(|&(mac, roamed, ambiguous)| (mac.into(), roamed, ambiguous))
+    }
+
+    pub(crate) fn set_verdict(&mut self, (mac, roamed, ambiguous): (Mac, bool, bool)) {
+        self.verdicts.push((mac.into(), roamed, ambiguous));
+    }
+
+    /// Reporters known as not observed.
+    pub(crate) fn unobserved(&self) -> impl Iterator<Item = DeviceId> {
+        self.reporters
+            .iter()
+            .filter(|reporter| reporter.unobserved)
+            .map(|reporter| reporter.device)
+    }
+
+    pub(crate) fn set_unobserved(&mut self, device: DeviceId) {
+        for source in Source::ALL {
+            let i = self.reporter_number(device, *source);
+            self.reporters[usize::from(i)].unobserved = true;
+        }
+    }
+
+    pub(crate) fn record(&self) -> RadioRecord {
+        let reporter = |link: &Link| &self.reporters[usize::from(link.head.reporter)];
+        let station = |word: &Word| StationRecord {
+            mac: word.mac.into(),
+            device_id: word.device,
+            observed_at: word.at,
+            signal_dbm: word.signal,
+        };
+        RadioRecord {
+            radio_mac: self.mac,
+            interface: self.interface.as_ref().to_owned(),
+            links: self
+                .links
+                .iter()
+                .map(|link| link.record(reporter(link)))
+                .collect(),
+            stations: self.words.iter().map(station).collect(),
+        }
+    }
+
+    /// From a record; each link appears.
+    pub(crate) fn restore(record: RadioRecord) -> Self {
+        let mut radio = Self::new(record.radio_mac);
+        radio.interface = record.interface.into();
+        for link in record.links {
+            let reporter = radio.reporter_number(link.reporter, link.source);
+            radio.links.push(Link::restore(link, reporter));
+        }
+        radio.links.sort_by_key(|link| link.mac);
+        radio
+            .words
+            .extend(record.stations.into_iter().map(|station| Word {
+                device: station.device_id,
+                at: station.observed_at,
+                signal: station.signal_dbm,
+                mac: station.mac.into(),
+            }));
+        radio.words.sort_by_key(|word| word.mac);
+        radio
+    }
+}
