@@ -294,8 +294,8 @@ pub struct ApFlagsRecord {
     pub unobserved: bool,
     /// Reporters of its radios that are not observed: (radio, reporter).
     pub reporters: Vec<(Mac, DeviceId)>,
-    /// Verdicts of roaming on clients without a link: (radio, client, roamed, ambiguous).
-    pub verdicts: Vec<(Mac, Mac, bool, bool)>,
+    /// Verdicts of roaming on clients without a link: (radio, client, roamed, ambiguous, and whether its link was forgotten).
+    pub verdicts: Vec<(Mac, Mac, bool, bool, bool)>,
 }
 
 /// Which associations of [`RoamRecord`]s a table shows: a client has departed once no table shows it.

@@ -342,9 +342,9 @@ impl Aps {
                 .collect();
             reporters.dedup();
             let verdicts = radios.iter().flat_map(|radio| {
-                radio
-                    .verdicts()
-                    .map(|(mac, roamed, ambiguous)| (radio.mac, mac, roamed, ambiguous))
+                let marks = radio.marks();
+                marks
+                    .map(|(mac, roamed, ambiguous, kept)| (radio.mac, mac, roamed, ambiguous, kept))
             });
             let flags = ApFlagsRecord {
                 device_id: id,
@@ -378,8 +378,8 @@ impl Aps {
             for (radio, device) in flags.reporters {
                 ap.radio(radio).set_unobserved(device);
             }
-            for (radio, mac, roamed, ambiguous) in flags.verdicts {
-                ap.radio(radio).set_verdict((mac, roamed, ambiguous));
+            for (radio, mac, roamed, ambiguous, kept) in flags.verdicts {
+                ap.radio(radio).restore_mark((mac, roamed, ambiguous, kept));
             }
         }
         for id in ids {

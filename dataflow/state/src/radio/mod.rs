@@ -1,6 +1,7 @@
 //! A radio with its links: one pass over a whole table, merged with the stored links, both by rising MAC. Nothing is
 //! allocated for a row that changes nothing.
 
+mod marks;
 mod records;
 mod step;
 
@@ -16,6 +17,7 @@ use crate::link::Link;
 use crate::messages::{
     ClientRow, LinkCore, RadioTable, RoamVerdict, Stamp, StationFact, StationSignal,
 };
+use crate::radio::marks::Marks;
 pub(crate) use crate::radio::step::{Bins, Step};
 use crate::radio::step::{Shared, Was};
 
@@ -29,8 +31,7 @@ pub(crate) struct Radio {
     /// What stations say, by rising MAC.
     words: Vec<Word>,
     reporters: Vec<Reporter>,
-    /// Verdicts on links that are not there: the radio's next table may make them. (client, roamed, ambiguous).
-    verdicts: Vec<(Mac48, bool, bool)>,
+    marks: Marks,
     /// The poll of the newest verdicts, and the clients they were on: their timers fired before them, once a poll.
     acted: (DeviceId, PollId),
     acted_on: Vec<Mac48>,
@@ -71,7 +72,7 @@ impl Radio {
             links: Vec::new(),
             words: Vec::new(),
             reporters: Vec::new(),
-            verdicts: Vec::new(),
+            marks: Marks::default(),
             acted: Default::default(),
             acted_on: Vec::new(),
         }
@@ -137,8 +138,7 @@ impl Radio {
                     link
                 }
                 None => {
-                    let verdict = self.verdicts.iter().rfind(|verdict| verdict.0 == mac);
-                    let marks = verdict.map_or((false, false), |verdict| (verdict.1, verdict.2));
+                    let marks = self.marks.of(mac);
                     let made = Link::new(row, at, reporter, marks, confirmed, step.t);
                     (was, changes) = (Was::NONE, made.1);
                     fresh.push(made.0);
@@ -153,11 +153,13 @@ impl Radio {
                 .push(gauge(step.id(self.mac, row.mac), at, row, station));
         }
         links.for_each(|link| miss(link, step));
-        self.verdicts.clear();
         if !fresh.is_empty() {
             self.links.append(&mut fresh);
             self.links.sort_by_key(|link| link.mac);
         }
+        let links = &self.links;
+        self.marks
+            .passed(|mac| links.binary_search_by_key(&mac, |link| link.mac).is_ok());
         self.cap(step, at, table.rows.len(), departed);
     }
 
@@ -202,10 +204,14 @@ impl Radio {
             return;
         };
         let shared = shared!(self);
+        let marks = &mut self.marks;
         self.links.retain(|link| {
             let goes = departed(link).is_some_and(|key| key <= last);
             if goes {
                 shared.forget(step, link, Was::of(link), &[link.forgotten(at)]);
+                if shared.shown_by_others(step, link) {
+                    marks.keep(link.mac, link.head.roamed, link.head.ambiguous);
+                }
             }
             !goes
         });
@@ -215,7 +221,7 @@ impl Radio {
     pub(crate) fn fire(&mut self, step: &mut Step<'_>, until: Timestamp, only: Option<Mac>) {
         let only = only.map(Mac48::from);
         let shared = shared!(self);
-        let acted_on = &self.acted_on;
+        let (acted_on, marks) = (&self.acted_on, &mut self.marks);
         self.links.retain_mut(|link| {
             if only.is_some_and(|only| only != link.mac) || acted_on.contains(&link.mac) {
                 return true;
@@ -224,6 +230,9 @@ impl Radio {
             let (changes, forgotten) = link.fire(until, step.t);
             if forgotten {
                 shared.forget(step, link, was, &changes);
+                if shared.shown_by_others(step, link) {
+                    marks.keep(link.mac, link.head.roamed, link.head.ambiguous);
+                }
             } else {
                 shared.settle(step, link, was, &changes);
             }
@@ -254,10 +263,7 @@ impl Radio {
     pub(crate) fn verdict(&mut self, step: &mut Step<'_>, verdict: &RoamVerdict, at: Timestamp) {
         let mac = Mac48::from(verdict.mac);
         let Ok(i) = self.find(mac) else {
-            self.verdicts.retain(|earlier| earlier.0 != mac);
-            if verdict.roamed || verdict.ambiguous {
-                self.verdicts.push((mac, verdict.roamed, verdict.ambiguous));
-            }
+            self.marks.say(mac, verdict.roamed, verdict.ambiguous);
             return;
         };
         self.acted_on.push(mac);

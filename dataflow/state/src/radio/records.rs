@@ -8,15 +8,13 @@ use super::{Radio, Word};
 use crate::link::Link;
 
 impl Radio {
-    /// Verdicts on clients without a link: (client, roamed, ambiguous).
-    pub(crate) fn verdicts(&self) -> impl Iterator<Item = (Mac, bool, bool)> {
-        self.verdicts
-            .iter()
-            .map(|&(mac, roamed, ambiguous)| (mac.into(), roamed, ambiguous))
+    /// Verdicts on clients without a link: (client, roamed, ambiguous, link forgotten).
+    pub(crate) fn marks(&self) -> impl Iterator<Item = (Mac, bool, bool, bool)> {
+        self.marks.records()
     }
 
-    pub(crate) fn set_verdict(&mut self, (mac, roamed, ambiguous): (Mac, bool, bool)) {
-        self.verdicts.push((mac.into(), roamed, ambiguous));
+    pub(crate) fn restore_mark(&mut self, mark: (Mac, bool, bool, bool)) {
+        self.marks.restore(mark);
     }
 
     /// Reporters known as not observed.

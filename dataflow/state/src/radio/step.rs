@@ -157,6 +157,12 @@ impl Shared<'_> {
         }
     }
 
+    /// Whether tables of others than the link's reporter may show its client: only those of remote radios have several.
+    pub(super) fn shown_by_others(&self, step: &Step<'_>, link: &Link) -> bool {
+        let reporter = &self.reporters[usize::from(link.head.reporter)];
+        reporter.device != step.ap || self.reporters.len() > 1
+    }
+
     /// Takes down that a link is no more.
     pub(super) fn forget(&self, step: &mut Step<'_>, link: &Link, was: Was, changes: &[Change]) {
         let id = step.id(self.mac, link.mac.into());
