@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use arrow::buffer::Buffer;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use bytes::Bytes;
 
 use super::{Header, SchemaVersion, SectionHeader, versions};
@@ -163,7 +163,7 @@ fn check_buffers<R: Record>(
     let expected: usize = fields
         .iter()
         .map(|f| {
-            if matches!(f.data_type(), arrow::datatypes::DataType::Utf8) {
+            if matches!(f.data_type(), DataType::Utf8) {
                 3
             } else {
                 2
@@ -180,15 +180,49 @@ fn check_buffers<R: Record>(
     {
         return Err(bad("columns of different length"));
     }
+    let mut sizes = Vec::with_capacity(buffers.len());
     for buffer in buffers {
         let (offset, length) = (
             usize::try_from(buffer.offset()),
             usize::try_from(buffer.length()),
         );
-        let inside = matches!((offset, length), (Ok(o), Ok(l)) if o.checked_add(l).is_some_and(|end| end <= data.len()));
-        if !inside {
-            return Err(bad("buffer out of bounds"));
+        match (offset, length) {
+            (Ok(offset), Ok(length))
+                if offset
+                    .checked_add(length)
+                    .is_some_and(|end| end <= data.len()) =>
+            {
+                sizes.push(length);
+            }
+            _ => return Err(bad("buffer out of bounds")),
+        }
+    }
+    let rows = usize::try_from(rows).map_err(|_| bad("a negative number of rows"))?;
+    let mut sizes = sizes.into_iter();
+    for (field, node) in fields.iter().zip(nodes) {
+        let nulls = sizes.next().unwrap_or(0);
+        if node.null_count() > 0 && nulls < rows.div_ceil(8) {
+            return Err(bad("a buffer of nulls that is too short"));
+        }
+        for (unit, least) in buffers_of(field.data_type(), rows) {
+            let size = sizes.next().unwrap_or(0);
+            if size < least || size % unit != 0 {
+                return Err(bad("a buffer of the wrong length"));
+            }
         }
     }
     Ok(())
+}
+
+/// The buffers of a column after that of its nulls: bytes of one value, and bytes at least.
+fn buffers_of(data_type: &DataType, rows: usize) -> Vec<(usize, usize)> {
+    let each = |bytes: usize| vec![(bytes.max(1), rows.saturating_mul(bytes))];
+    match data_type {
+        // Without rows Arrow also writes no offsets.
+        DataType::Utf8 if rows == 0 => vec![(4, 0), (1, 0)],
+        DataType::Utf8 => vec![(4, rows.saturating_add(1).saturating_mul(4)), (1, 0)],
+        DataType::Boolean => vec![(1, rows.div_ceil(8))],
+        DataType::FixedSizeBinary(bytes) => each(usize::try_from(*bytes).unwrap_or(0)),
+        other => each(other.primitive_width().unwrap_or(0)),
+    }
 }

@@ -2,6 +2,7 @@ use super::section::{decode_prefix, shared_fields};
 use super::*;
 use crate::records::{Outcome, Poll, Source, Tables};
 use crate::{DeviceId, Mac, TenantId};
+use arrow::datatypes::SchemaRef;
 use proptest::prelude::*;
 
 crate::record! {

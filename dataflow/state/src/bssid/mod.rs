@@ -61,8 +61,8 @@ struct Reporter {
     /// Sources whose table has reached the access point since the radio belongs to it: the first one of each makes all its
     /// clients appear there.
     reached: Tables,
-    /// What that access point was last told of this reporter.
-    unobserved: bool,
+    /// What that access point was last told of this reporter, if it was since the first table.
+    unobserved: Option<bool>,
     /// It no longer shows the radio.
     gone: bool,
 }
@@ -103,7 +103,7 @@ impl Cap {
     fn begin_anew(&mut self) {
         self.reached.retain(|ap| *ap != self.ap);
         for reporter in &mut self.reporters {
-            (reporter.reached, reporter.unobserved) = (Tables(0), false);
+            (reporter.reached, reporter.unobserved) = (Tables(0), None);
         }
     }
 
@@ -119,7 +119,7 @@ impl Cap {
                 let fresh = Reporter {
                     device,
                     reached: Tables(0),
-                    unobserved: false,
+                    unobserved: None,
                     gone: false,
                 };
                 self.reporters.insert(i, fresh);
@@ -266,6 +266,7 @@ impl Bssids {
         let first = !reporter.reached.has(reached);
         if first {
             reporter.reached = reporter.reached.with(reached);
+            reporter.unobserved = None;
             self.touched.insert(key);
         }
         if self.deleted.contains(&ap) {
@@ -350,8 +351,8 @@ impl Bssids {
         for reporter in &mut cap.reporters {
             let reporting = self.reporters.get(&reporter.device);
             let unobserved = reporter.gone || reporting.is_some_and(|r| r.unobserved);
-            if reporter.unobserved != unobserved {
-                reporter.unobserved = unobserved;
+            if reporter.unobserved != Some(unobserved) {
+                reporter.unobserved = Some(unobserved);
                 let (ap, radio, reporter) = (cap.ap, key.1, reporter.device);
                 out.aps.push(ApInput::Reporter {
                     ap,

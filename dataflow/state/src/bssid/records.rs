@@ -33,7 +33,7 @@ impl Bssids {
             let reporter = |reporter: &Reporter| ReporterRecord {
                 device_id: reporter.device,
                 reached: reporter.reached.0,
-                unobserved: reporter.unobserved,
+                unobserved: reporter.unobserved == Some(true),
                 gone: reporter.gone,
             };
             let record = BssidRecord {
@@ -78,7 +78,7 @@ impl Bssids {
             for known in &record.reporters {
                 let reporter = cap.reporter(known.device_id);
                 reporter.reached = Tables(known.reached);
-                reporter.unobserved = known.unobserved;
+                reporter.unobserved = Some(known.unobserved);
                 reporter.gone = known.gone;
             }
             for known in record.reporters.iter().filter(|known| !known.gone) {

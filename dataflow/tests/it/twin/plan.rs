@@ -30,8 +30,11 @@ pub(super) enum Fact {
     Poll(TenantId, Outcome, Timestamp, Option<String>),
 }
 
+/// Where a device stands.
+type Where = (TenantId, Option<SiteId>, Option<SectorId>);
+
 /// A control row: outbox id, and where it puts the device; `None` = deleted.
-pub(super) type Standing = (i64, Option<(TenantId, Option<SiteId>, Option<SectorId>)>);
+pub(super) type Standing = (i64, Option<Where>);
 
 /// A device as readers see it, and when it is overdue.
 pub(super) type Status = (
@@ -405,7 +408,7 @@ fn places<'s>(
         .map(|(_, ((device, _), _))| device)
         .concat(lost_site.clone())
         .distinct();
-    let place = |of: fn((TenantId, Option<SiteId>, Option<SectorId>)) -> Option<Place>| {
+    let place = |of: fn(Where) -> Option<Place>| {
         let standing = standing.clone();
         standing.flat_map(move |(device, (_, row))| of(row).map(|place| (device, place)))
     };
