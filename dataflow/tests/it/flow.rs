@@ -5,6 +5,7 @@ use mast_dataflow::engine::Engine;
 use mast_dataflow::outputs::Snapshot;
 use mast_oracle::{Oracle, script};
 use mast_schemas::Mac;
+use mast_schemas::control::Change;
 use mast_schemas::thresholds::{DEFAULT, Thresholds};
 use proptest::prelude::*;
 
@@ -167,6 +168,75 @@ fn the_far_end_is_the_first_that_shows_the_address_and_never_the_access_point() 
         ends.dedup();
         let (second, third) = (Some(script::device(2)), Some(script::device(3)));
         assert_eq!(ends, [third, second, None, third]);
+    }
+}
+
+/// A remote radio whose owner goes and comes: to its controller and back before the next table, away in the slot in which it is
+/// first shown, and with an access point that is deleted and made again.
+#[test]
+fn a_remote_radio_follows_its_owner_to_and_fro() {
+    let (controller, ap) = (script::device(1), script::device(2));
+    let (bssid, client) = (script::radio(ap), script::good(script::mac(7), 1_000));
+    let shown = |script: &mut script::Script, s| {
+        script.cap_poll(controller, script::at(s), bssid, &[client]);
+    };
+    let claims = |script: &mut script::Script, s, macs: &[Mac]| {
+        script.interfaces(ap, script::at(s), macs);
+    };
+    let begun = || {
+        let mut script = script::Script::new();
+        script.device(script::at(0), 1);
+        script.device(script::at(0), 2);
+        claims(&mut script, 1, &[bssid]);
+        script
+    };
+    let mut fro = begun();
+    shown(&mut fro, 2);
+    shown(&mut fro, 3);
+    claims(&mut fro, 4, &[]);
+    claims(&mut fro, 5, &[bssid]);
+    shown(&mut fro, 6);
+    let mut away = begun();
+    shown(&mut away, 2);
+    claims(&mut away, 2, &[]);
+    shown(&mut away, 3);
+    let mut anew = begun();
+    shown(&mut anew, 2);
+    anew.change(script::at(3), Change::DeviceDeleted { id: ap });
+    anew.device(script::at(3), 2);
+    claims(&mut anew, 3, &[bssid]);
+    shown(&mut anew, 3);
+    shown(&mut anew, 4);
+    for (name, script, access_point) in [
+        ("fro", fro, ap),
+        ("away", away, controller),
+        ("anew", anew, ap),
+    ] {
+        let slots = script.slots(script::at(8));
+        for workers in [1, 2, 4] {
+            let mut engine = Engine::start(config(workers), Snapshot::default()).unwrap();
+            let mut oracle = Oracle::new(DEFAULT);
+            let mut served = Served::default();
+            for (slot, input) in slots.iter().zip(encode(&slots, 1)) {
+                engine.feed(input).unwrap();
+                served.take(engine.outputs().unwrap());
+                oracle.slot(slot.first, slot.last, &slot.control, slot.polls.clone());
+                compare(
+                    &format!("{name}, {workers} workers"),
+                    &served,
+                    &oracle.views(),
+                );
+            }
+            let links: Vec<_> = served
+                .views
+                .links
+                .keys()
+                .map(|id| id.ap_device_id)
+                .collect();
+            assert_eq!(links, [access_point], "{name}");
+            let breaches = mast_oracle::laws(&served.views);
+            assert!(breaches.is_empty(), "{name}: {breaches:?}");
+        }
     }
 }
 

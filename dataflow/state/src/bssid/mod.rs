@@ -221,8 +221,9 @@ impl Bssids {
         let cap = radio.cap.get_or_insert_with(|| Box::new(Cap::new(device)));
         if cap.reporters.is_empty() {
             out.remote_radios.push((key.0, key.1, 1));
-            cap.owner = self.owners.get(&key).copied();
-            cap.ap = cap.owner.unwrap_or(device);
+            // Who owns it now is told at the slot's end: who did at its begin may have lost it since.
+            cap.owner = None;
+            cap.ap = self.owners.get(&key).copied().unwrap_or(device);
         }
         cap.reporter(device).gone = false;
         self.touched.insert(key);
