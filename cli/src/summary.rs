@@ -19,7 +19,7 @@ pub(crate) struct Picture {
     /// Polls that read nothing, in all.
     pub(crate) polls_failed: u64,
     /// How far the views are behind the clock.
-    pub(crate) lag_ms: i64,
+    pub(crate) lag_ms: Option<i64>,
     /// Observation to commit, half and 99 of 100 rows.
     pub(crate) fresh_ms: (Option<u64>, Option<u64>),
     /// Devices in all.
@@ -43,6 +43,10 @@ impl Picture {
         let [online, offline, unmanageable, unobserved] = self.device_states;
         let [discovered, active, degraded, down, stale] = self.link_states;
         let ms = |v: Option<u64>| v.map_or_else(|| "–".to_owned(), |v| format!("{v} ms"));
+        let views = match self.lag_ms {
+            Some(lag) => format!("views    {lag:>5} ms behind"),
+            None => "views    none yet".to_owned(),
+        };
         let mut lines = vec![
             format!("Mast demo, {} s{}", self.elapsed_s, self.progress()),
             String::new(),
@@ -51,8 +55,7 @@ impl Picture {
                 self.polls_per_s, self.rows_per_s, self.polls_failed
             ),
             format!(
-                "views    {:>5} ms behind; rows visible after {} (p50), {} (p99)",
-                self.lag_ms,
+                "{views}; rows visible after {} (p50), {} (p99)",
                 ms(self.fresh_ms.0),
                 ms(self.fresh_ms.1)
             ),
@@ -111,13 +114,16 @@ impl Picture {
         let [online, offline, unmanageable, unobserved] = self.device_states;
         let [discovered, active, degraded, down, stale] = self.link_states;
         format!(
-            "{} s{}: {:.0} polls/s, {} ms behind; devices {online} online, {offline} offline, {unmanageable} unmanageable, \
+            "{} s{}: {:.0} polls/s, {}; devices {online} online, {offline} offline, {unmanageable} unmanageable, \
              {unobserved} unobserved; links {active} active, {degraded} degraded, {discovered} discovered, {down} down, \
              {stale} stale; {} differences from the truth",
             self.elapsed_s,
             if self.warm { "" } else { " (starting up)" },
             self.polls_per_s,
-            self.lag_ms,
+            self.lag_ms.map_or_else(
+                || "no views yet".to_owned(),
+                |lag| format!("{lag} ms behind")
+            ),
             self.differences.len()
         )
     }
@@ -173,8 +179,20 @@ impl Screen {
             }
             return;
         }
+        let size = terminal::size().unwrap_or((120, 40));
         let mut out = std::io::stderr().lock();
-        let (width, height) = terminal::size().unwrap_or((120, 40));
+        let _ = self.paint(&mut out, picture, size);
+        let _ = out.flush();
+        self.drawn = true;
+    }
+
+    /// Each line is cleared behind its text: it may be shorter than the one that was there.
+    fn paint(
+        &self,
+        out: &mut impl Write,
+        picture: &Picture,
+        (width, height): (u16, u16),
+    ) -> std::io::Result<()> {
         let (width, mut room) = (
             usize::from(width).max(20),
             usize::from(height).saturating_sub(1),
@@ -184,7 +202,7 @@ impl Screen {
         } else {
             terminal::ClearType::All
         };
-        let _ = queue!(out, terminal::Clear(clear), cursor::MoveTo(0, 0));
+        queue!(out, terminal::Clear(clear), cursor::MoveTo(0, 0))?;
         for line in picture.lines(&self.hints) {
             // A command is never cut: half of one can't be pasted. The terminal wraps it.
             let command = self.hints.iter().any(|hint| line.trim_start() == hint);
@@ -194,11 +212,11 @@ impl Screen {
                 break;
             }
             room -= rows;
-            let _ = write!(out, "{}\r\n", self.coloured(text));
+            write!(out, "{}", self.coloured(text))?;
+            queue!(out, terminal::Clear(terminal::ClearType::UntilNewLine))?;
+            write!(out, "\r\n")?;
         }
-        let _ = queue!(out, terminal::Clear(terminal::ClearType::FromCursorDown));
-        let _ = out.flush();
-        self.drawn = true;
+        queue!(out, terminal::Clear(terminal::ClearType::FromCursorDown))
     }
 
     /// Headings stand out; so does what is wrong.
@@ -286,6 +304,19 @@ mod tests {
         assert!(picture.lines(&[])[0].contains("starting up, 290 of 300 devices online"));
         picture.warm = true;
         assert_eq!(picture.lines(&[])[0], "Mast demo, 12 s");
+    }
+
+    #[test]
+    fn nothing_is_left_of_the_picture_before() {
+        let mut screen = Screen::new(true);
+        screen.drawn = true;
+        let mut drawn = Vec::new();
+        screen.paint(&mut drawn, &picture(), (100, 40)).unwrap();
+        let drawn = String::from_utf8(drawn).unwrap();
+        let (lines, cleared) = (drawn.matches("\r\n"), drawn.matches("\x1b[K\r\n"));
+        assert_eq!(lines.count(), picture().lines(&[]).len());
+        assert_eq!(cleared.count(), picture().lines(&[]).len());
+        assert!(drawn.ends_with("\x1b[J"), "nor below it");
     }
 
     #[test]

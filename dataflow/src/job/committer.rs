@@ -127,7 +127,7 @@ impl Committer {
         let lag = (self.clock)() - batch.upto.end();
         self.status.send_modify(|status| {
             status.epoch = batch.upto;
-            status.lag_ms = lag.0 / 1_000;
+            status.lag_ms = Some(lag.0 / 1_000);
             let counters = &mut status.counters;
             counters.groups += 1;
             counters.devices += batch.devices.len() as u64;

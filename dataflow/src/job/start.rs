@@ -95,11 +95,10 @@ async fn begin(
     let events = EventRelay::open(&config.pool, config.log.clone(), generation, committed).await?;
     let (engine, chain, place) = restore(config).await?;
 
-    let lag = (config.clock)() - committed.end();
     let status = Arc::new(watch::Sender::new(JobStatus {
         generation,
         epoch: committed,
-        lag_ms: lag.0 / 1_000,
+        lag_ms: (committed.0 > 0).then(|| ((config.clock)() - committed.end()).0 / 1_000),
         checkpoint_epoch: place.epoch,
         lake_epoch: writer.committed().unwrap_or_default(),
         replaying: true,

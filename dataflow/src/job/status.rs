@@ -9,8 +9,8 @@ pub struct JobStatus {
     pub generation: u64,
     /// All slots up to this one are committed.
     pub epoch: Epoch,
-    /// Clock minus end of `epoch`, ms.
-    pub lag_ms: i64,
+    /// Clock minus end of `epoch`, ms; null before the first slot of all.
+    pub lag_ms: Option<i64>,
     /// Newest complete checkpoint.
     pub checkpoint_epoch: Epoch,
     /// The lake holds all rows up to this slot.
