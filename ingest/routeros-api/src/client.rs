@@ -199,15 +199,57 @@ impl Client {
         if let Ok(Err(error)) = timeout_at(begin + run_for.min(deadline), enough).await {
             self.broken = Some(error);
         }
+        let left = deadline.saturating_sub(begin.elapsed());
+        let answer = self.stop(tag, left).await;
+        self.calling = Vec::new();
+        answer
+    }
+
+    /// Waits until a command that goes on has told something, or ended, or `wait` is over. That nothing
+    /// came is no failure; but a router that died silently is quiet too: call something now and then.
+    /// Cancel safe: what was heard and not yet given is given next time.
+    ///
+    /// # Errors
+    /// [`CallError::Trap`] when the router refused the command or broke it off, [`CallError::Connection`]
+    /// when the session is over; both with the rows not given before.
+    pub async fn hear(&mut self, tag: Tag, wait: Duration) -> Result<Heard, CallError> {
+        if self.is_open() {
+            let told = poll_fn(|cx| {
+                self.poll_drive(cx, |session| {
+                    session.is_done(tag) || session.rows(tag) > 0 || !session.is_known(tag)
+                })
+            });
+            if let Ok(Err(error)) = tokio::time::timeout(wait, told).await {
+                self.broken = Some(error);
+            }
+            self.session.release();
+        }
+        if self.is_open() && self.session.is_known(tag) && !self.session.is_done(tag) {
+            return Ok(Heard {
+                rows: self.session.take_rows(tag),
+                ended: false,
+            });
+        }
+        self.settle(tag).map(|reply| Heard {
+            rows: reply.rows,
+            ended: true,
+        })
+    }
+
+    /// Breaks off a command that goes on; what it told and nobody took yet. One that ended by itself gives
+    /// its answer as it is.
+    ///
+    /// # Errors
+    /// As [`Client::call`]. The deadline is for the cancelling too.
+    pub async fn stop(&mut self, tag: Tag, deadline: Duration) -> Result<Reply, CallError> {
         let mut tags = vec![tag];
-        if self.is_open() && !self.session.is_done(tag) {
+        if self.is_open() && self.session.is_known(tag) && !self.session.is_done(tag) {
             let cancel = self.cancel(tag);
             self.calling.push(cancel);
             tags.push(cancel);
         }
-        let left = deadline.saturating_sub(begin.elapsed());
-        let mut answers = self.gather(&tags, left).await;
-        self.calling = Vec::new();
+        let mut answers = self.gather(&tags, deadline).await;
+        self.calling.retain(|calling| !tags.contains(calling));
         match answers.swap_remove(0) {
             Err(CallError::Trap { traps, rows }) if traps.iter().all(|t| t.is_interrupted()) => {
                 Ok(Reply {
@@ -219,7 +261,9 @@ impl Client {
         }
     }
 
-    /// Queues a command; it is sent with the next call that waits.
+    /// Queues a command; it is sent with the next call that waits. One that goes on until it is stopped
+    /// (`/interface/listen`, `/log/listen`) tells its rows by [`Client::hear`]; other calls may be made in
+    /// between, and what it tells meanwhile is kept, up to [`Limits::held_bytes`].
     pub fn start(&mut self, command: &Command) -> Tag {
         self.session.submit(command)
     }
@@ -378,6 +422,15 @@ impl Client {
         self.session.receive(bytes)?;
         Poll::Ready(Ok(bytes.len()))
     }
+}
+
+/// What a command that goes on told since it was last asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// Its rows in order. A `listen` tells an item that changed, or `.dead=yes` of one that is gone.
+    pub rows: Vec<Sentence>,
+    /// The command is over, and its tag with it.
+    pub ended: bool,
 }
 
 /// Whether something listens at the address; nothing is said to it.

@@ -11,7 +11,7 @@ pub mod query;
 pub mod server;
 pub mod tls;
 
-pub use client::{Client, ConnectionInfo, Credentials, Deadlines, Target};
+pub use client::{Client, ConnectionInfo, Credentials, Deadlines, Heard, Target};
 pub use codec::{DecodeError, Decoder, Limits, Sentence};
 pub use command::Command;
 pub use error::{CallError, Error, ErrorClass, Step};

@@ -80,22 +80,21 @@ pub struct Strays {
 
 #[derive(Debug, Default)]
 struct Pending {
+    tag: u32,
     rows: Vec<Sentence>,
     traps: Vec<Trap>,
     done: Option<Sentence>,
     held_bytes: usize,
-    taken: bool,
 }
 
 impl Pending {
-    fn take(&mut self) -> Option<Outcome> {
-        let done = self.done.take()?;
-        self.taken = true;
-        let rows = std::mem::take(&mut self.rows);
+    fn outcome(self) -> Outcome {
+        let rows = self.rows;
         if self.traps.is_empty() {
-            Some(Ok(Reply { rows, done }))
+            let done = self.done.unwrap_or_default();
+            Ok(Reply { rows, done })
         } else {
-            Some(Err((std::mem::take(&mut self.traps), rows)))
+            Err((self.traps, rows))
         }
     }
 }
@@ -116,9 +115,10 @@ impl Pending {
 pub struct Session {
     decoder: Decoder,
     outgoing: Vec<u8>,
-    /// Commands by tag: the front one has the tag `first`, and tags have no gaps.
+    /// Commands under way or not taken yet, in the order of their tags. One that goes on for days stays in
+    /// front, while those after it come and go.
     pending: VecDeque<Pending>,
-    first: u32,
+    next_tag: u32,
     /// The one command without a tag: a login.
     untagged: Option<Pending>,
     held_bytes: usize,
@@ -133,7 +133,7 @@ impl Session {
             decoder: Decoder::new(limits),
             outgoing: Vec::new(),
             pending: VecDeque::new(),
-            first: 1,
+            next_tag: 1,
             untagged: None,
             held_bytes: 0,
             strays: Strays {
@@ -151,12 +151,14 @@ impl Session {
 
     /// Registers a command and queues it for sending.
     pub fn submit(&mut self, command: &Command) -> Tag {
-        // At most the commands of one session are pending: the cast keeps the low 32 bits, and tags wrap.
-        let ahead = u32::try_from(self.pending.len()).unwrap_or(u32::MAX);
-        let tag = Tag(self.first.wrapping_add(ahead));
-        self.pending.push_back(Pending::default());
-        command.encode(Some(tag.0), &mut self.outgoing);
-        tag
+        let tag = self.next_tag;
+        self.next_tag = tag.wrapping_add(1);
+        self.pending.push_back(Pending {
+            tag,
+            ..Pending::default()
+        });
+        command.encode(Some(tag), &mut self.outgoing);
+        Tag(tag)
     }
 
     /// Queues a command without a tag, for the login: its replies are those without a tag.
@@ -199,57 +201,52 @@ impl Session {
     /// True once the command's `!done` is there.
     #[must_use]
     pub fn is_done(&self, tag: Tag) -> bool {
-        self.pending
-            .get(self.index(tag))
-            .is_some_and(|pending| pending.done.is_some())
+        self.get(tag).is_some_and(|pending| pending.done.is_some())
     }
 
     /// True when the command is under way or its answer wasn't taken yet.
     #[must_use]
     pub fn is_known(&self, tag: Tag) -> bool {
-        self.pending
-            .get(self.index(tag))
-            .is_some_and(|pending| !pending.taken)
+        self.get(tag).is_some()
     }
 
-    /// How many rows of the command have arrived.
+    /// How many rows of the command are held.
     #[must_use]
     pub fn rows(&self, tag: Tag) -> usize {
-        self.pending
-            .get(self.index(tag))
-            .map_or(0, |pending| pending.rows.len())
+        self.get(tag).map_or(0, |pending| pending.rows.len())
     }
 
     /// Takes a finished command's outcome; `None` while under way, or once taken.
     pub fn take(&mut self, tag: Tag) -> Option<Outcome> {
-        let index = self.index(tag);
-        let pending = self.pending.get_mut(index)?;
-        let outcome = pending.take()?;
-        self.held_bytes -= pending.held_bytes;
-        self.forget_taken();
-        Some(outcome)
+        self.is_done(tag)
+            .then(|| self.remove(tag))?
+            .map(Pending::outcome)
+    }
+
+    /// Takes the rows that a command has given so far, and leaves it under way.
+    pub fn take_rows(&mut self, tag: Tag) -> Vec<Sentence> {
+        let Some(index) = self.index(tag.0) else {
+            return Vec::new();
+        };
+        let pending = &mut self.pending[index];
+        let rows = std::mem::take(&mut pending.rows);
+        let bytes: usize = rows.iter().map(held_bytes).sum();
+        pending.held_bytes -= bytes;
+        self.held_bytes -= bytes;
+        rows
     }
 
     /// Gives up on a command: its rows so far. Replies that still come for it are dropped.
     pub fn abandon(&mut self, tag: Tag) -> Vec<Sentence> {
-        let index = self.index(tag);
-        let Some(pending) = self.pending.get_mut(index) else {
-            return Vec::new();
-        };
-        let rows = std::mem::take(&mut pending.rows);
-        self.held_bytes -= std::mem::take(&mut pending.held_bytes);
-        pending.taken = true;
-        self.forget_taken();
-        rows
+        self.remove(tag)
+            .map_or_else(Vec::new, |pending| pending.rows)
     }
 
     /// Takes the outcome of the untagged command; `None` while under way.
     pub fn take_untagged(&mut self) -> Option<Outcome> {
-        let pending = self.untagged.as_mut()?;
-        let outcome = pending.take()?;
+        let pending = self.untagged.take_if(|pending| pending.done.is_some())?;
         self.held_bytes -= pending.held_bytes;
-        self.untagged = None;
-        Some(outcome)
+        Some(pending.outcome())
     }
 
     /// True once the untagged command's `!done` is there.
@@ -280,15 +277,24 @@ impl Session {
         }
     }
 
-    fn index(&self, tag: Tag) -> usize {
-        usize::try_from(tag.0.wrapping_sub(self.first)).unwrap_or(usize::MAX)
+    /// Where the command with this tag is. Tags wrap; their order is that from the front one on.
+    fn index(&self, tag: u32) -> Option<usize> {
+        let first = self.pending.front()?.tag;
+        self.pending
+            .binary_search_by_key(&tag.wrapping_sub(first), |pending| {
+                pending.tag.wrapping_sub(first)
+            })
+            .ok()
     }
 
-    fn forget_taken(&mut self) {
-        while self.pending.front().is_some_and(|pending| pending.taken) {
-            self.pending.pop_front();
-            self.first = self.first.wrapping_add(1);
-        }
+    fn get(&self, tag: Tag) -> Option<&Pending> {
+        self.index(tag.0).map(|index| &self.pending[index])
+    }
+
+    fn remove(&mut self, tag: Tag) -> Option<Pending> {
+        let pending = self.pending.remove(self.index(tag.0)?)?;
+        self.held_bytes -= pending.held_bytes;
+        Some(pending)
     }
 
     fn sort(&mut self, sentence: Sentence) -> Result<(), Error> {
@@ -324,7 +330,7 @@ impl Session {
 
     /// The command a reply belongs to; counts the reply as stray if there is none.
     fn addressee(&mut self, sentence: &Sentence) -> Option<&mut Pending> {
-        let open = |pending: &&mut Pending| pending.done.is_none() && !pending.taken;
+        let open = |pending: &&mut Pending| pending.done.is_none();
         let Some(tag) = sentence.tag() else {
             let pending = self.untagged.as_mut().filter(open);
             if pending.is_none() {
@@ -335,8 +341,10 @@ impl Session {
         let number = std::str::from_utf8(tag)
             .ok()
             .and_then(|text| text.parse().ok());
-        let index = number.map_or(usize::MAX, |number| self.index(Tag(number)));
-        let pending = self.pending.get_mut(index).filter(open);
+        let index = number.and_then(|number| self.index(number));
+        let pending = index
+            .and_then(|index| self.pending.get_mut(index))
+            .filter(open);
         if pending.is_none() {
             self.strays.unknown_tag += 1;
         }
@@ -362,9 +370,7 @@ enum Kind {
 impl Kind {
     /// Stores a reply; returns how many bytes that holds.
     fn store(self, sentence: Sentence, pending: &mut Pending) -> usize {
-        /// What a sentence costs beside its bytes, so that endless tiny ones count too.
-        const OVERHEAD_BYTES: usize = 32;
-        let bytes = sentence.wire_bytes() + OVERHEAD_BYTES;
+        let bytes = held_bytes(&sentence);
         match self {
             Self::Row => pending.rows.push(sentence),
             Self::Trap => pending.traps.push(Trap::from_sentence(&sentence)),
@@ -373,6 +379,13 @@ impl Kind {
         }
         bytes
     }
+}
+
+/// What holding a sentence counts for.
+fn held_bytes(sentence: &Sentence) -> usize {
+    /// What it costs beside its bytes, so that endless tiny ones count too.
+    const OVERHEAD_BYTES: usize = 32;
+    sentence.wire_bytes() + OVERHEAD_BYTES
 }
 
 /// The text of a `!fatal`: a bare word, or `=message=` as of a trap.

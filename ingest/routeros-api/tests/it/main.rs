@@ -7,6 +7,7 @@
 )]
 
 mod deadlines;
+mod listening;
 mod logins;
 mod pipelining;
 mod support;

@@ -6,7 +6,7 @@ use routeros_api::{CallError, Client, Command, LoginForm, LoginPolicy, Sentence,
 use std::net::SocketAddr;
 use tokio::net::TcpStream;
 
-async fn client(address: SocketAddr) -> Client {
+pub(crate) async fn client(address: SocketAddr) -> Client {
     let target = Target {
         known_modern: true,
         ..Target::new(address)
@@ -16,7 +16,7 @@ async fn client(address: SocketAddr) -> Client {
         .unwrap()
 }
 
-async fn modern(io: TcpStream) -> Connection<TcpStream> {
+pub(crate) async fn modern(io: TcpStream) -> Connection<TcpStream> {
     log_in(io, LoginForm::Password).await
 }
 
