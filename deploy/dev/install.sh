@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what building and running Mast needs and this machine lacks: a C compiler, PostgreSQL's server binaries.
+# Installs what building and running Mast needs and this machine lacks: a C compiler, OpenSSL's headers, PostgreSQL's server
+# binaries.
 # Checks Rust, which it doesn't install. `install.sh --lint` also checks the parts of Rust that only the lints need.
 # Does nothing, quickly and without asking for rights, where nothing is missing.
 set -eu
@@ -38,6 +39,10 @@ has_postgres() {
     return 1
 }
 
+has_openssl() {
+    command -v pkg-config >/dev/null && pkg-config --exists 'openssl >= 3'
+}
+
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
 }
@@ -72,6 +77,7 @@ install_quietly() {
 packages=
 command -v cc >/dev/null && command -v make >/dev/null || packages=build-essential
 [ -e /etc/ssl/certs/ca-certificates.crt ] || packages="$packages ca-certificates"
+has_openssl || packages="$packages libssl-dev pkg-config"
 has_postgres || packages="$packages postgresql"
 # shellcheck disable=SC2086 # a list of words
 [ -z "$packages" ] || may_install $packages
@@ -82,5 +88,6 @@ case $packages in
 # shellcheck disable=SC2086
 *) apt_install $packages ;;
 esac
+has_openssl || fail "apt's OpenSSL is older than 3; Mast needs 3.0 or newer with its headers"
 has_postgres || fail "apt's PostgreSQL is older than 15; install a newer one as https://www.postgresql.org/download says"
 check_rust "$@"

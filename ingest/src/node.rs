@@ -29,7 +29,7 @@ use crate::clock::{SystemClock, TimeSource};
 use crate::error::IngestError;
 use crate::poller::{self, PollStats, Shared};
 use crate::producer::{Producer, ProducerConfig, ProducerStats};
-use crate::session::{DeviceSpec, LoginPace, Trust};
+use crate::session::{DeviceSpec, LoginPace, Manner, Trust};
 use crate::store::Store;
 
 /// The lease over all shards.
@@ -461,7 +461,7 @@ impl Fleet {
                     device,
                     credentials,
                     pin: None,
-                    modern: false,
+                    manner: Manner::default(),
                 });
             }
         }

@@ -15,7 +15,7 @@ use mast_schemas::control::{self, TlsPolicy};
 use mast_schemas::records::{Interface, Outcome, Radio, Registration, Source, Tables};
 use routeros_api::{
     CallError, Client, Credentials, Deadlines, Error, ErrorClass, Fingerprint, LoginForm, Reply,
-    Target, TlsMode, TrustedRoots,
+    Target, TlsMode, TlsStack, TrustedRoots,
 };
 use tokio::time::Instant;
 
@@ -35,8 +35,17 @@ pub struct DeviceSpec {
     pub credentials: Result<Credentials, String>,
     /// The certificate it was first trusted with.
     pub pin: Option<Fingerprint>,
+    /// What earlier sessions found.
+    pub manner: Manner,
+}
+
+/// How a device is spoken to. Nothing depends on it but detours: what is wrong is learnt anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Manner {
     /// Known to run 6.43 or later.
     pub modern: bool,
+    /// What spoke TLS with it.
+    pub tls_stack: TlsStack,
 }
 
 /// Where pins are kept. A pin is kept before the certificate is first believed.
@@ -48,8 +57,8 @@ pub trait PinStore: Send + Sync {
         found: Fingerprint,
     ) -> BoxFuture<'a, Result<Fingerprint, String>>;
 
-    /// Remembers that a device took the password as it is.
-    fn modern<'a>(&'a self, device: &'a control::Device) -> BoxFuture<'a, ()>;
+    /// Remembers how a device was spoken to.
+    fn remember<'a>(&'a self, device: &'a control::Device, manner: Manner) -> BoxFuture<'a, ()>;
 }
 
 /// What all sessions share.
@@ -150,13 +159,13 @@ pub struct Session {
     polls_since_slow: u32,
     last_slow: Option<Instant>,
     pin: Option<Fingerprint>,
-    modern: bool,
+    manner: Manner,
 }
 
 impl Session {
     /// A session that is not connected yet.
     pub fn new(spec: Arc<DeviceSpec>) -> Self {
-        let (pin, modern) = (spec.pin, spec.modern);
+        let (pin, manner) = (spec.pin, spec.manner);
         Self {
             spec,
             client: None,
@@ -167,7 +176,7 @@ impl Session {
             polls_since_slow: 0,
             last_slow: None,
             pin,
-            modern,
+            manner,
         }
     }
 
@@ -268,7 +277,8 @@ impl Session {
         let target = Target {
             address: self.address().await?,
             server_name: name,
-            known_modern: self.modern,
+            known_modern: self.manner.modern,
+            tls_stack: self.manner.tls_stack,
         };
         trust.logins.turn().await;
         let mode = self.tls_mode(trust, &target).await?;
@@ -281,9 +291,17 @@ impl Session {
             }
             Polled::failed(outcome_of(&error), error.to_string())
         })?;
-        if client.info().login_form == LoginForm::Password && !self.modern {
-            self.modern = true;
-            trust.pins.modern(&spec.device).await;
+        let info = client.info();
+        let manner = Manner {
+            modern: self.manner.modern || info.login_form == LoginForm::Password,
+            tls_stack: info.tls_stack.unwrap_or_default(),
+        };
+        if manner != self.manner {
+            if manner.tls_stack == TlsStack::OpenSsl {
+                tracing::info!(device = %spec.device.id, name = spec.device.name, "old TLS, spoken by OpenSSL");
+            }
+            trust.pins.remember(&spec.device, manner).await;
+            self.manner = manner;
         }
         self.client = Some(client);
         Ok(())
@@ -296,6 +314,7 @@ impl Session {
         match self.spec.device.tls {
             TlsPolicy::Plain => return Ok(TlsMode::Plain),
             TlsPolicy::Insecure => return Ok(TlsMode::Insecure),
+            TlsPolicy::Anonymous => return Ok(TlsMode::Anonymous),
             TlsPolicy::Verified => {
                 let missing = || Polled::failed(Outcome::Internal, "no CA is configured");
                 return roots().ok_or_else(missing);

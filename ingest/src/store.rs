@@ -8,12 +8,12 @@ use futures::future::BoxFuture;
 use mast_schemas::control::{Device, TlsPolicy};
 use mast_schemas::{DeviceId, SectorId, SiteId, TenantId};
 use mast_secrets::KeyProvider;
-use routeros_api::{Credentials, Fingerprint};
+use routeros_api::{Credentials, Fingerprint, TlsStack};
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::error::IngestError;
-use crate::session::{DeviceSpec, PinStore};
+use crate::session::{DeviceSpec, Manner, PinStore};
 
 /// Postgres as the role `mast_ingest`.
 #[derive(Clone)]
@@ -41,6 +41,7 @@ struct Row {
     ciphertext: Option<Vec<u8>>,
     tls_fingerprint: Option<Vec<u8>>,
     login_modern: Option<bool>,
+    tls_stack: Option<String>,
 }
 
 impl Store {
@@ -88,7 +89,8 @@ impl Store {
             Row,
             r#"SELECT d.id, d.tenant_id, d.name, d.address, d.api_port, d.api_ssl_port, d.tls, d.site_id, d.sector_id,
                  d.role, d.interval_ms, d.enabled, d.credentials_version, d.version, c.ciphertext AS "ciphertext?",
-                 p.tls_fingerprint, p.login_modern AS "login_modern?"
+                 p.tls_fingerprint, p.login_modern AS "login_modern?",
+                 p.tls_stack AS "tls_stack?"
                FROM devices d
                LEFT JOIN device_credentials c ON c.device_id = d.id
                LEFT JOIN device_pins p ON p.device_id = d.id
@@ -133,7 +135,13 @@ impl Store {
         Ok(DeviceSpec {
             credentials: self.open(&device, row.ciphertext.as_deref()),
             pin: pin.map(Fingerprint),
-            modern: row.login_modern.unwrap_or(false),
+            manner: Manner {
+                modern: row.login_modern.unwrap_or(false),
+                tls_stack: match row.tls_stack.as_deref() {
+                    Some("openssl") => TlsStack::OpenSsl,
+                    _ => TlsStack::Rustls,
+                },
+            },
             device,
         })
     }
@@ -178,19 +186,22 @@ impl PinStore for Store {
         .boxed()
     }
 
-    fn modern<'a>(&'a self, device: &'a Device) -> BoxFuture<'a, ()> {
+    fn remember<'a>(&'a self, device: &'a Device, manner: Manner) -> BoxFuture<'a, ()> {
         async move {
             let done = sqlx::query!(
-                "INSERT INTO device_pins (device_id, tenant_id, login_modern) VALUES ($1, $2, true)
-                 ON CONFLICT (device_id) DO UPDATE SET login_modern = true",
+                "INSERT INTO device_pins (device_id, tenant_id, login_modern, tls_stack) VALUES ($1, $2, $3, $4)
+                 ON CONFLICT (device_id) DO UPDATE
+                 SET login_modern = excluded.login_modern, tls_stack = excluded.tls_stack",
                 device.id.0,
                 device.tenant_id.0,
+                manner.modern,
+                manner.tls_stack.to_string(),
             )
             .execute(&self.pool)
             .await;
             if let Err(error) = done {
-                // The next login asks for a challenge first again; nothing is lost.
-                tracing::debug!(%error, device = %device.id, "the login form was not remembered");
+                // Learnt anew at the next login; nothing is lost.
+                tracing::debug!(%error, device = %device.id, "how the device is spoken to was not remembered");
             }
         }
         .boxed()

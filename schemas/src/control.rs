@@ -159,6 +159,8 @@ crate::words! {
         Pinned = "pinned",
         /// TLS without a check, because a person said so.
         Insecure = "insecure",
+        /// As insecure, and the router need not have a certificate, because a person said so.
+        Anonymous = "anonymous",
         /// No TLS, because a person said so.
         Plain = "plain",
     }

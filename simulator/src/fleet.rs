@@ -17,13 +17,12 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    certificate::certificate,
     control,
     error::SimulatorError,
     inventory::inventory,
     journal::{Journal, Said},
     scenario,
-    server::{Stage, listen},
+    server::{Doors, Stage, listen},
     truth::Truth,
     world::{World, layout::lay_out, model::Plan},
 };
@@ -132,16 +131,14 @@ impl Fleet {
             api_ssl_port: port_of(&api_ssl)?,
             interval_s: config.interval_s,
         });
-        let (certificate, key) = certificate(config.seed)?;
-        let acceptor = routeros_api::server::acceptor(vec![certificate], key)
-            .map_err(|error| SimulatorError::Certificate(error.to_string()))?;
+        let doors = Arc::new(Doors::new(config.seed)?);
         let stop = CancellationToken::new();
         let mut tasks = vec![
             tokio::spawn(listen(api, Arc::clone(&stage), None, stop.clone())),
             tokio::spawn(listen(
                 api_ssl,
                 Arc::clone(&stage),
-                Some(acceptor),
+                Some(doors),
                 stop.clone(),
             )),
             tokio::spawn(until_stopped(stop.clone(), tick(Arc::clone(&stage)))),

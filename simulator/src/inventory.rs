@@ -5,7 +5,7 @@ use mast_schemas::{
     inventory::{Device, Inventory, Sector, Site, Tenant},
 };
 
-use crate::world::model::{Plan, Role};
+use crate::world::model::{Plan, Role, Tls};
 
 /// The inventory of a fleet that listens on these ports.
 #[must_use]
@@ -46,10 +46,10 @@ pub fn inventory(
                 api_ssl_port,
                 username: Plan::USERNAME.into(),
                 password: d.password.clone(),
-                tls: if d.plain_only {
-                    TlsPolicy::Plain
-                } else {
-                    TlsPolicy::Auto
+                tls: match d.tls {
+                    Tls::Off => TlsPolicy::Plain,
+                    Tls::Modern | Tls::Dhe => TlsPolicy::Auto,
+                    Tls::Anonymous => TlsPolicy::Anonymous,
                 },
                 site: Some(of_site(d.site)),
                 sector: d.sector.map(|s| plan.sectors[s].name.clone()),

@@ -16,7 +16,7 @@ use std::{
 
 use routeros_api::{
     LoginForm,
-    server::{Connection, Request},
+    server::{Connection, LegacyAcceptor, Request, acceptor},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest},
@@ -27,8 +27,13 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    certificate::{modern_certificate, old_certificate},
+    error::SimulatorError,
     menus::{self, Outcome},
-    world::{World, model::Plan},
+    world::{
+        World,
+        model::{Plan, Tls},
+    },
 };
 
 /// Sessions wait on this to learn that their device changed.
@@ -132,11 +137,32 @@ impl Stage {
     }
 }
 
+/// What the fleet's api-ssl services offer.
+pub(crate) struct Doors {
+    modern: TlsAcceptor,
+    dhe: LegacyAcceptor,
+    anonymous: LegacyAcceptor,
+}
+
+impl Doors {
+    /// Those of a seed: a client that pinned a certificate finds it again after a restart.
+    pub(crate) fn new(seed: u64) -> Result<Self, SimulatorError> {
+        let broken = |error: routeros_api::Error| SimulatorError::Certificate(error.to_string());
+        let (certificate, key) = modern_certificate(seed)?;
+        let (old_certificate, old_key) = old_certificate(seed)?;
+        Ok(Self {
+            modern: acceptor(vec![certificate], key).map_err(broken)?,
+            dhe: LegacyAcceptor::dhe_rsa(&old_certificate, old_key.secret_der()).map_err(broken)?,
+            anonymous: LegacyAcceptor::anonymous().map_err(broken)?,
+        })
+    }
+}
+
 /// Accepts connections until told to stop.
 pub(crate) async fn listen(
     listener: TcpListener,
     stage: Arc<Stage>,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<Doors>>,
     stop: CancellationToken,
 ) {
     loop {
@@ -178,7 +204,7 @@ fn device_for(stage: &Stage, socket: &TcpStream, peer: SocketAddr, tls: bool) ->
         return None;
     };
     let device = stage.plan.device_at(local)?;
-    (!tls || !stage.plan.devices[device].plain_only).then_some(device)
+    (!tls || stage.plan.devices[device].tls != Tls::Off).then_some(device)
 }
 
 /// Makes closing the socket send a reset instead of a FIN.
@@ -204,7 +230,7 @@ impl Drop for Counted<'_> {
     }
 }
 
-async fn serve(stage: Arc<Stage>, device: usize, socket: TcpStream, tls: Option<TlsAcceptor>) {
+async fn serve(stage: Arc<Stage>, device: usize, socket: TcpStream, tls: Option<Arc<Doors>>) {
     let _counted = Counted::new(&stage.sessions);
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY");
@@ -221,21 +247,33 @@ async fn serve(stage: Arc<Stage>, device: usize, socket: TcpStream, tls: Option<
     }
 }
 
-async fn greet(stage: &Stage, device: usize, socket: &mut TcpStream, tls: Option<TlsAcceptor>) {
+async fn greet(stage: &Stage, device: usize, socket: &mut TcpStream, tls: Option<Arc<Doors>>) {
     tokio::select! {
         () = stage.reachable(device) => {}
         // Those who gave up on a dead device must not keep our file descriptors.
         () = hung_up(socket) => return,
     }
-    match tls {
-        None => converse(stage, device, socket).await,
-        Some(acceptor) => match acceptor.accept(socket).await {
-            Ok(stream) => Box::pin(converse(stage, device, stream)).await,
-            Err(error) => {
-                tracing::debug!(device = stage.plan.devices[device].name, %error, "no TLS session");
-            }
+    let Some(doors) = tls else {
+        return converse(stage, device, socket).await;
+    };
+    let failed = match stage.plan.devices[device].tls {
+        Tls::Off | Tls::Modern => match doors.modern.accept(socket).await {
+            Ok(stream) => return Box::pin(converse(stage, device, stream)).await,
+            Err(error) => error,
         },
-    }
+        old @ (Tls::Dhe | Tls::Anonymous) => {
+            let door = if old == Tls::Dhe {
+                &doors.dhe
+            } else {
+                &doors.anonymous
+            };
+            match door.accept(socket).await {
+                Ok(stream) => return Box::pin(converse(stage, device, stream)).await,
+                Err(error) => error,
+            }
+        }
+    };
+    tracing::debug!(device = stage.plan.devices[device].name, error = %failed, "no TLS session");
 }
 
 /// Waits until the peer closed its side; what it sent before stays unread.

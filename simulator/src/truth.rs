@@ -13,7 +13,7 @@ use crate::{
     text::MacText,
     world::{
         Association, LinkMoment, World,
-        model::{Ms, Plan},
+        model::{Ms, Plan, Tls},
     },
 };
 
@@ -43,8 +43,10 @@ pub struct DeviceTruth {
     pub address: String,
     /// Port of the plain API.
     pub api_port: u16,
-    /// Port of the API over TLS; `None` = this device has no such service.
+    /// Port of the API over TLS; `None` = this device has no such service, or none with a certificate.
     pub api_ssl_port: Option<u16>,
+    /// What its api-ssl service offers: `off`, `modern`, `dhe` (no other key exchange) or `anonymous` (no certificate).
+    pub tls: String,
     /// User name.
     pub username: String,
     /// The password of the inventory, also while it does not work.
@@ -225,7 +227,8 @@ fn device(world: &World, index: usize, t: Ms, (api, ssl): (u16, u16)) -> DeviceT
         tenant: plan.tenants[device.tenant].clone(),
         address: device.address.to_string(),
         api_port: api,
-        api_ssl_port: (!device.plain_only).then_some(ssl),
+        api_ssl_port: matches!(device.tls, Tls::Modern | Tls::Dhe).then_some(ssl),
+        tls: device.tls.name().into(),
         username: Plan::USERNAME.into(),
         password: device.password.clone(),
         version: device.version.to_string(),

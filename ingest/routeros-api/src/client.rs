@@ -87,10 +87,11 @@ impl Client {
         mode: &TlsMode,
     ) -> Result<Self, Error> {
         let channel = transport::open(target, deadlines, mode).await?;
-        let policy = LoginPolicy::for_channel(channel.fingerprint.is_some(), target.known_modern);
+        let policy = LoginPolicy::for_channel(channel.tls_stack.is_some(), target.known_modern);
         let mut client = Self::login_over(channel.io, policy, credentials, deadlines).await?;
         client.info.fingerprint = channel.fingerprint;
         client.info.tls_version = channel.tls_version;
+        client.info.tls_stack = channel.tls_stack;
         Ok(client)
     }
 
@@ -114,6 +115,7 @@ impl Client {
             info: ConnectionInfo {
                 fingerprint: None,
                 tls_version: None,
+                tls_stack: None,
                 login_form: LoginForm::Password,
             },
         };

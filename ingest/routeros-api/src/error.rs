@@ -75,9 +75,12 @@ pub enum Error {
         message: String,
     },
     /// The TLS handshake failed. A router without a certificate offers only anonymous suites, which
-    /// end here: give it a certificate.
+    /// end here unless [`crate::TlsMode::Anonymous`] allows them: give it a certificate.
     #[error("TLS handshake failed: {0}")]
     Tls(#[source] rustls::Error),
+    /// The TLS handshake by OpenSSL failed, with its words.
+    #[error("TLS handshake failed, by OpenSSL: {0}")]
+    OpenSsl(String),
     /// The peer closed the connection during the TLS handshake.
     #[error("connection closed during the TLS handshake: {0}")]
     TlsClosed(#[source] Arc<io::Error>),
@@ -139,9 +142,10 @@ impl Error {
             Self::Timeout { .. } => ErrorClass::Timeout,
             Self::Refused(_) => ErrorClass::Refused,
             Self::AuthFailed { .. } => ErrorClass::AuthFailed,
-            Self::Tls(_) | Self::TlsClosed(_) | Self::FingerprintMismatch { .. } => {
-                ErrorClass::TlsFailed
-            }
+            Self::Tls(_)
+            | Self::OpenSsl(_)
+            | Self::TlsClosed(_)
+            | Self::FingerprintMismatch { .. } => ErrorClass::TlsFailed,
             Self::Decode(_)
             | Self::RepliesTooLarge { .. }
             | Self::BadChallenge
@@ -155,6 +159,26 @@ impl Error {
         Self::Io {
             step,
             source: Arc::new(source),
+        }
+    }
+
+    /// Whether another choice of suites may succeed where this handshake failed: the router said, or rustls did,
+    /// that they have nothing in common; or the router just hung up, as some do then.
+    pub(crate) const fn lacks_common_suite(&self) -> bool {
+        use rustls::AlertDescription as Alert;
+        match self {
+            // OpenSSL doesn't say it in a type.
+            Self::TlsClosed(_) | Self::OpenSsl(_) => true,
+            Self::Tls(error) => matches!(
+                error,
+                rustls::Error::PeerIncompatible(_)
+                    | rustls::Error::AlertReceived(
+                        Alert::HandshakeFailure
+                            | Alert::InsufficientSecurity
+                            | Alert::ProtocolVersion
+                    )
+            ),
+            _ => false,
         }
     }
 

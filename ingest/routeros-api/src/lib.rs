@@ -18,4 +18,4 @@ pub use error::{CallError, Error, ErrorClass, Step};
 pub use login::{LoginForm, LoginPolicy};
 pub use password::Password;
 pub use protocol::{Reply, Session, Tag, Trap};
-pub use tls::{Fingerprint, TlsMode, TrustedRoots};
+pub use tls::{Fingerprint, TlsMode, TlsStack, TrustedRoots};

@@ -12,7 +12,7 @@ mod tls;
 pub use login::LoginAttempt;
 pub use reply::ReplyWriter;
 pub use request::Request;
-pub use tls::acceptor;
+pub use tls::{LegacyAcceptor, acceptor};
 
 use crate::codec::{DecodeError, Decoder, Limits, display_text};
 use std::future::poll_fn;

@@ -4,6 +4,8 @@
 //! compared after the handshake and before the first byte of ours, so one shared configuration serves
 //! every pinned device; the handshake still proves that the peer holds the certificate's key.
 
+pub(crate) mod legacy;
+
 use crate::error::Error;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
@@ -49,6 +51,8 @@ pub enum TlsMode {
     Pinned(Option<Fingerprint>),
     /// Encrypted, but whoever is there is believed.
     Insecure,
+    /// As insecure, and even a router without any certificate is taken: then the key exchange is anonymous.
+    Anonymous,
     /// No TLS at all.
     Plain,
 }
@@ -62,9 +66,28 @@ impl TlsMode {
             Self::Plain => return Ok(None),
             Self::Verified(roots) => Arc::clone(&roots.config),
             Self::Pinned(_) => shared(&PINNED, true)?,
-            Self::Insecure => shared(&INSECURE, false)?,
+            Self::Insecure | Self::Anonymous => shared(&INSECURE, false)?,
         };
         Ok(Some(config))
+    }
+}
+
+/// Which library speaks TLS with a router.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum TlsStack {
+    /// rustls: TLS 1.3, and 1.2 with ECDHE.
+    #[default]
+    Rustls,
+    /// OpenSSL: TLS 1.2 with DHE or RSA key exchange, for RouterOS 6.
+    OpenSsl,
+}
+
+impl fmt::Display for TlsStack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Rustls => "rustls",
+            Self::OpenSsl => "openssl",
+        })
     }
 }
 
@@ -80,6 +103,7 @@ fn shared(cell: &OnceLock<Arc<ClientConfig>>, check_key: bool) -> Result<Arc<Cli
 #[derive(Clone)]
 pub struct TrustedRoots {
     config: Arc<ClientConfig>,
+    legacy: legacy::Connector,
 }
 
 impl TrustedRoots {
@@ -101,6 +125,8 @@ impl TrustedRoots {
     pub fn from_der<'a>(
         certificates: impl IntoIterator<Item = CertificateDer<'a>>,
     ) -> Result<Self, Error> {
+        let certificates: Vec<_> = certificates.into_iter().collect();
+        let legacy = legacy::Connector::verifying(&certificates)?;
         let mut roots = RootCertStore::empty();
         for certificate in certificates {
             roots
@@ -112,7 +138,14 @@ impl TrustedRoots {
             .map_err(|error| Error::Setting(format!("unusable CA certificates: {error}")))?;
         Ok(Self {
             config: config_with(verifier)?,
+            legacy,
         })
+    }
+}
+
+impl TrustedRoots {
+    pub(crate) const fn legacy(&self) -> &legacy::Connector {
+        &self.legacy
     }
 }
 

@@ -1,25 +1,26 @@
 //! A simulated fleet that knows its truth: every device is read, every link found, with both ends.
 
-use super::support::{spec, trust};
+use super::support::{Pins, spec, trust};
 use futures::StreamExt as _;
 use mast_ingest::session::{Polled, Session};
 use mast_schemas::control::TlsPolicy;
 use mast_schemas::records::{FarEnd, Outcome};
 use mast_simulator::truth::{DeviceTruth, Truth};
 use mast_simulator::{Fleet, FleetConfig};
-use routeros_api::Credentials;
+use routeros_api::{Credentials, TlsStack};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-async fn poll(device: &DeviceTruth) -> Polled {
+async fn poll(device: &DeviceTruth, ssl: u16) -> Polled {
     // Over TLS where the device has it: the first use of its certificate.
-    let (tls, port) = match device.api_ssl_port {
-        Some(port) => (TlsPolicy::Auto, port),
-        None => (TlsPolicy::Plain, device.api_port),
+    let (tls, port) = match (device.tls.as_str(), device.api_ssl_port) {
+        ("anonymous", _) => (TlsPolicy::Anonymous, ssl),
+        (_, Some(port)) => (TlsPolicy::Auto, port),
+        (_, None) => (TlsPolicy::Plain, device.api_port),
     };
     let address = format!("{}:{port}", device.address).parse().unwrap();
     let mut spec = spec(address, tls, &device.password);
-    spec.modern = false;
+    spec.manner.modern = false;
     spec.device.interval_ms = 20_000;
     spec.credentials = Ok(Credentials::new(
         device.username.clone(),
@@ -50,10 +51,11 @@ async fn what_is_read_is_the_truth() {
     .await
     .unwrap();
     let before = links(&fleet.truth());
+    let ssl = fleet.api_ssl_port();
     let devices = fleet.truth().devices;
     let polls: Vec<(DeviceTruth, Polled)> = futures::stream::iter(devices)
         .map(|device| async {
-            let polled = poll(&device).await;
+            let polled = poll(&device, ssl).await;
             (device, polled)
         })
         .buffer_unordered(16)
@@ -98,5 +100,59 @@ async fn what_is_read_is_the_truth() {
         "a station told of another AP"
     );
     assert!(!stations.is_empty());
+    fleet.stop().await;
+}
+
+/// What a device speaks is learnt once; one without a certificate is read only where a person allowed that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_tls_is_remembered_and_no_certificate_is_refused() {
+    let fleet = Fleet::start(FleetConfig {
+        devices: 60,
+        ..FleetConfig::default()
+    })
+    .await
+    .unwrap();
+    let ssl = fleet.api_ssl_port();
+    let truth = fleet.truth();
+    let of = |tls: &str| truth.devices.iter().find(|d| d.tls == tls).unwrap();
+    let spec_of = |device: &DeviceTruth, policy| {
+        let address = format!("{}:{ssl}", device.address).parse().unwrap();
+        let mut spec = spec(address, policy, "");
+        let credentials = Credentials::new(device.username.clone(), device.password.as_str());
+        spec.credentials = Ok(credentials);
+        spec
+    };
+    let pins = Arc::new(Pins::default());
+    let shared = trust(Arc::clone(&pins));
+
+    let old = spec_of(of("dhe"), TlsPolicy::Auto);
+    let id = old.device.id;
+    let polled = Session::new(Arc::new(old.clone())).poll(&shared).await;
+    assert_eq!(polled.outcome, Outcome::Ok, "{:?}", polled.detail);
+    let manner = pins.manner(id).unwrap();
+    assert_eq!(manner.tls_stack, TlsStack::OpenSsl);
+
+    // As after a restart, with what was kept; then as after an upgrade, which the kept manner knows nothing of.
+    let mut kept = old.clone();
+    (kept.manner, kept.pin) = (manner, pins.pin(id));
+    let polled = Session::new(Arc::new(kept)).poll(&shared).await;
+    assert_eq!(polled.outcome, Outcome::Ok, "{:?}", polled.detail);
+
+    let mut upgraded = spec_of(of("modern"), TlsPolicy::Auto);
+    upgraded.manner = manner;
+    let id = upgraded.device.id;
+    let mut session = Session::new(Arc::new(upgraded));
+    let polled = session.poll(&shared).await;
+    assert_eq!(polled.outcome, Outcome::Ok, "{:?}", polled.detail);
+    assert_eq!(pins.manner(id).unwrap().tls_stack, TlsStack::Rustls);
+
+    for policy in [TlsPolicy::Auto, TlsPolicy::Pinned, TlsPolicy::Insecure] {
+        let spec = spec_of(of("anonymous"), policy);
+        let polled = Session::new(Arc::new(spec)).poll(&shared).await;
+        assert_eq!(polled.outcome, Outcome::TlsFailed, "{policy:?}");
+    }
+    let spec = spec_of(of("anonymous"), TlsPolicy::Anonymous);
+    let polled = Session::new(Arc::new(spec)).poll(&shared).await;
+    assert_eq!(polled.outcome, Outcome::Ok, "{:?}", polled.detail);
     fleet.stop().await;
 }

@@ -166,7 +166,7 @@ async fn the_first_certificate_is_kept_and_another_refused() {
     let device = spec(real, TlsPolicy::Auto, "secret");
     let mut session = Session::new(Arc::new(device.clone()));
     assert_eq!(session.poll(&shared).await.outcome, Outcome::Ok);
-    let pin = pins.0.lock().unwrap()[&device.device.id];
+    let pin = pins.pin(device.device.id).unwrap();
 
     let mut moved = device;
     moved.device.api_ssl_port = forged.port();
@@ -175,12 +175,12 @@ async fn the_first_certificate_is_kept_and_another_refused() {
         assert_eq!(session.poll(&shared).await.outcome, Outcome::TlsFailed);
     }
     assert_eq!(
-        pins.0.lock().unwrap()[&session.device().id],
+        pins.pin(session.device().id).unwrap(),
         pin,
         "the first pin stands"
     );
     // A person takes the old pin away: the new certificate is first now.
-    pins.0.lock().unwrap().clear();
+    pins.forget();
     assert_eq!(session.poll(&shared).await.outcome, Outcome::Ok);
 }
 

@@ -2,7 +2,7 @@
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use mast_ingest::session::{DeviceSpec, LoginPace, PinStore, Trust};
+use mast_ingest::session::{DeviceSpec, LoginPace, Manner, PinStore, Trust};
 use mast_log::{Ends, Entry, Log, LogError, Record, TopicSpec};
 use mast_schemas::control::{Device, Role, TlsPolicy};
 use mast_schemas::message::{Header, Heartbeat, WholePoll, read_polls};
@@ -152,13 +152,33 @@ pub(crate) fn spec(address: SocketAddr, tls: TlsPolicy, password: &str) -> Devic
         },
         credentials: Ok(Credentials::new("mast", password)),
         pin: None,
-        modern: true,
+        manner: Manner {
+            modern: true,
+            ..Manner::default()
+        },
     }
 }
 
-/// Pins in memory.
+/// Pins and manners in memory.
 #[derive(Default)]
-pub(crate) struct Pins(pub(crate) Mutex<HashMap<DeviceId, Fingerprint>>);
+pub(crate) struct Pins {
+    pins: Mutex<HashMap<DeviceId, Fingerprint>>,
+    manners: Mutex<HashMap<DeviceId, Manner>>,
+}
+
+impl Pins {
+    pub(crate) fn pin(&self, device: DeviceId) -> Option<Fingerprint> {
+        self.pins.lock().unwrap().get(&device).copied()
+    }
+
+    pub(crate) fn manner(&self, device: DeviceId) -> Option<Manner> {
+        self.manners.lock().unwrap().get(&device).copied()
+    }
+
+    pub(crate) fn forget(&self) {
+        self.pins.lock().unwrap().clear();
+    }
+}
 
 impl PinStore for Pins {
     fn keep<'a>(
@@ -166,11 +186,12 @@ impl PinStore for Pins {
         device: &'a Device,
         found: Fingerprint,
     ) -> BoxFuture<'a, Result<Fingerprint, String>> {
-        let kept = *self.0.lock().unwrap().entry(device.id).or_insert(found);
+        let kept = *self.pins.lock().unwrap().entry(device.id).or_insert(found);
         async move { Ok(kept) }.boxed()
     }
 
-    fn modern<'a>(&'a self, _: &'a Device) -> BoxFuture<'a, ()> {
+    fn remember<'a>(&'a self, device: &'a Device, manner: Manner) -> BoxFuture<'a, ()> {
+        self.manners.lock().unwrap().insert(device.id, manner);
         async {}.boxed()
     }
 }

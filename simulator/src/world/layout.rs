@@ -4,10 +4,22 @@
 //! table and the shares are exact.
 
 use super::hardware::{AP_DECK, CORE, CPE_DECK, EDGE, Kind, V6, V7_13, V7_18, WAP_AC, WIRE};
-use super::model::{CapsMan, Client, Device, Plan, Radio, Role, Sector, Site, Stack, address_of};
+use super::model::{
+    CapsMan, Client, Device, Plan, Radio, Role, Sector, Site, Stack, Tls, Version, address_of,
+};
 use crate::noise::{between, hash, pareto, pick, unit};
 
 const DEVICES_PER_SITE: usize = 25;
+
+/// One in twelve has no TLS to speak of; where the login is old, the key exchange is too.
+fn tls_of(index: usize, version: Version) -> Tls {
+    match index % 12 {
+        5 if index % 48 == 17 => Tls::Anonymous,
+        5 => Tls::Off,
+        _ if version.plain_login() => Tls::Modern,
+        _ => Tls::Dhe,
+    }
+}
 
 /// Lays out `devices` devices; device numbers start at `first_number`.
 #[must_use]
@@ -153,7 +165,7 @@ impl Builder<'_> {
             version,
             address: address_of(number),
             password: format!("{:016x}", hash(self.plan.seed, number, 11)),
-            plain_only: index % 12 == 5,
+            tls: tls_of(index, version),
             capsman: CapsMan::Off,
             radios: Vec::new(),
             client: None,
@@ -346,7 +358,9 @@ mod tests {
         );
         assert!(plan.radios.iter().any(|r| r.w60g));
         assert!(plan.devices.iter().any(|d| !d.version.plain_login()));
-        assert!(plan.devices.iter().any(|d| d.plain_only));
+        for tls in [Tls::Off, Tls::Modern, Tls::Dhe, Tls::Anonymous] {
+            assert!(plan.devices.iter().any(|d| d.tls == tls), "{tls:?}");
+        }
         assert!(plan.clients.iter().any(|c| c.device.is_none()));
         for backhaul in plan.devices.iter().filter(|d| d.role == Role::Backhaul) {
             assert!(

@@ -56,6 +56,32 @@ impl fmt::Display for Version {
     }
 }
 
+/// What a device's api-ssl service offers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tls {
+    /// There is no such service.
+    Off,
+    /// TLS 1.2 and 1.3 with ECDHE.
+    Modern,
+    /// An RSA certificate, and DHE for the only key exchange, as old versions do.
+    Dhe,
+    /// No certificate was given to it: anonymous Diffie-Hellman.
+    Anonymous,
+}
+
+impl Tls {
+    /// The word in truth.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Modern => "modern",
+            Self::Dhe => "dhe",
+            Self::Anonymous => "anonymous",
+        }
+    }
+}
+
 /// What a device is there for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -175,8 +201,8 @@ pub struct Device {
     pub address: Ipv4Addr,
     /// Password of the user `mast`.
     pub password: String,
-    /// No api-ssl service.
-    pub plain_only: bool,
+    /// Its api-ssl service.
+    pub tls: Tls,
     /// Part in legacy CAPsMAN.
     pub capsman: CapsMan,
     /// Radios that take clients.

@@ -1,6 +1,6 @@
 //! Real sockets: both logins, TLS, silence, resets, control, restarts.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use mast_schemas::{control::TlsPolicy, inventory::Device};
 use mast_simulator::{Fleet, FleetConfig, FleetHandle, SimulatorError, Truth, ctl_send};
@@ -67,22 +67,29 @@ async fn identity(client: &mut Client) -> String {
 async fn every_device_answers_by_its_address_as_its_inventory_says() {
     let fleet = hundred().await;
     let truth = fleet.truth();
-    let mut forms = (0, 0);
+    let (mut forms, mut kinds) = ((0, 0), BTreeSet::new());
     for device in devices(&fleet) {
         let plain = device.tls == TlsPolicy::Plain;
-        let mode = if plain {
-            TlsMode::Plain
-        } else {
-            TlsMode::Pinned(None)
+        let mode = match device.tls {
+            TlsPolicy::Plain => TlsMode::Plain,
+            TlsPolicy::Anonymous => TlsMode::Anonymous,
+            _ => TlsMode::Pinned(None),
         };
         let mut client = open(&device, &mode, PATIENCE).await.unwrap();
+        let info = client.info().clone();
+        kinds.insert((
+            info.tls_stack.map(|stack| stack.to_string()),
+            info.fingerprint.is_some(),
+        ));
         assert_eq!(identity(&mut client).await, device.name);
         let told = truth
             .devices
             .iter()
             .find(|d| d.address == device.address)
             .unwrap();
-        assert_eq!(told.api_ssl_port.is_none(), plain);
+        let certified = info.fingerprint.is_some();
+        assert_eq!(told.api_ssl_port.is_some(), certified);
+        assert_eq!(told.tls == "off", plain);
         match told.login.as_str() {
             "challenge" => {
                 assert_eq!(client.info().login_form, LoginForm::Challenge);
@@ -92,6 +99,18 @@ async fn every_device_answers_by_its_address_as_its_inventory_says() {
         }
     }
     assert!(forms.0 > 2 && forms.1 > 50, "{forms:?}");
+    let openssl = || Some("openssl".to_owned());
+    let wanted = [
+        (None, false),
+        (openssl(), false),
+        (openssl(), true),
+        (Some("rustls".to_owned()), true),
+    ];
+    assert_eq!(
+        kinds,
+        BTreeSet::from(wanted),
+        "plain, anonymous, DHE, modern"
+    );
     fleet.stop().await;
 }
 

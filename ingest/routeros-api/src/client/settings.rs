@@ -2,7 +2,7 @@
 
 use crate::login::LoginForm;
 use crate::password::Password;
-use crate::tls::Fingerprint;
+use crate::tls::{Fingerprint, TlsStack};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -15,6 +15,8 @@ pub struct Target {
     pub server_name: Option<String>,
     /// Known to run 6.43 or later: then the password may be sent as it is on a plain channel.
     pub known_modern: bool,
+    /// What spoke TLS with it before, and is tried first. The other one is tried where they find no common suite.
+    pub tls_stack: TlsStack,
 }
 
 impl Target {
@@ -25,6 +27,7 @@ impl Target {
             address,
             server_name: None,
             known_modern: false,
+            tls_stack: TlsStack::Rustls,
         }
     }
 }
@@ -77,10 +80,12 @@ impl Deadlines {
 /// What is known of a connection once it is open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionInfo {
-    /// SHA-256 of the router's certificate; `None` without TLS.
+    /// SHA-256 of the router's certificate; `None` without TLS, or after an anonymous key exchange.
     pub fingerprint: Option<Fingerprint>,
     /// The TLS version as text, such as `TLSv1_3`; `None` without TLS.
     pub tls_version: Option<String>,
+    /// What speaks TLS, to be kept for the next [`Target`]; `None` without TLS.
+    pub tls_stack: Option<TlsStack>,
     /// The handshake the router took.
     pub login_form: LoginForm,
 }

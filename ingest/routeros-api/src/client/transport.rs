@@ -2,7 +2,8 @@
 
 use super::{Deadlines, Io, Target, within};
 use crate::error::{Error, Step};
-use crate::tls::{Fingerprint, TlsMode};
+use crate::tls::{Fingerprint, TlsMode, TlsStack, legacy};
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -17,6 +18,7 @@ pub(super) struct Channel {
     pub(super) io: Box<dyn Io>,
     pub(super) fingerprint: Option<Fingerprint>,
     pub(super) tls_version: Option<String>,
+    pub(super) tls_stack: Option<TlsStack>,
 }
 
 pub(super) async fn open(
@@ -24,19 +26,44 @@ pub(super) async fn open(
     deadlines: &Deadlines,
     mode: &TlsMode,
 ) -> Result<Channel, Error> {
-    let config = mode.config()?;
-    let name = server_name(target)?;
-    let tcp = dial(target.address, deadlines.connect).await?;
-    // A poll is one small write: waiting for more to send would only delay it.
-    tcp.set_nodelay(true)
-        .map_err(|error| Error::io(Step::Connect, error))?;
-    let Some(config) = config else {
+    let Some(config) = mode.config()? else {
         return Ok(Channel {
-            io: Box::new(tcp),
+            io: Box::new(dial_quick(target, deadlines).await?),
             fingerprint: None,
             tls_version: None,
+            tls_stack: None,
         });
     };
+    let channel = match target.tls_stack {
+        TlsStack::Rustls => match by_rustls(target, deadlines, config).await {
+            Err(error) if error.lacks_common_suite() => {
+                tracing::debug!(%error, "no TLS by rustls; trying OpenSSL");
+                by_openssl(target, deadlines, mode).await
+            }
+            other => other,
+        },
+        // What it spoke before. It may have been upgraded since.
+        TlsStack::OpenSsl => match by_openssl(target, deadlines, mode).await {
+            Err(error) if error.lacks_common_suite() => {
+                tracing::debug!(%error, "no TLS by OpenSSL; trying rustls");
+                match by_rustls(target, deadlines, config).await {
+                    Err(other) if other.lacks_common_suite() => Err(error),
+                    other => other,
+                }
+            }
+            other => other,
+        },
+    };
+    pinned(channel?, mode)
+}
+
+async fn by_rustls(
+    target: &Target,
+    deadlines: &Deadlines,
+    config: Arc<ClientConfig>,
+) -> Result<Channel, Error> {
+    let name = server_name(target)?;
+    let tcp = dial_quick(target, deadlines).await?;
     let handshake = async {
         TlsConnector::from(config)
             .connect(name, tcp)
@@ -45,20 +72,49 @@ pub(super) async fn open(
     };
     let stream = within(Step::Tls, deadlines.tls, handshake).await?;
     let fingerprint = leaf(&stream)?;
-    if let TlsMode::Pinned(Some(expected)) = *mode
-        && expected != fingerprint
-    {
-        return Err(Error::FingerprintMismatch {
-            expected,
-            found: fingerprint,
-        });
-    }
     let version = stream.get_ref().1.protocol_version();
     Ok(Channel {
         io: Box::new(stream),
         fingerprint: Some(fingerprint),
         tls_version: version.map(|version| format!("{version:?}")),
+        tls_stack: Some(TlsStack::Rustls),
     })
+}
+
+async fn by_openssl(
+    target: &Target,
+    deadlines: &Deadlines,
+    mode: &TlsMode,
+) -> Result<Channel, Error> {
+    let connector = legacy::Connector::of(mode)?;
+    let name = server_name(target)?.to_str().into_owned();
+    let tcp = dial_quick(target, deadlines).await?;
+    let stream = within(Step::Tls, deadlines.tls, connector.connect(&name, tcp)).await?;
+    Ok(Channel {
+        fingerprint: legacy::leaf(&stream)?,
+        tls_version: Some(stream.ssl().version_str().replace('.', "_")),
+        io: Box::new(stream),
+        tls_stack: Some(TlsStack::OpenSsl),
+    })
+}
+
+/// Lets a channel pass only with the pinned certificate, if one is pinned.
+fn pinned(channel: Channel, mode: &TlsMode) -> Result<Channel, Error> {
+    match (mode, channel.fingerprint) {
+        (&TlsMode::Pinned(Some(expected)), Some(found)) if expected != found => {
+            Err(Error::FingerprintMismatch { expected, found })
+        }
+        (TlsMode::Pinned(_), None) => Err(Error::Tls(rustls::Error::NoCertificatesPresented)),
+        _ => Ok(channel),
+    }
+}
+
+async fn dial_quick(target: &Target, deadlines: &Deadlines) -> Result<TcpStream, Error> {
+    let tcp = dial(target.address, deadlines.connect).await?;
+    // A poll is one small write: waiting for more to send would only delay it.
+    tcp.set_nodelay(true)
+        .map_err(|error| Error::io(Step::Connect, error))?;
+    Ok(tcp)
 }
 
 /// Opens a TCP connection.

@@ -7,6 +7,7 @@
 )]
 
 mod deadlines;
+mod legacy_tls;
 mod listening;
 mod logins;
 mod pipelining;
