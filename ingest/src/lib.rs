@@ -4,6 +4,7 @@ pub mod batch;
 pub mod clock;
 pub mod decode;
 mod error;
+pub mod kin;
 pub mod node;
 pub mod parse;
 pub mod plan;

@@ -269,6 +269,7 @@ async fn lead(inner: &Arc<Inner>) -> Result<(), IngestError> {
             pins: Arc::new(inner.store.clone()),
             logins: LoginPace::new(config.logins_per_second),
         },
+        kin: Arc::default(),
         lease_epoch: held.fencing_epoch,
         stats: Arc::clone(&inner.polls),
         stop: stop.clone(),

@@ -9,10 +9,12 @@ use std::time::Duration;
 use mast_schemas::Timestamp;
 use mast_schemas::message::WholePoll;
 use mast_schemas::records::{Outcome, Poll};
+use mast_schemas::time::Span;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::TimeSource;
+use crate::kin::{Kin, Place, Told};
 use crate::parse::Stamp;
 use crate::producer::Producer;
 use crate::session::{DeviceSpec, Polled, Session, Trust};
@@ -31,6 +33,8 @@ pub struct Shared {
     pub clock: Arc<dyn TimeSource>,
     /// How devices are trusted.
     pub trust: Trust,
+    /// Who is in front of whom.
+    pub kin: Arc<Kin>,
     /// Fencing epoch of the lease.
     pub lease_epoch: u64,
     /// Counters.
@@ -78,8 +82,7 @@ impl Breaker {
                     // Saturates long before it could overflow.
                     let wait = BACKOFF_FIRST * (1 << doublings.min(5));
                     let wait = wait.min(BACKOFF_MOST).mul_f64(0.75 + jitter / 4.0);
-                    self.closed_until =
-                        Some(now + mast_schemas::time::Span::millis(wait.as_millis() as i64));
+                    self.closed_until = Some(now + Span::millis(wait.as_millis() as i64));
                 }
             }
             Outcome::Timeout | Outcome::Refused | Outcome::Internal => {}
@@ -98,17 +101,20 @@ pub async fn run(
     let mut device = Poller {
         shared: Arc::clone(&shared),
         grid: Grid::new(&spec.device.id, spec.device.interval_ms),
+        place: shared.kin.join(&spec.device),
         session: Session::new(spec),
         breaker: Breaker::default(),
         sequence,
         reached: false,
+        looked_at: None,
         counted_open: false,
     };
     loop {
         let now = shared.clock.now();
         let due = device.grid.next(now);
         let wait = Duration::from_micros((due - now).0.max(0).unsigned_abs());
-        tokio::select! {
+        let nudge = Arc::clone(device.place.nudge());
+        let due = tokio::select! {
             () = shared.stop.cancelled() => break,
             changed = specs.changed() => {
                 if changed.is_err() {
@@ -117,8 +123,14 @@ pub async fn run(
                 device.change(specs.borrow_and_update().clone());
                 continue;
             }
-            () = tokio::time::sleep(wait) => {}
-        }
+            told = nudge.told() => {
+                if !device.heeds(told, now) {
+                    continue;
+                }
+                now
+            }
+            () = tokio::time::sleep(wait) => due,
+        };
         // Removal and stop end a poll under way: what it found would be nobody's.
         tokio::select! {
             () = shared.stop.cancelled() => break,
@@ -139,11 +151,14 @@ async fn removed(specs: &watch::Receiver<Arc<DeviceSpec>>) {
 struct Poller {
     shared: Arc<Shared>,
     grid: Grid,
+    place: Place,
     session: Session,
     breaker: Breaker,
     sequence: Arc<AtomicU64>,
     /// Whether the last poll read anything.
     reached: bool,
+    /// When it was last polled because others failed.
+    looked_at: Option<Timestamp>,
     counted_open: bool,
 }
 
@@ -152,7 +167,24 @@ impl Poller {
         self.grid = Grid::new(&spec.device.id, spec.device.interval_ms);
         // A person who corrects a password should not wait for the breaker.
         self.breaker = Breaker::default();
+        self.place = self.shared.kin.join(&spec.device);
         self.session.change(spec);
+    }
+
+    /// Whether to poll now for what others told. Once an interval, however many of those behind it fail, and not if
+    /// it is known to be down itself.
+    fn heeds(&mut self, told: Told, now: Timestamp) -> bool {
+        if told.returned {
+            self.breaker = Breaker::default();
+        }
+        let interval = Span::millis(i64::from(self.session.device().interval_ms));
+        let looks = told.look
+            && self.reached
+            && self.looked_at.is_none_or(|before| now - before >= interval);
+        if looks {
+            self.looked_at = Some(now);
+        }
+        looks
     }
 
     async fn poll(&mut self, due: Timestamp) {
@@ -167,9 +199,13 @@ impl Poller {
             return;
         }
         let polled = Box::pin(self.session.poll(&self.shared.trust)).await;
-        let first_failure = self.reached && !polled.outcome.reached();
+        let (before, after) = (self.reached, polled.outcome.reached());
         self.hand_over(polled);
-        if first_failure {
+        if after && !before {
+            self.place.returned();
+        }
+        if before && !after {
+            self.place.fell();
             let again = Box::pin(self.session.poll(&self.shared.trust)).await;
             self.hand_over(again);
         }

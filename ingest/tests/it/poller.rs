@@ -5,7 +5,7 @@ use mast_ingest::clock::SystemClock;
 use mast_ingest::poller::{self, Shared};
 use mast_ingest::producer::{Producer, ProducerConfig};
 use mast_ingest::session::DeviceSpec;
-use mast_schemas::control::TlsPolicy;
+use mast_schemas::control::{Role, TlsPolicy};
 use mast_schemas::records::{Outcome, Poll};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -31,19 +31,21 @@ fn start(address: SocketAddr, password: &str, interval_ms: u32) -> Polling {
         producer: Arc::new(producer),
         clock,
         trust: trust(Arc::default()),
+        kin: Arc::default(),
         lease_epoch: 1,
         stats: Arc::default(),
         stop: CancellationToken::new(),
     });
     let mut device = spec(address, TlsPolicy::Plain, password);
     device.device.interval_ms = interval_ms;
+    let _spec = run(&shared, device);
+    Polling { log, shared, _spec }
+}
+
+fn run(shared: &Arc<Shared>, device: DeviceSpec) -> watch::Sender<Arc<DeviceSpec>> {
     let (sender, receiver) = watch::channel(Arc::new(device));
-    tokio::spawn(poller::run(shared.clone(), receiver, Arc::default()));
-    Polling {
-        log,
-        shared,
-        _spec: sender,
-    }
+    tokio::spawn(poller::run(Arc::clone(shared), receiver, Arc::default()));
+    sender
 }
 
 impl Polling {
@@ -121,5 +123,124 @@ async fn behind_the_breaker_a_device_that_answers_gets_no_row() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(polling.rows().len(), 5);
+    polling.shared.stop.cancel();
+}
+
+/// A router that can be cut off and put back: cut off, it ends its sessions and takes no new one.
+async fn breakable() -> (SocketAddr, watch::Sender<bool>) {
+    let (sender, receiver) = watch::channel(true);
+    let address = listen(move |stream| {
+        let mut up = receiver.clone();
+        async move {
+            if *up.borrow_and_update() {
+                tokio::select! {
+                    () = router(stream, access_point()) => {}
+                    _ = up.wait_for(|up| !up) => {}
+                }
+            }
+        }
+    })
+    .await;
+    (address, sender)
+}
+
+#[tokio::test]
+async fn a_device_that_falls_has_its_router_looked_at_and_the_routers_return_takes_breakers_off() {
+    let (front, front_up) = breakable().await;
+    let (behind, behind_up) = breakable().await;
+    let polling = start(front, "secret", 1_000);
+    let shared = &polling.shared;
+    let site = Some(mast_schemas::SiteId::new());
+    let tenant = mast_schemas::TenantId::new();
+    let at_site = |address, role, password, interval_ms| {
+        let mut spec = spec(address, TlsPolicy::Plain, password);
+        (spec.device.site_id, spec.device.tenant_id) = (site, tenant);
+        (spec.device.role, spec.device.interval_ms) = (role, interval_ms);
+        spec
+    };
+    // The router is due once in ten minutes: what it says beyond its first poll, it was asked for.
+    let lead = at_site(front, Role::Router, "secret", 600_000);
+    let (lead_id, lead_spec) = (lead.device.id, lead.clone());
+    let lead = run(shared, lead);
+    let cpe = at_site(behind, Role::Cpe, "secret", 300);
+    let cpe_id = cpe.device.id;
+    let _cpe = run(shared, cpe);
+    let of = |rows: &[Poll], id| rows.iter().filter(|row| row.device_id == id).count();
+
+    // Its grid point may be minutes away: a changed interval is none of what is tested, but gives a first poll.
+    let mut soon = lead_spec.clone();
+    soon.device.interval_ms = 100;
+    lead.send(Arc::new(soon)).unwrap();
+    polling.until(|rows| of(rows, lead_id) >= 1).await;
+    lead.send(Arc::new(lead_spec.clone())).unwrap();
+    let locked = at_site(behind, Role::Cpe, "wrong", 100);
+    let locked_id = locked.device.id;
+    let _locked = run(shared, locked);
+    polling
+        .until(|rows| of(rows, locked_id) == 5 && of(rows, cpe_id) >= 2)
+        .await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+
+    let before = of(&polling.rows(), lead_id);
+    behind_up.send(false).unwrap();
+    let rows = polling.until(|rows| of(rows, lead_id) > before).await;
+    assert_eq!(
+        rows.iter()
+            .rfind(|row| row.device_id == lead_id)
+            .unwrap()
+            .outcome,
+        Outcome::Ok
+    );
+
+    // Nothing else asks: the router is looked at once an interval, however often those behind it fall.
+    for _ in 0..2 {
+        behind_up.send(true).unwrap();
+        let ok = of(&polling.rows(), cpe_id);
+        polling
+            .until(|rows| {
+                of(rows, cpe_id) > ok
+                    && rows.last().is_some()
+                    && rows
+                        .iter()
+                        .rfind(|row| row.device_id == cpe_id)
+                        .unwrap()
+                        .outcome
+                        == Outcome::Ok
+            })
+            .await;
+        behind_up.send(false).unwrap();
+        tokio::time::sleep(Duration::from_millis(700)).await;
+    }
+    assert_eq!(of(&polling.rows(), lead_id), before + 1);
+
+    // The router falls and returns: the locked one is tried again, five times, before its interval of 30 s is over.
+    behind_up.send(true).unwrap();
+    let locked_before = polling
+        .rows()
+        .iter()
+        .filter(|row| row.device_id == locked_id && row.outcome == Outcome::AuthFailed)
+        .count();
+    assert_eq!(locked_before, 5);
+    front_up.send(false).unwrap();
+    let mut soon = lead_spec.clone();
+    soon.device.interval_ms = 100;
+    lead.send(Arc::new(soon)).unwrap();
+    polling
+        .until(|rows| {
+            rows.iter()
+                .rfind(|row| row.device_id == lead_id)
+                .unwrap()
+                .outcome
+                == Outcome::Refused
+        })
+        .await;
+    front_up.send(true).unwrap();
+    polling
+        .until(|rows| {
+            let failed =
+                |row: &&Poll| row.device_id == locked_id && row.outcome == Outcome::AuthFailed;
+            rows.iter().filter(failed).count() >= 10
+        })
+        .await;
     polling.shared.stop.cancel();
 }
