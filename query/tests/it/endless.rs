@@ -33,7 +33,7 @@ async fn what_never_ends_is_ended_and_gives_its_thread_back() {
         "SELECT count(*) FROM {series} a WHERE EXISTS (SELECT 1 FROM {series} b WHERE a.value + b.value < 0)",
         "SELECT count(*) FROM (SELECT unnest(range(1, 100)) FROM {series}), {series}",
         "SELECT count(*) FROM {series} a LEFT JOIN {series} b ON a.value + b.value < 0",
-        "SELECT count(*) FROM {series} a WHERE a.value NOT IN (SELECT b.value FROM {series} b WHERE a.value + b.value < 0)",
+        "SELECT count(*) FROM {series} a WHERE a.value % 1 NOT IN (SELECT b.value % 1 FROM {series} b WHERE a.value + b.value < 0)",
         "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r WHERE n > 0) SELECT count(*) FROM r",
         "SELECT count(*) FROM {series} a UNION ALL SELECT count(*) FROM {series} b, {series} c",
     ] {
@@ -53,6 +53,6 @@ async fn what_never_ends_is_ended_and_gives_its_thread_back() {
             }
         };
         let served = tokio::time::timeout(PATIENCE, served).await;
-        if served.is_err() {}
+        assert!(served.is_ok(), "{endless}: the thread is still held");
     }
 }
