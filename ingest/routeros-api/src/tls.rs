@@ -143,12 +143,6 @@ impl TrustedRoots {
     }
 }
 
-impl TrustedRoots {
-    pub(crate) const fn legacy(&self) -> &legacy::Connector {
-        &self.legacy
-    }
-}
-
 impl fmt::Debug for TrustedRoots {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("TrustedRoots")

@@ -68,7 +68,7 @@ impl Connector {
         static ANONYMOUS: OnceLock<Connector> = OnceLock::new();
         let (cell, ciphers) = match mode {
             TlsMode::Plain => return Err(Error::Setting("a plain channel has no TLS".to_owned())),
-            TlsMode::Verified(roots) => return Ok(roots.legacy().clone()),
+            TlsMode::Verified(roots) => return Ok(roots.legacy.clone()),
             TlsMode::Pinned(_) | TlsMode::Insecure => (&SIGNED_ONLY, SIGNED),
             TlsMode::Anonymous => (&ANONYMOUS, ANY),
         };
