@@ -12,6 +12,7 @@ pub mod poller;
 pub mod producer;
 pub mod session;
 pub mod store;
+pub mod trust;
 pub mod wheel;
 
 pub use decode::{DecodeSummary, decode_records};

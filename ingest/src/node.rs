@@ -29,8 +29,8 @@ use crate::clock::{SystemClock, TimeSource};
 use crate::error::IngestError;
 use crate::poller::{self, PollStats, Shared};
 use crate::producer::{Producer, ProducerConfig, ProducerStats};
-use crate::session::{DeviceSpec, LoginPace, Manner, Trust};
 use crate::store::Store;
+use crate::trust::{DeviceSpec, LoginPace, Manner, Trust};
 
 /// The lease over all shards.
 const LEASE: &str = "ingest/all";

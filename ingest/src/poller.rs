@@ -17,7 +17,8 @@ use crate::clock::TimeSource;
 use crate::kin::{Kin, Place, Told};
 use crate::parse::Stamp;
 use crate::producer::Producer;
-use crate::session::{DeviceSpec, Polled, Session, Trust};
+use crate::session::{Polled, Session};
+use crate::trust::{DeviceSpec, Trust};
 use crate::wheel::Grid;
 
 /// Failed logins in a row that open the breaker.

@@ -13,7 +13,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::error::IngestError;
-use crate::session::{DeviceSpec, Manner, PinStore};
+use crate::trust::{DeviceSpec, Manner, PinStore};
 
 /// Postgres as the role `mast_ingest`.
 #[derive(Clone)]

@@ -4,7 +4,7 @@ use super::support::{MemoryLog, Said, access_point, listen, router, said, spec, 
 use mast_ingest::clock::SystemClock;
 use mast_ingest::poller::{self, Shared};
 use mast_ingest::producer::{Producer, ProducerConfig};
-use mast_ingest::session::DeviceSpec;
+use mast_ingest::trust::DeviceSpec;
 use mast_schemas::control::{Role, TlsPolicy};
 use mast_schemas::records::{Outcome, Poll};
 use std::net::SocketAddr;
@@ -158,19 +158,27 @@ async fn a_device_that_falls_has_its_router_looked_at_and_the_routers_return_tak
         (spec.device.role, spec.device.interval_ms) = (role, interval_ms);
         spec
     };
-    // The router is due once in ten minutes: what it says beyond its first poll, it was asked for.
-    let lead = at_site(front, Role::Router, "secret", 600_000);
+    // The router is due once a day: what it says beyond its first poll, it was asked for.
+    let lead = at_site(front, Role::Router, "secret", 86_400_000);
     let (lead_id, lead_spec) = (lead.device.id, lead.clone());
     let lead = run(shared, lead);
     let cpe = at_site(behind, Role::Cpe, "secret", 300);
     let cpe_id = cpe.device.id;
     let _cpe = run(shared, cpe);
     let of = |rows: &[Poll], id| rows.iter().filter(|row| row.device_id == id).count();
+    let last = |rows: &[Poll], id| {
+        rows.iter()
+            .rfind(|row| row.device_id == id)
+            .map(|row| row.outcome)
+    };
 
-    // Its grid point may be minutes away: a changed interval is none of what is tested, but gives a first poll.
-    let mut soon = lead_spec.clone();
-    soon.device.interval_ms = 100;
-    lead.send(Arc::new(soon)).unwrap();
+    // Its grid point may be hours away: a changed interval is none of what is tested, but gives a poll.
+    let lead_soon = || {
+        let mut soon = lead_spec.clone();
+        soon.device.interval_ms = 100;
+        lead.send(Arc::new(soon)).unwrap();
+    };
+    lead_soon();
     polling.until(|rows| of(rows, lead_id) >= 1).await;
     lead.send(Arc::new(lead_spec.clone())).unwrap();
     let locked = at_site(behind, Role::Cpe, "wrong", 100);
@@ -184,29 +192,14 @@ async fn a_device_that_falls_has_its_router_looked_at_and_the_routers_return_tak
     let before = of(&polling.rows(), lead_id);
     behind_up.send(false).unwrap();
     let rows = polling.until(|rows| of(rows, lead_id) > before).await;
-    assert_eq!(
-        rows.iter()
-            .rfind(|row| row.device_id == lead_id)
-            .unwrap()
-            .outcome,
-        Outcome::Ok
-    );
+    assert_eq!(last(&rows, lead_id), Some(Outcome::Ok));
 
     // Nothing else asks: the router is looked at once an interval, however often those behind it fall.
     for _ in 0..2 {
         behind_up.send(true).unwrap();
         let ok = of(&polling.rows(), cpe_id);
         polling
-            .until(|rows| {
-                of(rows, cpe_id) > ok
-                    && rows.last().is_some()
-                    && rows
-                        .iter()
-                        .rfind(|row| row.device_id == cpe_id)
-                        .unwrap()
-                        .outcome
-                        == Outcome::Ok
-            })
+            .until(|rows| of(rows, cpe_id) > ok && last(rows, cpe_id) == Some(Outcome::Ok))
             .await;
         behind_up.send(false).unwrap();
         tokio::time::sleep(Duration::from_millis(700)).await;
@@ -215,32 +208,17 @@ async fn a_device_that_falls_has_its_router_looked_at_and_the_routers_return_tak
 
     // The router falls and returns: the locked one is tried again, five times, before its interval of 30 s is over.
     behind_up.send(true).unwrap();
-    let locked_before = polling
-        .rows()
-        .iter()
-        .filter(|row| row.device_id == locked_id && row.outcome == Outcome::AuthFailed)
-        .count();
-    assert_eq!(locked_before, 5);
+    let failed_logins = |rows: &[Poll]| {
+        let failed = |row: &&Poll| row.device_id == locked_id && row.outcome == Outcome::AuthFailed;
+        rows.iter().filter(failed).count()
+    };
+    assert_eq!(failed_logins(&polling.rows()), 5);
     front_up.send(false).unwrap();
-    let mut soon = lead_spec.clone();
-    soon.device.interval_ms = 100;
-    lead.send(Arc::new(soon)).unwrap();
+    lead_soon();
     polling
-        .until(|rows| {
-            rows.iter()
-                .rfind(|row| row.device_id == lead_id)
-                .unwrap()
-                .outcome
-                == Outcome::Refused
-        })
+        .until(|rows| last(rows, lead_id) == Some(Outcome::Refused))
         .await;
     front_up.send(true).unwrap();
-    polling
-        .until(|rows| {
-            let failed =
-                |row: &&Poll| row.device_id == locked_id && row.outcome == Outcome::AuthFailed;
-            rows.iter().filter(failed).count() >= 10
-        })
-        .await;
+    polling.until(|rows| failed_logins(rows) >= 10).await;
     polling.shared.stop.cancel();
 }

@@ -2,7 +2,7 @@
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use mast_ingest::session::{DeviceSpec, LoginPace, Manner, PinStore, Trust};
+use mast_ingest::trust::{DeviceSpec, LoginPace, Manner, PinStore, Trust};
 use mast_log::{Ends, Entry, Log, LogError, Record, TopicSpec};
 use mast_schemas::control::{Device, Role, TlsPolicy};
 use mast_schemas::message::{Header, Heartbeat, WholePoll, read_polls};
