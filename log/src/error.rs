@@ -86,6 +86,19 @@ pub enum LogError {
         /// What is allowed.
         limit_bytes: u64,
     },
+    /// The broker failed us or is away. Records that were to be appended may be there, some of them, all, or none.
+    #[error(
+        "the Kafka broker {brokers} failed when asked to {action}: {reason}; see that it runs and can be reached, and check \
+        the settings of [log]"
+    )]
+    Broker {
+        /// What was tried.
+        action: &'static str,
+        /// The brokers that are configured.
+        brokers: String,
+        /// What the client or the broker says.
+        reason: String,
+    },
     /// A change was asked of a log opened read-only.
     #[error("the log is open read-only")]
     ReadOnly,
@@ -103,6 +116,20 @@ pub enum LogError {
 }
 
 impl LogError {
+    /// The same call may succeed later without anybody's doing: room is made, a broker comes back. After
+    /// [`LogError::Broker`] an append may have succeeded after all.
+    pub const fn is_passing(&self) -> bool {
+        matches!(self, Self::Full { .. } | Self::Broker { .. })
+    }
+
+    pub(crate) fn broker(action: &'static str, brokers: &str, reason: &str) -> Self {
+        Self::Broker {
+            action,
+            brokers: brokers.to_owned(),
+            reason: reason.to_owned(),
+        }
+    }
+
     /// For `map_err` on file operations.
     pub(crate) fn io(
         action: &'static str,

@@ -1,16 +1,22 @@
 #![doc = include_str!("../README.md")]
 
 pub mod conformance;
+#[cfg(feature = "dev-broker")]
+pub mod dev_broker;
 mod embedded;
 mod error;
 pub mod fault;
+mod kafka;
 mod record;
+mod topic;
 
 use std::time::Duration;
 
-pub use embedded::{EmbeddedConfig, EmbeddedLog, Fsync, MAX_BATCH_BYTES, MAX_PARTITIONS};
+pub use embedded::{EmbeddedConfig, EmbeddedLog, Fsync, MAX_BATCH_BYTES};
 pub use error::LogError;
+pub use kafka::{KafkaConfig, KafkaLog, Login, MAX_RECORD_BYTES, Mechanism, Password, Security};
 pub use record::{Ends, Entry, Record, TopicSpec};
+pub use topic::MAX_PARTITIONS;
 
 /// A durable, partitioned, append-only log.
 ///
@@ -37,11 +43,19 @@ pub trait Log: Send + Sync {
     ///
     /// # Errors
     /// [`LogError::Full`] and [`LogError::TooLarge`]: nothing was written. After
-    /// [`LogError::Io`] the records may or may not be there.
+    /// [`LogError::Io`] and [`LogError::Broker`] the records may or may not be there.
     fn append(&self, topic: &str, partition: u32, records: &[Record]) -> Result<u64, LogError>;
 
+    /// Several appends, each to a partition of its own, as [`Log::append`] does one; their results in the same order. Where
+    /// an append waits for somebody else, they wait together.
+    fn append_all(&self, topic: &str, appends: &[(u32, &[Record])]) -> Vec<Result<u64, LogError>> {
+        let one = |&(partition, records): &(u32, &[Record])| self.append(topic, partition, records);
+        appends.iter().map(one).collect()
+    }
+
     /// The records from offset `from` on, in order, as many as fit in `max_bytes` of keys, headers
-    /// and bodies, but at least one if there is one. Never blocks; empty at the end of the log.
+    /// and bodies, but at least one if there is one. Never waits for records to be appended; empty at the end of the log,
+    /// which is at least what [`Log::ends`] said last and what this log appended.
     ///
     /// # Errors
     /// [`LogError::Gap`] if `from` was trimmed away, [`LogError::Ahead`] if `from` is past the
@@ -79,4 +93,15 @@ pub trait Log: Send + Sync {
     /// The counter starts above 0, so this loop misses nothing: `seen = 0`, then again and again
     /// `seen = log.wait(seen, timeout)` and read every partition to its end.
     fn wait(&self, seen_appends: u64, timeout: Duration) -> u64;
+
+    /// Tells how far a topic is consumed for good, by partition, for those who graph the lag of consumers. Nothing else
+    /// comes of it.
+    fn consumed(&self, topic: &str, places: &[u64]) {
+        let _ = (topic, places);
+    }
+
+    /// What keeps the log from working now, in words; `None` = nothing is known.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 }

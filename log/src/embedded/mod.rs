@@ -35,7 +35,6 @@ pub use format::MAX_BATCH_BYTES;
 use format::{BATCH_HEADER_BYTES, Batch};
 use owner::OwnerLock;
 use store::Store;
-pub use topic::MAX_PARTITIONS;
 use topic::Topic;
 
 use crate::{Ends, Entry, Log, LogError, Record, TopicSpec};
@@ -210,7 +209,7 @@ impl EmbeddedLog {
         let unknown = || LogError::UnknownTopic {
             topic: name.to_owned(),
         };
-        if self.owner.is_some() || !topic::name_is_good(name) {
+        if self.owner.is_some() || !crate::topic::name_is_good(name) {
             return Err(unknown());
         }
         // The owner may have made it since.

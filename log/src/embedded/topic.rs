@@ -4,13 +4,10 @@
 use std::{fs, io, path::Path, sync::Arc};
 
 use super::{fs::sync_dir, partition::Partition, segment::Segment};
+use crate::topic::{MAX_PARTITIONS, check, name_is_good};
 use crate::{LogError, TopicSpec};
 
-/// The most partitions that a topic of the embedded log may have.
-pub const MAX_PARTITIONS: u32 = 4096;
-
 const META: &str = "topic";
-const MAX_NAME_BYTES: usize = 200;
 
 pub(crate) struct Topic {
     pub(crate) name: String,
@@ -116,53 +113,9 @@ fn parse_meta(text: &str) -> Option<u32> {
     (lines.next().is_none() && (1..=MAX_PARTITIONS).contains(&count)).then_some(count)
 }
 
-fn check(spec: &TopicSpec) -> Result<(), LogError> {
-    let reason = if !name_is_good(&spec.name) {
-        "a name is 1 to 200 of a-z A-Z 0-9 . _ - and doesn't begin with a dot"
-    } else if !(1..=MAX_PARTITIONS).contains(&spec.partitions) {
-        "it needs 1 to 4096 partitions"
-    } else {
-        return Ok(());
-    };
-    Err(LogError::InvalidTopic {
-        topic: spec.name.clone(),
-        reason,
-    })
-}
-
-/// Names become folder names: nothing that could lead out of the log's folder.
-pub(crate) fn name_is_good(name: &str) -> bool {
-    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    !name.is_empty()
-        && name.len() <= MAX_NAME_BYTES
-        && !name.starts_with('.')
-        && name.bytes().all(good)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_stay_within_the_folder() {
-        for good in ["mast.telemetry.v1", "a", "A-b_c.9"] {
-            assert!(name_is_good(good), "{good}");
-        }
-        for bad in [
-            "",
-            ".",
-            "..",
-            ".new-a",
-            "a/b",
-            "a\\b",
-            "a b",
-            "ä",
-            "a\0",
-            &"a".repeat(201),
-        ] {
-            assert!(!name_is_good(bad), "{bad:?}");
-        }
-    }
 
     #[test]
     fn descriptions_are_read_strictly() {

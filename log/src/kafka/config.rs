@@ -1,0 +1,181 @@
+//! Where the broker is and how it is talked to.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+
+/// The most bytes that key, headers and body of one record may have together; topics are made to take it.
+pub const MAX_RECORD_BYTES: u64 = 16 << 20;
+
+/// What a record and its batch need beside [`MAX_RECORD_BYTES`].
+const ROOM: u64 = 1 << 20;
+
+/// A cluster of Apache Kafka 2.4 or newer, or of Redpanda.
+#[derive(Clone, Debug)]
+pub struct KafkaConfig {
+    /// Some of its brokers, as `host:port`, with commas.
+    pub brokers: String,
+    /// Copies of each partition of the topics that are made; `None` = what the broker's settings say.
+    pub replication: Option<u16>,
+    /// How it is encrypted and who we are.
+    pub security: Security,
+    /// How long an append or a question waits for the broker before it fails.
+    pub timeout: Duration,
+}
+
+/// Transport to the brokers.
+#[derive(Clone, Debug, Default)]
+pub enum Security {
+    /// Neither encrypted nor signed in: for a broker on the same machine.
+    #[default]
+    Plain,
+    /// TLS, with a name and a password where the broker asks for them.
+    Tls {
+        /// PEM file of the authorities to trust; `None` = those of the system.
+        ca: Option<PathBuf>,
+        /// SASL/SCRAM, which is never used without TLS.
+        login: Option<Login>,
+    },
+}
+
+/// A SASL/SCRAM account.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// Its name.
+    pub user: String,
+    /// Its password.
+    pub password: Password,
+    /// Its hash.
+    pub mechanism: Mechanism,
+}
+
+/// The hash of SASL/SCRAM.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mechanism {
+    /// `SCRAM-SHA-256`.
+    Sha256,
+    /// `SCRAM-SHA-512`.
+    #[default]
+    Sha512,
+}
+
+/// A password. It prints as nothing.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(String);
+
+impl Password {
+    /// Wraps a password.
+    pub fn new(password: impl Into<String>) -> Self {
+        Self(password.into())
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl KafkaConfig {
+    /// A cluster reached without encryption.
+    pub fn plain(brokers: impl Into<String>) -> Self {
+        Self {
+            brokers: brokers.into(),
+            replication: None,
+            security: Security::Plain,
+            timeout: Duration::from_secs(10),
+        }
+    }
+
+    pub(super) fn timeout_ms(&self) -> String {
+        self.timeout.as_millis().to_string()
+    }
+
+    /// What all clients share.
+    fn common(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.brokers)
+            .set("client.id", "mast")
+            .set("message.max.bytes", (MAX_RECORD_BYTES + ROOM).to_string())
+            .set("reconnect.backoff.ms", "50")
+            .set("reconnect.backoff.max.ms", "1000")
+            .set("socket.keepalive.enable", "true")
+            .set("socket.nagle.disable", "true")
+            // A broker that was given up for long is met as fast as one that was not.
+            .set("topic.metadata.refresh.fast.interval.ms", "100")
+            .set("allow.auto.create.topics", "false")
+            .set_log_level(RDKafkaLogLevel::Warning);
+        match &self.security {
+            Security::Plain => {
+                config.set("security.protocol", "plaintext");
+            }
+            Security::Tls { ca, login } => {
+                if let Some(ca) = ca {
+                    config.set("ssl.ca.location", ca.to_string_lossy());
+                }
+                config.set("ssl.endpoint.identification.algorithm", "https");
+                match login {
+                    None => {
+                        config.set("security.protocol", "ssl");
+                    }
+                    Some(login) => {
+                        let mechanism = match login.mechanism {
+                            Mechanism::Sha256 => "SCRAM-SHA-256",
+                            Mechanism::Sha512 => "SCRAM-SHA-512",
+                        };
+                        config
+                            .set("security.protocol", "sasl_ssl")
+                            .set("sasl.mechanism", mechanism)
+                            .set("sasl.username", &login.user)
+                            .set("sasl.password", &login.password.0);
+                    }
+                }
+            }
+        }
+        config
+    }
+
+    pub(super) fn admin(&self) -> ClientConfig {
+        self.common()
+    }
+
+    pub(super) fn producer(&self) -> ClientConfig {
+        let mut config = self.common();
+        config
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("compression.type", "zstd")
+            // Appends bring whole batches; this only joins those of partitions that go to one broker.
+            .set("linger.ms", "2")
+            .set("batch.size", (MAX_RECORD_BYTES + ROOM).to_string())
+            .set("message.timeout.ms", self.timeout_ms())
+            .set("queue.buffering.max.kbytes", (256 << 10).to_string());
+        config
+    }
+
+    pub(super) fn consumer(&self) -> ClientConfig {
+        let mut config = self.common();
+        config
+            // Partitions are assigned by us; the group is where progress is committed for lag graphs.
+            .set("group.id", "mast")
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "error")
+            .set("enable.partition.eof", "false")
+            .set("check.crcs", "true")
+            .set("fetch.wait.max.ms", "100")
+            .set("fetch.error.backoff.ms", "100")
+            .set("fetch.queue.backoff.ms", "20")
+            .set("fetch.message.max.bytes", (4 << 20).to_string())
+            .set("fetch.max.bytes", (64 << 20).to_string())
+            .set("receive.message.max.bytes", (80 << 20).to_string())
+            // Per partition: enough to keep a reader busy, little enough for many partitions.
+            .set("queued.max.messages.kbytes", (8 << 10).to_string())
+            .set("queued.min.messages", "10000");
+        config
+    }
+}

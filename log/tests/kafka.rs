@@ -1,0 +1,249 @@
+//! The log over a real Kafka broker: the suite that every log passes, and bad days.
+
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use mast_log::dev_broker::DevBroker;
+use mast_log::{
+    KafkaConfig, KafkaLog, Log, LogError, Password, Record, Security, TopicSpec, conformance,
+};
+
+fn record(text: impl Into<String>) -> Record {
+    Record {
+        body: text.into().into(),
+        ..Record::default()
+    }
+}
+
+fn topic(log: &dyn Log, name: &str) -> String {
+    log.ensure_topic(&TopicSpec {
+        name: name.to_owned(),
+        partitions: 1,
+    })
+    .unwrap();
+    name.to_owned()
+}
+
+fn quick(config: KafkaConfig) -> KafkaConfig {
+    KafkaConfig {
+        timeout: Duration::from_secs(2),
+        ..config
+    }
+}
+
+/// All bodies that the log has, read by a client of its own.
+fn bodies(config: KafkaConfig, topic: &str) -> Vec<String> {
+    let log = KafkaLog::connect(config).unwrap();
+    let mut bodies = Vec::new();
+    loop {
+        let entries = log.read(topic, 0, bodies.len() as u64, 1 << 20).unwrap();
+        if entries.is_empty() {
+            return bodies;
+        }
+        let text = |entry: mast_log::Entry| String::from_utf8(entry.record.body.to_vec()).unwrap();
+        bodies.extend(entries.into_iter().map(text));
+    }
+}
+
+#[test]
+fn it_conforms_without_and_with_encryption() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = DevBroker::start(dir.path());
+    for config in [broker.plain(), broker.tls()] {
+        conformance::run(|| Box::new(KafkaLog::connect(config.clone()).unwrap()));
+    }
+}
+
+#[test]
+fn who_may_not_connect_is_told_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = DevBroker::start(dir.path());
+
+    let mut wrong = quick(broker.tls());
+    if let Security::Tls {
+        login: Some(login), ..
+    } = &mut wrong.security
+    {
+        login.password = Password::new("not-it");
+    }
+    let error = KafkaLog::connect(wrong).err().unwrap().to_string();
+    assert!(error.contains("Authentication failed"), "{error}");
+    assert!(!error.contains("not-it"), "{error}");
+
+    let mut stranger = quick(broker.tls());
+    if let Security::Tls { ca, .. } = &mut stranger.security {
+        *ca = None;
+    }
+    let error = KafkaLog::connect(stranger).err().unwrap().to_string();
+    assert!(error.contains("certificate"), "{error}");
+
+    let nobody = quick(KafkaConfig::plain("127.0.0.1:1"));
+    let error = KafkaLog::connect(nobody).err().unwrap().to_string();
+    assert!(error.contains("127.0.0.1:1"), "{error}");
+}
+
+/// While a writer appends and a reader of another client follows, the broker is killed and comes back: what was
+/// acknowledged is there once and in order, and the reader sees it all.
+#[test]
+fn a_killed_broker_loses_nothing_that_it_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut broker = DevBroker::start(dir.path());
+    let config = quick(broker.plain());
+    let log = KafkaLog::connect(config.clone()).unwrap();
+    let topic = topic(&log, "killed");
+    let (acknowledged, failures, stop) =
+        (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
+    let seen = thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut number = 0_u64;
+            while !stop.load(SeqCst) {
+                // A failed append may have succeeded: then the number is there twice, as its retry says.
+                match log.append(&topic, 0, &[record(number.to_string())]) {
+                    Ok(_) => {
+                        number += 1;
+                        acknowledged.store(number, SeqCst);
+                    }
+                    Err(error) => {
+                        assert!(error.is_passing(), "{error}");
+                        assert!(log.trouble().is_some());
+                        failures.fetch_add(1, SeqCst);
+                    }
+                }
+            }
+        });
+        let reader = scope.spawn(|| {
+            let log = KafkaLog::connect(config.clone()).unwrap();
+            let (mut next, mut wakes, mut last) = (0, 0, None);
+            loop {
+                let ended = stop.load(SeqCst);
+                wakes = log.wait(wakes, Duration::from_millis(200));
+                loop {
+                    let entries = match log.read(&topic, 0, next, 1 << 20) {
+                        Ok(entries) => entries,
+                        Err(error) => {
+                            assert!(error.is_passing(), "{error}");
+                            break;
+                        }
+                    };
+                    let Some(end) = entries.last() else { break };
+                    next = end.offset + 1;
+                    for entry in entries {
+                        let number: u64 =
+                            str::from_utf8(&entry.record.body).unwrap().parse().unwrap();
+                        let expected = last.map_or(0, |last| last + 1);
+                        assert!(
+                            number == expected || Some(number) == last,
+                            "{number} came after {last:?}"
+                        );
+                        last = Some(number);
+                    }
+                }
+                if ended {
+                    return last.unwrap();
+                }
+            }
+        });
+        let wait_for = |what: &AtomicU64, count| {
+            let deadline = Instant::now() + Duration::from_secs(60);
+            while what.load(SeqCst) < count {
+                assert!(Instant::now() < deadline, "it stopped");
+                thread::sleep(Duration::from_millis(5));
+            }
+        };
+        wait_for(&acknowledged, 50);
+        broker.kill();
+        wait_for(&failures, 1);
+        broker.again();
+        wait_for(&acknowledged, acknowledged.load(SeqCst) + 50);
+        assert_eq!(log.trouble(), None, "it answers again");
+        stop.store(true, SeqCst);
+        reader.join().unwrap()
+    });
+    assert!(
+        seen + 1 >= acknowledged.into_inner(),
+        "the reader saw all that was acknowledged"
+    );
+}
+
+/// A broker that takes connections and does not answer: appends end with an error in time, and go on later.
+#[test]
+fn a_broker_that_stalls_is_given_up_and_met_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = DevBroker::start(dir.path());
+    let log = KafkaLog::connect(quick(broker.plain())).unwrap();
+    let topic = topic(&log, "stalled");
+    log.append(&topic, 0, &[record("before")]).unwrap();
+    broker.freeze();
+    let error = log.append(&topic, 0, &[record("during")]).unwrap_err();
+    assert!(error.is_passing(), "{error}");
+    assert!(log.trouble().is_some());
+    broker.thaw();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while log.append(&topic, 0, &[record("after")]).is_err() {
+        assert!(Instant::now() < deadline, "it does not come back");
+    }
+    let found = bodies(broker.plain(), &topic);
+    assert_eq!(found.first().unwrap(), "before");
+    assert_eq!(found.last().unwrap(), "after");
+}
+
+/// A reader that comes after somebody trimmed is told where it can go on.
+#[test]
+fn a_trim_by_another_client_is_a_gap() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = DevBroker::start(dir.path());
+    let log = KafkaLog::connect(broker.plain()).unwrap();
+    let topic = topic(&log, "trimmed");
+    let many: Vec<Record> = (0..50).map(|n| record(n.to_string())).collect();
+    log.append(&topic, 0, &many).unwrap();
+    let other = KafkaLog::connect(broker.plain()).unwrap();
+    assert_eq!(other.read(&topic, 0, 0, 1).unwrap().len(), 1);
+    log.trim(&topic, 0, 40).unwrap();
+    let gap = other.read(&topic, 0, 20, 1 << 20);
+    assert!(matches!(gap, Err(LogError::Gap { first: 40 })), "{gap:?}");
+    let rest = other.read(&topic, 0, 40, 1 << 20).unwrap();
+    assert_eq!(rest.len(), 10);
+}
+
+/// Appends to many partitions wait for the broker together.
+#[test]
+fn appends_to_many_partitions_are_each_answered() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = DevBroker::start(dir.path());
+    let log = KafkaLog::connect(broker.plain()).unwrap();
+    let spec = TopicSpec {
+        name: "many".to_owned(),
+        partitions: 8,
+    };
+    log.ensure_topic(&spec).unwrap();
+    let records: Vec<Vec<Record>> = (0..8)
+        .map(|p| vec![record(format!("{p}-a")), record(format!("{p}-b"))])
+        .collect();
+    // Out of order, one partition that does not exist, one empty append.
+    let mut appends: Vec<(u32, &[Record])> = (0..8)
+        .rev()
+        .map(|p| (p, &records[p as usize][..]))
+        .collect();
+    appends.push((8, &records[0]));
+    appends.push((3, &[]));
+    for first in [0, 2] {
+        let results = log.append_all("many", &appends);
+        assert_eq!(results.len(), 10);
+        for result in &results[..8] {
+            assert_eq!(*result.as_ref().unwrap(), first);
+        }
+        assert!(matches!(
+            results[8],
+            Err(LogError::PartitionMismatch { asked: 8, .. })
+        ));
+        assert!(matches!(results[9], Ok(2 | 4)), "{:?}", results[9]);
+    }
+    for (p, records) in (0..).zip(&records) {
+        let read = log.read("many", p, 2, 1 << 20).unwrap();
+        let read: Vec<Record> = read.into_iter().map(|entry| entry.record).collect();
+        assert_eq!(&read, records);
+    }
+}
