@@ -8,6 +8,7 @@ mod error;
 pub mod ids;
 pub mod inventory;
 pub mod message;
+pub mod metric;
 pub mod partition;
 pub mod records;
 pub mod thresholds;

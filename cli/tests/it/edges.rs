@@ -278,6 +278,26 @@ fn timely_and_differential_are_declared_by_the_dataflow_alone() {
     }
 }
 
+/// Whoever can't reach the facade can't make up a name: metrics are those of `mast_schemas::metric`. The binary exports them.
+#[test]
+fn the_facade_of_metrics_is_declared_by_the_schemas_alone() {
+    for package in workspace().workspace_packages() {
+        let mut names = declared(package, false);
+        names.extend(declared(package, true));
+        assert_eq!(
+            names.contains("metrics"),
+            package.name == "mast-schemas",
+            "{}",
+            package.name
+        );
+        assert!(
+            !names.contains("metrics-exporter-prometheus") || package.name == BINARY,
+            "{}",
+            package.name
+        );
+    }
+}
+
 /// Everything about moving data is in one folder: whoever reads or tests the rest needs no knowledge of timely. The
 /// dataflow's tests may name it, for a second plan to compare with.
 #[test]

@@ -1,0 +1,171 @@
+//! The list. A name says its part, its unit and, by `_total`, that it is a counter; it is never used again for something else.
+
+use super::{Kind, Label, Part, Unit};
+
+macro_rules! metrics_of {
+    ($($part:ident { $($(#[doc = $help:literal])+ $variant:ident = $name:literal, $kind:ident, $unit:ident $(, [$($label:ident),+])?;)+ })+) => {
+        /// Everything that Mast counts and measures.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Metric {
+            $($($(#[doc = $help])+ $variant,)+)+
+        }
+
+        impl Metric {
+            /// All metrics, by part.
+            pub const ALL: &'static [Self] = &[$($(Self::$variant,)+)+];
+
+            /// The name, as Prometheus has it.
+            pub const fn name(self) -> &'static str {
+                match self { $($(Self::$variant => $name,)+)+ }
+            }
+
+            /// Which part emits it.
+            pub const fn part(self) -> Part {
+                match self { $($(Self::$variant)|+ => Part::$part,)+ }
+            }
+
+            /// What it does over time.
+            pub const fn kind(self) -> Kind {
+                match self { $($(Self::$variant => Kind::$kind,)+)+ }
+            }
+
+            /// What it counts.
+            pub const fn unit(self) -> Unit {
+                match self { $($(Self::$variant => Unit::$unit,)+)+ }
+            }
+
+            /// Its labels, in the order in which values are given.
+            pub const fn labels(self) -> &'static [Label] {
+                match self { $($(Self::$variant => &[$($(Label::$label),+)?],)+)+ }
+            }
+
+            /// What it means.
+            pub fn help(self) -> &'static str {
+                match self { $($(Self::$variant => concat!($($help),+).trim_start(),)+)+ }
+            }
+        }
+    };
+}
+
+metrics_of! {
+    Ingest {
+        /// Polls that ended.
+        IngestPolls = "mast_ingest_polls_total", Counter, Count, [Outcome];
+        /// Rows read, of all kinds.
+        IngestRows = "mast_ingest_rows_total", Counter, Count;
+        /// Values that could not be typed; the row holds null there.
+        IngestIssues = "mast_ingest_issues_total", Counter, Count;
+        /// Time from a poll's first command to its last reply.
+        IngestPollTime = "mast_ingest_poll_ms", Histogram, Milliseconds;
+        /// The longest that a poll began late since the last look.
+        IngestLate = "mast_ingest_late_ms", Gauge, Milliseconds;
+        /// Devices that this node polls.
+        IngestDevices = "mast_ingest_devices", Gauge, Count;
+        /// Open sessions.
+        IngestSessions = "mast_ingest_sessions", Gauge, Count;
+        /// Logins tried.
+        IngestLogins = "mast_ingest_logins_total", Counter, Count;
+        /// Devices whose breaker is open: logins wait, connects are still tried.
+        IngestBreakersOpen = "mast_ingest_breakers_open", Gauge, Count;
+        /// Polls in the log.
+        IngestAppended = "mast_ingest_appended_polls_total", Counter, Count;
+        /// Appends that the log refused; they are tried again.
+        IngestRefused = "mast_ingest_refused_appends_total", Counter, Count;
+        /// Bytes in memory that wait for the log.
+        IngestWaiting = "mast_ingest_waiting_bytes", Gauge, Bytes;
+        /// Bytes of the spool on the disk.
+        IngestSpool = "mast_ingest_spool_bytes", Gauge, Bytes;
+        /// Polls dropped because the log was away too long.
+        IngestDropped = "mast_ingest_dropped_polls_total", Counter, Count;
+        /// This machine's clock minus PostgreSQL's, at the last look.
+        IngestClockOffset = "mast_ingest_clock_offset_ms", Gauge, Milliseconds;
+        /// Shards whose lease this node holds.
+        IngestLeases = "mast_ingest_leased_shards", Gauge, Count;
+        /// Leases lost to another node or given up.
+        IngestLeasesLost = "mast_ingest_leases_lost_total", Counter, Count;
+        /// File descriptors that this process may open.
+        IngestDescriptorLimit = "mast_ingest_descriptor_limit", Gauge, Count;
+        /// Devices that have no session because file descriptors are short.
+        IngestUnheld = "mast_ingest_unheld_devices", Gauge, Count;
+    }
+    Log {
+        /// Appends that are in the log.
+        LogAppends = "mast_log_appends_total", Counter, Count, [Topic];
+        /// Appends refused, for want of room or because the broker was away.
+        LogRefused = "mast_log_refused_total", Counter, Count, [Topic];
+        /// Bytes appended.
+        LogAppended = "mast_log_appended_bytes_total", Counter, Bytes, [Topic];
+        /// Bytes that the embedded log keeps.
+        LogKept = "mast_log_kept_bytes", Gauge, Bytes;
+        /// Offsets of a topic that were ever appended, over its partitions.
+        LogEnd = "mast_log_end_offsets", Gauge, Count, [Topic];
+        /// Offsets of a topic that are no longer kept, over its partitions.
+        LogStart = "mast_log_start_offsets", Gauge, Count, [Topic];
+    }
+    Dataflow {
+        /// End of the last committed slot, in milliseconds since 1970.
+        DataflowEpoch = "mast_dataflow_epoch_ms", Gauge, Milliseconds;
+        /// Clock minus end of the last committed slot.
+        DataflowLag = "mast_dataflow_lag_ms", Gauge, Milliseconds;
+        /// Time from the observation of a row to the commit that shows it, half of the rows, since the last look.
+        DataflowFreshMedian = "mast_dataflow_fresh_p50_ms", Gauge, Milliseconds;
+        /// The same, 99 of 100 rows.
+        DataflowFreshMost = "mast_dataflow_fresh_p99_ms", Gauge, Milliseconds;
+        /// Whether bindings of earlier starts are still worked off.
+        DataflowReplaying = "mast_dataflow_replaying", Gauge, Flag;
+        /// Fencing generation; rises with each start of the job.
+        DataflowGeneration = "mast_dataflow_generation", Gauge, Count;
+        /// Commits.
+        DataflowCommits = "mast_dataflow_commits_total", Counter, Count;
+        /// Polls that count.
+        DataflowPolls = "mast_dataflow_polls_total", Counter, Count;
+        /// Registration rows that count.
+        DataflowRows = "mast_dataflow_registration_rows_total", Counter, Count;
+        /// Polls of an older lease, which went to the lake alone.
+        DataflowLate = "mast_dataflow_late_polls_total", Counter, Count;
+        /// Polls dropped because they were seen before.
+        DataflowReplays = "mast_dataflow_replayed_polls_total", Counter, Count;
+        /// Polls dropped because their tenant is not their device's.
+        DataflowForeign = "mast_dataflow_foreign_polls_total", Counter, Count;
+        /// Polls of a device that control does not know.
+        DataflowUnknown = "mast_dataflow_unknown_device_polls_total", Counter, Count;
+        /// Polls of a device that control has disabled.
+        DataflowDisabled = "mast_dataflow_disabled_device_polls_total", Counter, Count;
+        /// Messages that did not decode.
+        DataflowPoison = "mast_dataflow_poison_messages_total", Counter, Count;
+        /// Heartbeats that were ahead of the clock and were clamped.
+        DataflowClamped = "mast_dataflow_clamped_heartbeats_total", Counter, Count;
+        /// Producers left out because they were silent.
+        DataflowSilences = "mast_dataflow_silences_total", Counter, Count;
+        /// Transitions of devices and links.
+        DataflowTransitions = "mast_dataflow_transitions_total", Counter, Count;
+        /// Checkpoints completed.
+        DataflowCheckpoints = "mast_dataflow_checkpoints_total", Counter, Count;
+        /// Checkpoints that could not be written, or were found damaged at a start.
+        DataflowCheckpointFailures = "mast_dataflow_checkpoint_failures_total", Counter, Count;
+        /// End of the last committed slot minus that of the newest checkpoint.
+        DataflowCheckpointAge = "mast_dataflow_checkpoint_age_ms", Gauge, Milliseconds;
+        /// Records that a broker or a damaged disk dropped before they were read.
+        DataflowGap = "mast_dataflow_gap_records_total", Counter, Count;
+        /// Records that a relay has passed on.
+        DataflowRelayed = "mast_dataflow_relayed_records_total", Counter, Count, [Relay];
+        /// Rounds of a relay that failed; they are tried again.
+        DataflowRelayFailures = "mast_dataflow_relay_failures_total", Counter, Count, [Relay];
+    }
+    Lake {
+        /// Files committed.
+        LakeFiles = "mast_lake_files_total", Counter, Count;
+        /// Rows handed over, of all tables.
+        LakeRows = "mast_lake_rows_total", Counter, Count;
+        /// Commits that failed; they are tried again.
+        LakeFailures = "mast_lake_failures_total", Counter, Count;
+        /// End of the last committed slot minus that up to which history is stored.
+        LakeBehind = "mast_lake_behind_ms", Gauge, Milliseconds;
+    }
+    Postgres {
+        /// Statements and transactions that failed.
+        PostgresErrors = "mast_postgres_errors_total", Counter, Count, [Asker];
+        /// Tries after a failure.
+        PostgresRetries = "mast_postgres_retries_total", Counter, Count, [Asker];
+    }
+}
