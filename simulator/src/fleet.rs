@@ -8,21 +8,23 @@ use std::{
     io::Write,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use mast_schemas::inventory::Inventory;
+use routeros_api::server::ReplyWriter;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     control,
+    doors::Doors,
     error::SimulatorError,
     inventory::inventory,
-    journal::{Journal, Said},
-    scenario,
-    server::{Doors, Stage, listen},
+    journal::{Configured, Journal, Said},
+    menus, scenario,
+    server::{Stage, listen},
     truth::Truth,
     world::{World, layout::lay_out, model::Plan},
 };
@@ -92,7 +94,6 @@ pub struct FleetHandle {
 #[derive(Debug)]
 pub(crate) struct Shared {
     stage: Arc<Stage>,
-    journal: Mutex<Option<Journal>>,
     api_port: u16,
     api_ssl_port: u16,
     interval_s: Option<f64>,
@@ -120,13 +121,12 @@ impl Fleet {
         }
         replay(&mut world, &said, config.journal.as_deref())?;
         world.advance(now_unix_ms - origin);
-        let stage = Arc::new(Stage::new(world, now_unix_ms - origin));
+        let stage = Arc::new(Stage::new(world, now_unix_ms - origin, journal));
 
         let api = bind(config.api_port).await?;
         let api_ssl = bind(config.api_ssl_port).await?;
         let shared = Arc::new(Shared {
             stage: Arc::clone(&stage),
-            journal: Mutex::new(journal),
             api_port: port_of(&api)?,
             api_ssl_port: port_of(&api_ssl)?,
             interval_s: config.interval_s,
@@ -270,16 +270,7 @@ impl Shared {
         let now = self.stage.now_ms();
         let events = scenario::parse_line(line, self.stage.plan(), now)?;
         let count = events.len();
-        if let Some(journal) = self
-            .journal
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .as_mut()
-        {
-            journal
-                .append(now, line)
-                .map_err(|e| format!("the journal: {e}"))?;
-        }
+        self.stage.journal(now, line)?;
         for event in events {
             world.schedule(event);
         }
@@ -306,13 +297,19 @@ fn open_journal(
 
 fn replay(world: &mut World, said: &Said, path: Option<&Path>) -> Result<(), SimulatorError> {
     let plan = Arc::clone(world.plan());
+    let wrong = |reason| SimulatorError::Journal {
+        path: path.unwrap_or(Path::new("")).to_owned(),
+        reason,
+    };
     for (at_ms, line) in said {
-        let events = scenario::parse_line(line, &plan, *at_ms).map_err(|reason| {
-            SimulatorError::Journal {
-                path: path.unwrap_or(Path::new("")).to_owned(),
-                reason,
-            }
-        })?;
+        if let Some(configured) = Configured::read(&plan, line) {
+            let (device, request) = configured.map_err(wrong)?;
+            world.advance(*at_ms);
+            let mut unheard = ReplyWriter::new();
+            menus::write(world, device, *at_ms, &request, &mut unheard, || Ok(()));
+            continue;
+        }
+        let events = scenario::parse_line(line, &plan, *at_ms).map_err(wrong)?;
         world.advance(*at_ms);
         for event in events {
             world.schedule(event);

@@ -10,7 +10,9 @@ use std::{
     path::Path,
 };
 
-use crate::error::SimulatorError;
+use routeros_api::{Sentence, server::Request};
+
+use crate::{error::SimulatorError, world::model::Plan};
 
 /// What was said: when (simulated milliseconds), and the line.
 pub(crate) type Said = Vec<(i64, String)>;
@@ -68,6 +70,46 @@ impl Journal {
         self.0
             .write_all(format!("{at_ms} {}\n", line.replace('\n', " ")).as_bytes())
     }
+}
+
+/// A command that changed a device, as a line: its words in hex.
+#[derive(Debug)]
+pub(crate) struct Configured;
+
+impl Configured {
+    const WORD: &str = "config";
+
+    pub(crate) fn line(plan: &Plan, device: usize, request: &Request) -> String {
+        let mut line = format!("{} {}", Self::WORD, plan.devices[device].address);
+        for word in request.sentence().words() {
+            line.push(' ');
+            line.extend(word.iter().map(|byte| format!("{byte:02x}")));
+        }
+        line
+    }
+
+    /// `None` = it is another line.
+    pub(crate) fn read(plan: &Plan, line: &str) -> Option<Result<(usize, Request), String>> {
+        let mut parts = line.strip_prefix(Self::WORD)?.strip_prefix(' ')?.split(' ');
+        let device = parts.next().and_then(|text| text.parse().ok());
+        let device = device.and_then(|address| plan.device_at(address));
+        let words: Option<Vec<Vec<u8>>> = parts.map(unhex).collect();
+        Some(match (device, words) {
+            (Some(device), Some(words)) => Ok((device, Request::new(Sentence::from_words(words)))),
+            _ => Err(format!("bad line {line:?}")),
+        })
+    }
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u32>> = text.chars().map(|c| c.to_digit(16)).collect();
+    let digits = digits.filter(|digits| digits.len() % 2 == 0)?;
+    Some(
+        digits
+            .chunks(2)
+            .map(|pair| (pair[0] * 16 + pair[1]) as u8)
+            .collect(),
+    )
 }
 
 fn split(line: &str) -> Option<(i64, &str)> {

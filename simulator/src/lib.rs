@@ -2,8 +2,10 @@
 
 mod certificate;
 mod control;
+mod doors;
 mod error;
 mod fleet;
+mod hostile;
 pub mod inventory;
 mod journal;
 pub mod menus;
@@ -11,6 +13,7 @@ pub mod noise;
 pub mod physics;
 pub mod scenario;
 mod server;
+mod session;
 mod text;
 pub mod trouble;
 pub mod truth;

@@ -17,6 +17,7 @@ use crate::{
     trouble,
     world::{
         Action, Event, Scope,
+        faults::{Fault, Hostile, Stall},
         model::{Ms, Plan, Role},
     },
 };
@@ -147,6 +148,23 @@ impl Arguments<'_> {
                     ms,
                 }
             }
+            "reset" => self.fault(verb, Fault::Reset)?,
+            "certificate" => self.fault(verb, Fault::Certificate)?,
+            "stall" => {
+                let at = self.named("step", &Stall::NAMES)?;
+                self.fault(verb, Fault::Stall(at.unwrap_or(Stall::Answer)))?
+            }
+            "hostile" => {
+                let how = self.named("mode", &Hostile::NAMES)?;
+                self.fault(verb, Fault::Hostile(how.unwrap_or(Hostile::Garbage)))?
+            }
+            "slow_cpu" => {
+                let ms = self.duration("ms")?.unwrap_or(50).clamp(0, 60_000) as u32;
+                self.fault(verb, Fault::SlowCpu(ms))?
+            }
+            "nat" => Action::ForgetPaths {
+                device: self.device_of(verb)?,
+            },
             "roam" => self.roam()?,
             "flap" => {
                 let every_ms = self.duration("every")?.unwrap_or(10_000);
@@ -160,7 +178,7 @@ impl Arguments<'_> {
                 return Err(format!(
                     "`{verb}` is no event; events are rain, signal, interference, ap_dead, \
                      cpe_dead, dead, power, reboot, silent, clients_lost, wrong_password, slow, \
-                     roam, flap, heal, trouble"
+                     slow_cpu, reset, stall, certificate, nat, hostile, roam, flap, heal, trouble"
                 ));
             }
         };
@@ -169,6 +187,32 @@ impl Arguments<'_> {
             for_ms,
             action,
         })
+    }
+
+    fn fault(&mut self, verb: &str, fault: Fault) -> Result<Action, String> {
+        Ok(Action::Fault {
+            device: self.device_of(verb)?,
+            fault,
+        })
+    }
+
+    /// One of some words.
+    fn named<T: Copy>(&mut self, key: &str, known: &[(&str, T)]) -> Result<Option<T>, String> {
+        let Some(text) = self.given.remove(key) else {
+            return Ok(None);
+        };
+        let found = known.iter().find(|(name, _)| *name == text);
+        let names = || {
+            known
+                .iter()
+                .map(|(name, _)| *name)
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        match found {
+            Some((_, value)) => Ok(Some(*value)),
+            None => Err(format!("`{key}={text}`: it is one of {}", names())),
+        }
     }
 
     fn power_off(&mut self, key: &str) -> Result<Action, String> {

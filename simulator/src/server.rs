@@ -6,39 +6,50 @@
 //! Peers that are not on this machine are refused.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{
-        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-        atomic::{AtomicUsize, Ordering},
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use routeros_api::{
-    LoginForm,
-    server::{Connection, LegacyAcceptor, Request, acceptor},
-};
+use routeros_api::server::{ReplyWriter, Request};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, Interest},
+    io::Interest,
     net::{TcpListener, TcpStream},
     sync::Notify,
 };
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    certificate::{modern_certificate, old_certificate},
-    error::SimulatorError,
-    menus::{self, Outcome},
+    doors::{Doors, Opened},
+    journal::{Configured, Journal},
+    menus,
+    session::{Peer, converse},
     world::{
         World,
+        faults::Stall,
+        logbook::What,
         model::{Plan, Tls},
     },
 };
 
 /// Sessions wait on this to learn that their device changed.
 #[derive(Debug, Default)]
-struct Gate(Notify);
+struct Gate {
+    notify: Notify,
+    changes: AtomicU64,
+    /// When a slow processor has done what it was asked.
+    busy_until_ms: AtomicI64,
+}
+
+impl Gate {
+    fn open(&self) {
+        self.changes.fetch_add(1, Ordering::Release);
+        self.notify.notify_waiters();
+    }
+}
 
 /// What sessions share.
 #[derive(Debug)]
@@ -48,6 +59,7 @@ pub(crate) struct Stage {
     gates: Vec<Gate>,
     clock: Clock,
     sessions: AtomicUsize,
+    journal: Mutex<Option<Journal>>,
 }
 
 /// Simulated time from the monotonic clock, anchored at the fleet's origin.
@@ -58,7 +70,7 @@ struct Clock {
 }
 
 impl Stage {
-    pub(crate) fn new(world: World, offset_ms: i64) -> Self {
+    pub(crate) fn new(world: World, offset_ms: i64, journal: Option<Journal>) -> Self {
         let plan = Arc::clone(world.plan());
         let gates = plan.devices.iter().map(|_| Gate::default()).collect();
         let clock = Clock {
@@ -71,6 +83,7 @@ impl Stage {
             gates,
             clock,
             sessions: AtomicUsize::new(0),
+            journal: Mutex::new(journal),
         }
     }
 
@@ -98,9 +111,70 @@ impl Stage {
     /// Carries out what is due, and wakes the sessions of devices that changed.
     pub(crate) fn advance(&self) {
         let changed = self.world_mut().advance(self.now_ms());
-        for device in changed {
-            self.gates[device].0.notify_waiters();
+        self.wake(changed);
+    }
+
+    /// Adds a line to a device's log.
+    pub(crate) fn note(&self, device: usize, what: What) {
+        let mut world = self.world_mut();
+        let mut changed = world.advance(self.now_ms());
+        world.note(device, what);
+        changed.extend(world.take_changed());
+        drop(world);
+        self.wake(changed);
+    }
+
+    /// Carries out a command that changes a device; it is journalled before it happens.
+    pub(crate) fn write(&self, device: usize, request: &Request, replies: &mut ReplyWriter) {
+        let mut world = self.world_mut();
+        let now = self.now_ms();
+        let mut changed = world.advance(now);
+        let journalled = || self.journal(now, &Configured::line(&self.plan, device, request));
+        menus::write(&mut world, device, now, request, replies, journalled);
+        changed.extend(world.take_changed());
+        drop(world);
+        self.wake(changed);
+    }
+
+    /// Writes a line to the journal, if there is one.
+    pub(crate) fn journal(&self, now: i64, line: &str) -> Result<(), String> {
+        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        match journal.as_mut() {
+            Some(journal) => journal
+                .append(now, line)
+                .map_err(|e| format!("the journal: {e}")),
+            None => Ok(()),
         }
+    }
+
+    fn wake(&self, changed: Vec<usize>) {
+        for device in changed {
+            self.gates[device].open();
+        }
+    }
+
+    /// Counts the changes of a device.
+    pub(crate) fn changes(&self, device: usize) -> u64 {
+        self.gates[device].changes.load(Ordering::Acquire)
+    }
+
+    /// Waits for a turn at a device's one processor, if it is slow, and for what the turn takes.
+    pub(crate) async fn processor(&self, device: usize) {
+        let ms = i64::from(self.world().cpu_ms(device));
+        if ms == 0 {
+            return;
+        }
+        let now = self.now_ms();
+        let busy = &self.gates[device].busy_until_ms;
+        let until = |until: i64| Some(until.max(now) + ms);
+        let before = busy.fetch_update(Ordering::AcqRel, Ordering::Acquire, until);
+        let done = before.unwrap_or_else(|same| same).max(now) + ms;
+        tokio::time::sleep(Duration::from_millis((done - now) as u64)).await;
+    }
+
+    /// Waits until a device has changed since it had so many changes.
+    pub(crate) async fn changed_since(&self, device: usize, seen: u64) {
+        self.until(device, |_| self.changes(device) != seen).await;
     }
 
     /// As [`Stage::advance`], but leaves the sessions' lock alone while nothing is due: a waiting
@@ -113,7 +187,7 @@ impl Stage {
     }
 
     /// Waits until the device's answers come back.
-    async fn reachable(&self, device: usize) {
+    pub(crate) async fn reachable(&self, device: usize) {
         self.until(device, |world| world.reachable(device)).await;
     }
 
@@ -123,9 +197,9 @@ impl Stage {
             .await;
     }
 
-    async fn until(&self, device: usize, holds: impl Fn(&World) -> bool) {
+    pub(crate) async fn until(&self, device: usize, holds: impl Fn(&World) -> bool) {
         loop {
-            let changed = self.gates[device].0.notified();
+            let changed = self.gates[device].notify.notified();
             tokio::pin!(changed);
             // Registered before looking, so that no change slips between the two.
             changed.as_mut().enable();
@@ -134,27 +208,6 @@ impl Stage {
             }
             changed.await;
         }
-    }
-}
-
-/// What the fleet's api-ssl services offer.
-pub(crate) struct Doors {
-    modern: TlsAcceptor,
-    dhe: LegacyAcceptor,
-    anonymous: LegacyAcceptor,
-}
-
-impl Doors {
-    /// Those of a seed: a client that pinned a certificate finds it again after a restart.
-    pub(crate) fn new(seed: u64) -> Result<Self, SimulatorError> {
-        let broken = |error: routeros_api::Error| SimulatorError::Certificate(error.to_string());
-        let (certificate, key) = modern_certificate(seed)?;
-        let (old_certificate, old_key) = old_certificate(seed)?;
-        Ok(Self {
-            modern: acceptor(vec![certificate], key).map_err(broken)?,
-            dhe: LegacyAcceptor::dhe_rsa(&old_certificate, old_key.secret_der()).map_err(broken)?,
-            anonymous: LegacyAcceptor::anonymous().map_err(broken)?,
-        })
     }
 }
 
@@ -183,7 +236,14 @@ pub(crate) async fn listen(
             reset(&socket);
             continue;
         };
-        let session = serve(Arc::clone(&stage), device, socket, tls.clone());
+        let peer = Peer {
+            address: match peer.ip() {
+                IpAddr::V4(address) => address,
+                IpAddr::V6(_) => Ipv4Addr::LOCALHOST,
+            },
+            tls: tls.is_some(),
+        };
+        let session = serve(Arc::clone(&stage), device, peer, socket, tls.clone());
         let stop = stop.clone();
         tokio::spawn(async move {
             tokio::select! {
@@ -204,7 +264,8 @@ fn device_for(stage: &Stage, socket: &TcpStream, peer: SocketAddr, tls: bool) ->
         return None;
     };
     let device = stage.plan.device_at(local)?;
-    (!tls || stage.plan.devices[device].tls != Tls::Off).then_some(device)
+    let serves = !tls || stage.plan.devices[device].tls != Tls::Off;
+    (serves && !stage.world().resets(device)).then_some(device)
 }
 
 /// Makes closing the socket send a reset instead of a FIN.
@@ -230,7 +291,13 @@ impl Drop for Counted<'_> {
     }
 }
 
-async fn serve(stage: Arc<Stage>, device: usize, socket: TcpStream, tls: Option<Arc<Doors>>) {
+async fn serve(
+    stage: Arc<Stage>,
+    device: usize,
+    peer: Peer,
+    socket: TcpStream,
+    tls: Option<Arc<Doors>>,
+) {
     let _counted = Counted::new(&stage.sessions);
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY");
@@ -240,38 +307,42 @@ async fn serve(stage: Arc<Stage>, device: usize, socket: TcpStream, tls: Option<
     let restarted = tokio::select! {
         biased;
         () = stage.restarted(device, boots) => true,
-        () = greet(&stage, device, &mut socket, tls) => false,
+        () = greet(&stage, device, peer, &mut socket, tls) => false,
     };
     if restarted {
         reset(&socket);
     }
 }
 
-async fn greet(stage: &Stage, device: usize, socket: &mut TcpStream, tls: Option<Arc<Doors>>) {
+/// Waits until the device's answers come back and it looks at new connections.
+async fn answering(stage: &Stage, device: usize) {
+    let open = |world: &World| world.reachable(device) && !world.stalls(device, Stall::Connect);
+    stage.until(device, open).await;
+}
+
+async fn greet(
+    stage: &Stage,
+    device: usize,
+    peer: Peer,
+    socket: &mut TcpStream,
+    tls: Option<Arc<Doors>>,
+) {
     tokio::select! {
-        () = stage.reachable(device) => {}
+        () = answering(stage, device) => {}
         // Those who gave up on a dead device must not keep our file descriptors.
         () = hung_up(socket) => return,
     }
     let Some(doors) = tls else {
-        return converse(stage, device, socket).await;
+        return converse(stage, device, peer, socket).await;
     };
-    let failed = match stage.plan.devices[device].tls {
-        Tls::Off | Tls::Modern => match doors.modern.accept(socket).await {
-            Ok(stream) => return Box::pin(converse(stage, device, stream)).await,
-            Err(error) => error,
-        },
-        old @ (Tls::Dhe | Tls::Anonymous) => {
-            let door = if old == Tls::Dhe {
-                &doors.dhe
-            } else {
-                &doors.anonymous
-            };
-            match door.accept(socket).await {
-                Ok(stream) => return Box::pin(converse(stage, device, stream)).await,
-                Err(error) => error,
-            }
+    let tls = stage.plan.devices[device].tls;
+    let changed = stage.world().certificate_changed(device);
+    let failed = match doors.open(tls, changed, socket).await {
+        Ok(Opened::Modern(stream)) => {
+            return Box::pin(converse(stage, device, peer, stream)).await;
         }
+        Ok(Opened::Old(stream)) => return Box::pin(converse(stage, device, peer, stream)).await,
+        Err(error) => error,
     };
     tracing::debug!(device = stage.plan.devices[device].name, error = %failed, "no TLS session");
 }
@@ -284,81 +355,5 @@ async fn hung_up(socket: &TcpStream) {
             Ok(_) | Err(_) => return,
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
-    }
-}
-
-async fn converse<S: AsyncRead + AsyncWrite + Unpin>(stage: &Stage, device: usize, io: S) {
-    let mut connection = Connection::new(io);
-    let form = match stage.plan.devices[device].version.plain_login() {
-        true => LoginForm::Password,
-        false => LoginForm::Challenge,
-    };
-    let login = connection.login(form, |attempt| {
-        let password = stage.plan.devices[device].password.as_bytes();
-        stage.world().password_works(device)
-            && attempt.name() == Plan::USERNAME.as_bytes()
-            && attempt.accepts(password)
-    });
-    match login.await {
-        Ok(true) => {}
-        Ok(false) => return,
-        Err(error) => {
-            tracing::debug!(device = stage.plan.devices[device].name, %error, "no login");
-            return;
-        }
-    }
-    let mut held: Vec<Vec<u8>> = Vec::new();
-    while let Ok(Some(request)) = connection.next().await {
-        stage.reachable(device).await;
-        let slow_ms = stage.world().slow_ms(device);
-        if slow_ms > 0 {
-            tokio::time::sleep(Duration::from_millis(u64::from(slow_ms))).await;
-        }
-        if take(stage, device, &request, &mut connection, &mut held) == Outcome::Quit {
-            break;
-        }
-    }
-    if connection.shutdown().await.is_err() {
-        tracing::trace!("the client was gone before the last answer");
-    }
-}
-
-/// Answers one request; remembers those that go on.
-fn take<S: AsyncRead + AsyncWrite + Unpin>(
-    stage: &Stage,
-    device: usize,
-    request: &Request,
-    connection: &mut Connection<S>,
-    held: &mut Vec<Vec<u8>>,
-) -> Outcome {
-    if let Some(cancelled) = request.cancels() {
-        cancel(request, cancelled, connection, held);
-        return Outcome::Done;
-    }
-    let now = stage.now_ms();
-    let outcome = menus::answer(&stage.world(), device, now, request, connection.replies());
-    if outcome == Outcome::Held {
-        held.push(request.tag().unwrap_or_default().to_vec());
-    }
-    outcome
-}
-
-/// The cancelled command's trap, the cancelling's end, the cancelled command's end: in this order.
-fn cancel<S: AsyncRead + AsyncWrite + Unpin>(
-    request: &Request,
-    cancelled: Option<&[u8]>,
-    connection: &mut Connection<S>,
-    held: &mut Vec<Vec<u8>>,
-) {
-    let ends = |tag: &Vec<u8>| cancelled.is_none_or(|wanted| wanted == tag.as_slice());
-    let ended: Vec<Vec<u8>> = held.extract_if(.., |tag| ends(tag)).collect();
-    let tag = |tag: &[u8]| (!tag.is_empty()).then(|| tag.to_vec());
-    let replies = connection.replies();
-    for one in &ended {
-        replies.trap(tag(one).as_deref(), "interrupted", Some(2));
-    }
-    replies.done(request.tag());
-    for one in &ended {
-        replies.done(tag(one).as_deref());
     }
 }

@@ -5,23 +5,36 @@
 //! third. Which menus exist depends on version and packages, as on real devices.
 
 mod capsman;
+mod fields;
 mod interface;
+mod ip;
+mod lease;
+mod log;
+mod neighbor;
+mod registry;
+mod route;
+mod row;
 mod system;
 pub(crate) mod table;
+mod update;
 mod w60g;
 mod wifi;
 mod wireless;
+mod write;
 
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, time::Duration};
 
 use routeros_api::server::{ReplyWriter, Request};
 
-use self::table::Table;
+pub(crate) use self::table::Told;
+pub use self::write::write;
+use self::{registry::Menu, table::Table};
 use crate::{
     physics::Direction,
     world::{
-        Association, World,
-        model::{CapsMan, Device, Ms, Radio, Stack},
+        Association, World, addressing,
+        faults::Hostile,
+        model::{CapsMan, Device, Ms, Plan, Radio, Stack},
     },
 };
 
@@ -30,8 +43,12 @@ use crate::{
 pub enum Outcome {
     /// It is done.
     Done,
-    /// It goes on until `/cancel`.
-    Held,
+    /// It goes on until `/cancel`: what changes is told.
+    Follows,
+    /// It goes on until `/cancel`: it is answered again each time this has passed.
+    Repeats(Duration),
+    /// It changes the device: see [`write`].
+    Writes,
     /// The session ends.
     Quit,
 }
@@ -45,6 +62,10 @@ pub(crate) struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
+    fn plan(&self) -> &'a Plan {
+        self.world.plan()
+    }
+
     fn device(&self) -> &'a Device {
         &self.world.plan().devices[self.index]
     }
@@ -94,6 +115,24 @@ impl<'a> Scene<'a> {
             - self.world.noise_floor_dbm(link.radio, self.now)
     }
 
+    /// Whether comments are not UTF-8.
+    fn garbled(&self) -> bool {
+        self.world.hostile(self.index) == Some(Hostile::Utf8)
+    }
+
+    /// What a device calls itself.
+    fn identity_of(&self, device: usize) -> String {
+        let configured = self.world.configured(device, "/system/identity");
+        let set = configured.and_then(|changed| {
+            let mut values = changed.values(b"");
+            values.find(|(name, _)| *name == b"name")
+        });
+        match set {
+            Some((_, name)) => String::from_utf8_lossy(name).into_owned(),
+            None => self.plan().devices[device].name.clone(),
+        }
+    }
+
     fn version_at_least(&self, major: u8, minor: u8) -> bool {
         self.device().version.at_least(major, minor)
     }
@@ -101,8 +140,7 @@ impl<'a> Scene<'a> {
 
 /// The inside address a client was last seen with.
 fn last_ip(link: Association) -> Ipv4Addr {
-    let [.., a, b] = (link.client as u32 / 250).to_be_bytes();
-    Ipv4Addr::new(10, a, b, (link.client % 250) as u8 + 2)
+    addressing::client(link.client)
 }
 
 /// Key of a link's traffic.
@@ -129,14 +167,28 @@ pub fn answer(
         return Outcome::Quit;
     }
     let (menu, verb) = path.rsplit_once('/').unwrap_or_default();
-    if !exists(&scene, menu) {
+    let Some(menu) = registry::find(&scene, menu) else {
         no_such(&scene, &path, request, replies);
         return Outcome::Done;
-    }
+    };
     match verb {
         "print" | "getall" => print(&scene, menu, request, replies),
-        "monitor" => monitor(&scene, menu, request, replies),
-        "listen" => Outcome::Held,
+        "listen" => Outcome::Follows,
+        "get" => {
+            write::get(&scene, menu, request, replies);
+            Outcome::Done
+        }
+        verb if write::writes(verb) && writable(menu, verb) => Outcome::Writes,
+        "monitor" if menu.monitored => monitor(&scene, menu.path, request, replies, None),
+        "monitor-traffic" if menu.path == "/interface" => {
+            interface::monitor_traffic(&scene, request, replies, None)
+        }
+        "check-for-updates" if menu.path == "/system/package/update" => {
+            let mut table = Table::new(request, replies, None);
+            update::check(&scene, &mut table);
+            table.done(false);
+            Outcome::Done
+        }
         _ => {
             no_such(&scene, &path, request, replies);
             Outcome::Done
@@ -144,47 +196,146 @@ pub fn answer(
     }
 }
 
-fn print(scene: &Scene<'_>, menu: &str, request: &Request, replies: &mut ReplyWriter) -> Outcome {
-    let mut table = Table::new(request, replies);
-    let rows = &mut table;
-    match menu {
-        "/system/identity" => system::identity(scene, rows),
-        "/system/resource" => system::resource(scene, rows),
-        "/system/routerboard" => system::routerboard(scene, rows),
-        "/system/health" => system::health(scene, rows),
-        "/system/package" => system::packages(scene, rows),
-        "/interface" => interface::interfaces(scene, rows),
-        "/interface/wireless" => wireless::interfaces(scene, rows),
-        "/interface/wireless/registration-table" => wireless::registrations(scene, rows),
-        "/interface/wifi" => wifi::interfaces(scene, rows, Stack::Wifi),
-        "/interface/wifi/radio" => wifi::radios(scene, rows),
-        "/interface/wifi/registration-table" => wifi::registrations(scene, rows, Stack::Wifi),
-        "/interface/wifiwave2" => wifi::interfaces(scene, rows, Stack::Wifiwave2),
-        "/interface/wifiwave2/registration-table" => {
-            wifi::registrations(scene, rows, Stack::Wifiwave2);
-        }
-        "/caps-man/interface" => capsman::interfaces(scene, rows),
-        "/caps-man/radio" => capsman::radios(scene, rows),
-        "/caps-man/remote-cap" => capsman::remote_caps(scene, rows),
-        "/caps-man/registration-table" => capsman::registrations(scene, rows),
-        "/interface/w60g" => w60g::interfaces(scene, rows),
-        "/interface/w60g/station" => w60g::stations(scene, rows),
-        _ => {}
+/// Whether a menu takes a command that changes it.
+fn writable(menu: &Menu, verb: &str) -> bool {
+    menu.config.is_some_and(|config| match verb {
+        "add" | "remove" => config.adds,
+        "enable" | "disable" | "comment" => !config.single,
+        "move" => config.ordered,
+        _ => true,
+    })
+}
+
+/// How often a command is to be answered, where it says so: `=interval=1`, `=interval=00:00:02`.
+fn interval(request: &Request) -> Option<Duration> {
+    let text = request.text("interval")?;
+    let seconds = text
+        .trim_end_matches('s')
+        .split(':')
+        .try_fold(0.0, |sum, part| {
+            part.parse::<f64>().ok().map(|part| sum * 60.0 + part)
+        });
+    let seconds = seconds.filter(|s| s.is_finite()).unwrap_or(1.0);
+    Some(Duration::from_secs_f64(seconds.clamp(0.1, 86_400.0)))
+}
+
+fn print(scene: &Scene<'_>, menu: &Menu, request: &Request, replies: &mut ReplyWriter) -> Outcome {
+    if request.get("follow-only").is_some() {
+        return Outcome::Follows;
+    }
+    let changed = scene.world.configured(scene.index, menu.path);
+    let mut table = Table::new(request, replies, changed).garbled(scene.garbled());
+    let every = interval(request);
+    if every.is_some() {
+        table = table.of_round(0);
+    }
+    (menu.print)(scene, &mut table);
+    if let Some(every) = every {
+        table.round(true);
+        return Outcome::Repeats(every);
+    }
+    if request.get("follow").is_some() {
+        table.round(true);
+        return Outcome::Follows;
     }
     table.done(scene.version_at_least(7, 18));
     Outcome::Done
 }
 
+/// Tells a listener what is not as it was told; with `quiet` only notes how it is.
+pub(crate) fn follow(
+    world: &World,
+    device: usize,
+    now: Ms,
+    request: &Request,
+    replies: &mut ReplyWriter,
+    told: &mut Told,
+    quiet: bool,
+) {
+    let scene = Scene {
+        world,
+        index: device,
+        now,
+    };
+    let path = request.path();
+    let (menu, _) = path.rsplit_once('/').unwrap_or_default();
+    let Some(menu) = registry::find(&scene, menu) else {
+        return;
+    };
+    let changed = world.configured(device, menu.path);
+    let mut table = Table::new(request, replies, changed)
+        .garbled(scene.garbled())
+        .since(told, quiet);
+    (menu.print)(&scene, &mut table);
+    table.round(menu.path == "/log");
+}
+
+/// Answers a command that repeats itself once more.
+pub(crate) fn repeat(
+    world: &World,
+    device: usize,
+    now: Ms,
+    request: &Request,
+    replies: &mut ReplyWriter,
+    section: u32,
+) {
+    let scene = Scene {
+        world,
+        index: device,
+        now,
+    };
+    let path = request.path();
+    let (menu, verb) = path.rsplit_once('/').unwrap_or_default();
+    let Some(menu) = registry::find(&scene, menu) else {
+        return;
+    };
+    match verb {
+        "monitor" => {
+            monitor(&scene, menu.path, request, replies, Some(section));
+        }
+        "monitor-traffic" => {
+            interface::monitor_traffic(&scene, request, replies, Some(section));
+        }
+        _ => {
+            let changed = world.configured(device, menu.path);
+            let mut table = Table::new(request, replies, changed)
+                .garbled(scene.garbled())
+                .of_round(section);
+            (menu.print)(&scene, &mut table);
+            table.round(true);
+        }
+    }
+}
+
+/// Ends a command with a trap.
+fn refuse(
+    request: &Request,
+    replies: &mut ReplyWriter,
+    message: impl AsRef<[u8]>,
+    category: Option<u8>,
+) -> Outcome {
+    replies.trap(request.tag(), message, category);
+    replies.done(request.tag());
+    Outcome::Done
+}
+
 /// `monitor` of the interfaces named by `=numbers=` or `=.id=`; once, or until cancelled.
-fn monitor(scene: &Scene<'_>, menu: &str, request: &Request, replies: &mut ReplyWriter) -> Outcome {
+fn monitor(
+    scene: &Scene<'_>,
+    menu: &str,
+    request: &Request,
+    replies: &mut ReplyWriter,
+    section: Option<u32>,
+) -> Outcome {
     let given = request.text("numbers").or_else(|| request.text(".id"));
     let Some(numbers) = given else {
-        replies.trap(request.tag(), "missing =numbers=", Some(0));
-        replies.done(request.tag());
-        return Outcome::Done;
+        return refuse(request, replies, "missing =numbers=", Some(0));
     };
-    let numbers = numbers.into_owned();
-    let mut table = Table::new(request, replies);
+    let once = request.get("once").is_some();
+    let mut table = Table::new(request, replies, None);
+    if !once {
+        table = table.of_round(section.unwrap_or(0));
+    }
     for number in numbers.split(',') {
         let known = match menu {
             "/interface/wireless" => wireless::monitor(scene, &mut table, number),
@@ -194,44 +345,14 @@ fn monitor(scene: &Scene<'_>, menu: &str, request: &Request, replies: &mut Reply
             _ => false,
         };
         if !known {
-            replies.trap(request.tag(), "no such item", Some(0));
-            replies.done(request.tag());
-            return Outcome::Done;
+            return refuse(request, replies, "no such item", Some(0));
         }
     }
-    if request.get("once").is_none() {
-        return Outcome::Held;
+    if !once {
+        return Outcome::Repeats(interval(request).unwrap_or(Duration::from_secs(1)));
     }
     table.done(scene.version_at_least(7, 18));
     Outcome::Done
-}
-
-/// Whether a menu is there, by version and packages.
-fn exists(scene: &Scene<'_>, menu: &str) -> bool {
-    let stack = scene.device().stack;
-    match menu {
-        "/system/identity"
-        | "/system/resource"
-        | "/system/routerboard"
-        | "/system/health"
-        | "/system/package"
-        | "/interface" => true,
-        "/interface/wireless"
-        | "/interface/wireless/registration-table"
-        | "/caps-man/interface"
-        | "/caps-man/radio"
-        | "/caps-man/remote-cap"
-        | "/caps-man/registration-table"
-        | "/interface/w60g"
-        | "/interface/w60g/station" => stack == Stack::Wireless,
-        "/interface/wifiwave2" | "/interface/wifiwave2/registration-table" => {
-            stack == Stack::Wifiwave2
-        }
-        "/interface/wifi" | "/interface/wifi/radio" | "/interface/wifi/registration-table" => {
-            scene.version_at_least(7, 13)
-        }
-        _ => false,
-    }
 }
 
 /// Version 6 tells nothing; version 7 names the first word that it does not know.
@@ -239,48 +360,11 @@ fn no_such(scene: &Scene<'_>, path: &str, request: &Request, replies: &mut Reply
     let message = if scene.version_at_least(7, 0) {
         format!(
             "no such command or directory ({})",
-            first_unknown(scene, path)
+            registry::first_unknown(scene, path)
         )
     } else {
         "no such command prefix".to_owned()
     };
     replies.trap(request.tag(), message, None);
     replies.done(request.tag());
-}
-
-fn first_unknown<'p>(scene: &Scene<'_>, path: &'p str) -> &'p str {
-    const MENUS: [&str; 19] = [
-        "/system/identity",
-        "/system/resource",
-        "/system/routerboard",
-        "/system/health",
-        "/system/package",
-        "/interface",
-        "/interface/wireless",
-        "/interface/wireless/registration-table",
-        "/caps-man/interface",
-        "/caps-man/radio",
-        "/caps-man/remote-cap",
-        "/caps-man/registration-table",
-        "/interface/w60g",
-        "/interface/w60g/station",
-        "/interface/wifi",
-        "/interface/wifi/radio",
-        "/interface/wifi/registration-table",
-        "/interface/wifiwave2",
-        "/interface/wifiwave2/registration-table",
-    ];
-    let mut end = 0;
-    for word in path.split('/').skip(1) {
-        end += 1 + word.len();
-        let prefix = &path[..end];
-        let known = MENUS.iter().filter(|m| exists(scene, m)).any(|m| {
-            m.strip_prefix(prefix)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        });
-        if !known {
-            return word;
-        }
-    }
-    path.rsplit('/').next().unwrap_or(path)
 }

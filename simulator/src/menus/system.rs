@@ -9,7 +9,7 @@ use crate::{
 
 pub(super) fn identity(scene: &Scene<'_>, rows: &mut Table<'_>) {
     rows.row(|r| {
-        r.put("name", &scene.device().name);
+        r.put("name", scene.identity_of(scene.index));
     });
 }
 
@@ -43,7 +43,10 @@ pub(super) fn resource(scene: &Scene<'_>, rows: &mut Table<'_>) {
             .put("cpu-frequency", board.mhz)
             .put(
                 "cpu-load",
-                busy as u64 + jitter(scene.world.plan(), key, scene.now, 4),
+                match scene.world.cpu_ms(scene.index) {
+                    0 => busy as u64 + jitter(scene.world.plan(), key, scene.now, 4),
+                    _ => 100,
+                },
             )
             .put("free-hdd-space", disk / 3)
             .put("total-hdd-space", disk)
@@ -135,6 +138,44 @@ pub(super) fn packages(scene: &Scene<'_>, rows: &mut Table<'_>) {
             r.put("disabled", "false");
         });
     }
+}
+
+/// A device's version as others see it: versions from 7.13 on tell when they were built.
+pub(super) struct Software<'a>(pub(super) &'a Scene<'a>);
+
+impl std::fmt::Display for Software<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0.device().version)?;
+        match self.0.version_at_least(7, 13) {
+            true => write!(f, " {}", built(self.0)),
+            false => Ok(()),
+        }
+    }
+}
+
+pub(super) fn note(_: &Scene<'_>, rows: &mut Table<'_>) {
+    rows.row(|r| {
+        r.put_all(&[("show-at-login", "true"), ("note", "")]);
+    });
+}
+
+pub(super) fn clock(scene: &Scene<'_>, rows: &mut Table<'_>) {
+    let now = chrono::DateTime::from_timestamp_millis(scene.world.unix_ms(scene.now));
+    let now = now.unwrap_or_default();
+    let date = match scene.version_at_least(7, 13) {
+        true => now.format("%Y-%m-%d").to_string(),
+        false => now.format("%b/%d/%Y").to_string().to_lowercase(),
+    };
+    rows.row(|r| {
+        r.put("time", now.format("%H:%M:%S"))
+            .put("date", date)
+            .put_all(&[
+                ("time-zone-autodetect", "false"),
+                ("time-zone-name", "UTC"),
+                ("gmt-offset", "+00:00"),
+                ("dst-active", "false"),
+            ]);
+    });
 }
 
 /// The moment the device last started, as a row shows it.

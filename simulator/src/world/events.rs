@@ -1,6 +1,6 @@
 //! What can happen to a fleet, and what each event does.
 
-use super::{Association, World, model::Ms};
+use super::{Association, World, faults::Fault, model::Ms};
 
 /// Where decibels apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +74,18 @@ pub enum Action {
         device: usize,
         /// Milliseconds longer.
         ms: u32,
+    },
+    /// Something is wrong with a device's API.
+    Fault {
+        /// Which.
+        device: usize,
+        /// What.
+        fault: Fault,
+    },
+    /// The path to a device forgets the connections that are open: they hear nothing more, new ones work.
+    ForgetPaths {
+        /// Which.
+        device: usize,
     },
     /// Everything that is going on ends; roamed clients stay where they are.
     Heal,
@@ -175,6 +187,11 @@ impl World {
             Action::Flap { .. } => self.push(self.now_ms, Step::FlapTurn(id)),
             Action::WrongPassword { device } => self.change_password(device, true),
             Action::Slow { device, ms } => self.devices[device].slow_ms += ms,
+            Action::Fault { device, fault } => self.fault(id, device, fault, true),
+            Action::ForgetPaths { device } => {
+                self.forget_paths(device);
+                return;
+            }
         }
         self.running.insert(id, running);
         if let Some(for_ms) = event.for_ms {
@@ -192,9 +209,9 @@ impl World {
                 self.history.spell_over(id, self.now_ms);
             }
             Action::Interfere { scope, db } => self.interference.add(scope, -db),
-            Action::PowerOff { devices, .. } => {
+            Action::PowerOff { devices, graceful } => {
                 for device in devices {
-                    self.restore_power(device);
+                    self.restore_power(device, graceful);
                 }
             }
             Action::Silence { device } => self.silence(device, false),
@@ -207,12 +224,16 @@ impl World {
             Action::Flap { clients, .. } if running.away => self.block(&clients, false),
             Action::WrongPassword { device } => self.change_password(device, false),
             Action::Slow { device, ms } => self.devices[device].slow_ms -= ms,
-            Action::Flap { .. } | Action::Heal => {}
+            Action::Fault { device, fault } => self.fault(id, device, fault, false),
+            Action::Flap { .. } | Action::Heal | Action::ForgetPaths { .. } => {}
         }
     }
 
     fn cut_power(&mut self, device: usize, graceful: bool) {
         self.devices[device].power_cuts += 1;
+        if self.devices[device].power_cuts == 1 {
+            self.log_cable(device, false);
+        }
         if graceful {
             self.devices[device].boots += 1;
             self.changed.insert(device);
@@ -220,13 +241,14 @@ impl World {
         self.power_changed(device);
     }
 
-    fn restore_power(&mut self, device: usize) {
+    fn restore_power(&mut self, device: usize, graceful: bool) {
         let state = &mut self.devices[device];
         state.power_cuts -= 1;
         if state.power_cuts == 0 {
             state.booted_ms = self.now_ms;
             state.boots += 1;
             self.changed.insert(device);
+            self.log_start(device, graceful);
         }
         self.power_changed(device);
     }
@@ -309,6 +331,9 @@ impl World {
             self.associate(client, planned);
             self.clients[client].plans += 1;
         }
+        if let Some(link) = self.clients[client].association {
+            self.log_roaming(link, from);
+        }
     }
 
     fn block(&mut self, clients: &[usize], begins: bool) {
@@ -342,10 +367,6 @@ impl World {
         state.boots += u32::from(begins);
         self.changed.insert(device);
         self.touch_device(device);
-        let moment = super::DeviceMoment {
-            reachable: self.devices[device].reachable,
-            manageable: self.devices[device].wrong_passwords == 0,
-        };
-        self.history.device(device, self.now_ms, moment);
+        self.note_moment(device);
     }
 }

@@ -53,6 +53,9 @@ pub fn lay_out(seed: u64, devices: usize, first_number: u64) -> Plan {
         left -= share;
     }
     builder.join_backhauls(sites);
+    for (id, client) in plan.clients.iter().enumerate() {
+        plan.radios[client.home].residents.push(id);
+    }
     plan
 }
 
@@ -235,6 +238,7 @@ impl Builder<'_> {
                 *pick(seed, id as u64, 22, &[20, 40, 80])
             },
             w60g: false,
+            residents: Vec::new(),
         });
         let site = owner.site;
         self.plan.sites[site].radios.push(id);
@@ -301,6 +305,7 @@ impl Builder<'_> {
                 frequency_mhz: *pick(self.plan.seed, id as u64, 23, &[58_320, 60_480, 62_640]),
                 width_mhz: 2_160,
                 w60g: true,
+                residents: Vec::new(),
             });
             self.plan.devices[b].client = Some(self.plan.clients.len());
             self.plan.clients.push(Client {

@@ -5,10 +5,15 @@
 //! counters, uptimes) is a function of time and is never stepped, so a world of 15,000 devices
 //! costs nothing between events, and replaying the same events gives the same world.
 
+pub(crate) mod addressing;
+pub mod config;
+mod diary;
 mod events;
+pub mod faults;
 mod hardware;
 mod history;
 pub mod layout;
+pub mod logbook;
 pub mod model;
 
 use std::{
@@ -16,13 +21,16 @@ use std::{
     sync::Arc,
 };
 
+use self::{
+    config::{Changed, Configs},
+    events::{Running, Step},
+    faults::Fault,
+    logbook::{Logbook, Why},
+    model::{Ms, Plan, Role},
+};
 pub use self::{
     events::{Action, Event, Scope},
     history::{DeviceMoment, History, LinkMoment},
-};
-use self::{
-    events::{Running, Step},
-    model::{Ms, Plan, Role},
 };
 use crate::{
     noise::{between, hash, pareto},
@@ -51,6 +59,7 @@ struct DeviceState {
     booted_ms: Ms,
     boots: u32,
     reachable: bool,
+    paths: u32,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -105,6 +114,10 @@ pub struct World {
     attenuation: Decibels,
     interference: Decibels,
     history: History,
+    logs: Vec<Logbook>,
+    configs: Configs,
+    /// By device, each with the event it came with.
+    faults: BTreeMap<usize, Vec<(u64, Fault)>>,
     dirty_sites: BTreeSet<usize>,
     changed: BTreeSet<usize>,
 }
@@ -123,6 +136,7 @@ impl World {
                 booted_ms: -(pareto(seed, d, 101, 4.0e6, 0.6, 5.0e9) as Ms),
                 boots: 0,
                 reachable: true,
+                paths: 0,
             })
             .collect();
         let mut world = Self {
@@ -131,6 +145,9 @@ impl World {
             interference: Decibels::of(&plan),
             radios: vec![RadioState::default(); plan.radios.len()],
             clients: Vec::with_capacity(plan.clients.len()),
+            logs: vec![Logbook::default(); devices.len()],
+            configs: Configs::default(),
+            faults: BTreeMap::new(),
             devices,
             plan,
             origin_unix_ms,
@@ -143,6 +160,7 @@ impl World {
             changed: BTreeSet::new(),
         };
         world.associate_all();
+        world.log_what_was();
         world
     }
 
@@ -233,6 +251,18 @@ impl World {
         self.devices[device].slow_ms
     }
 
+    /// What was configured in a menu of a device.
+    #[must_use]
+    pub fn configured(&self, device: usize, menu: &str) -> Option<&Changed> {
+        self.configs.get(device, menu)
+    }
+
+    /// Where changes of a menu of a device are put.
+    pub(crate) fn configure(&mut self, device: usize, menu: &'static str) -> &mut Changed {
+        self.changed.insert(device);
+        self.configs.entry(device, menu)
+    }
+
     /// The client's association, if it has one.
     #[must_use]
     pub fn association(&self, client: usize) -> Option<Association> {
@@ -297,7 +327,7 @@ impl World {
         }
         self.now_ms = self.now_ms.max(to_ms);
         self.history.forget_before(self.now_ms - History::KEPT_MS);
-        std::mem::take(&mut self.changed).into_iter().collect()
+        self.take_changed()
     }
 
     /// Whether an event waits to be carried out at `t`.
@@ -308,7 +338,9 @@ impl World {
             .is_some_and(|((at, _), _)| *at <= t)
     }
 
-    fn powered(&self, device: usize) -> bool {
+    /// Whether the device has power.
+    #[must_use]
+    pub fn powered(&self, device: usize) -> bool {
         self.devices[device].power_cuts == 0
     }
 
@@ -342,6 +374,8 @@ impl World {
         }
         if let Some(association) = state.association.take() {
             self.history.ended(association, self.now_ms);
+            let moved = association.radio != self.clients[client].target;
+            self.log_parting(association, if moved { Why::Left } else { Why::Lost });
             self.touch_client(client);
         }
         if possible {
@@ -365,6 +399,7 @@ impl World {
         };
         self.clients[client].association = Some(association);
         self.history.began(association);
+        self.log_meeting(association);
         self.touch_client(client);
     }
 
@@ -410,11 +445,7 @@ impl World {
             state.reachable = reachable;
             self.changed.insert(device);
         }
-        let moment = DeviceMoment {
-            reachable,
-            manageable: state.wrong_passwords == 0,
-        };
-        self.history.device(device, self.now_ms, moment);
+        self.note_moment(device);
     }
 }
 

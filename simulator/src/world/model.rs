@@ -70,6 +70,12 @@ pub enum Tls {
 }
 
 impl Tls {
+    /// Whether there is a certificate that a client can know again.
+    #[must_use]
+    pub fn has_certificate(self) -> bool {
+        matches!(self, Self::Modern | Self::Dhe)
+    }
+
     /// The word in truth.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -244,6 +250,8 @@ pub struct Radio {
     pub width_mhz: u32,
     /// A 60 GHz radio.
     pub w60g: bool,
+    /// Clients whose home it is.
+    pub residents: Vec<usize>,
 }
 
 impl Radio {
