@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod configuring;
+mod faults;
+mod following;
+mod live;
 mod network;
 mod replies;
 mod scenes;

@@ -2,66 +2,12 @@
 
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
-use mast_schemas::{control::TlsPolicy, inventory::Device};
-use mast_simulator::{Fleet, FleetConfig, FleetHandle, SimulatorError, Truth, ctl_send};
-use routeros_api::{
-    Client, Command, Credentials, Deadlines, Error, ErrorClass, LoginForm, Target, TlsMode,
-};
+use mast_schemas::control::TlsPolicy;
+use mast_simulator::{Fleet, FleetConfig, SimulatorError, Truth, ctl_send};
+use routeros_api::{Command, ErrorClass, LoginForm, TlsMode};
 use tokio::{io::AsyncReadExt, net::TcpStream};
 
-const PATIENCE: Duration = Duration::from_secs(20);
-
-async fn fleet(config: FleetConfig) -> FleetHandle {
-    Fleet::start(FleetConfig { seed: 7, ..config })
-        .await
-        .unwrap()
-}
-
-async fn hundred() -> FleetHandle {
-    fleet(FleetConfig {
-        devices: 100,
-        ..FleetConfig::default()
-    })
-    .await
-}
-
-fn devices(fleet: &FleetHandle) -> Vec<Device> {
-    fleet
-        .inventory()
-        .tenants
-        .into_iter()
-        .flat_map(|t| t.devices)
-        .collect()
-}
-
-fn device(fleet: &FleetHandle, name: &str) -> Device {
-    devices(fleet).into_iter().find(|d| d.name == name).unwrap()
-}
-
-async fn open(device: &Device, tls: &TlsMode, patience: Duration) -> Result<Client, Error> {
-    let port = if matches!(tls, TlsMode::Plain) {
-        device.api_port
-    } else {
-        device.api_ssl_port
-    };
-    let address = SocketAddr::new(device.address.parse().unwrap(), port);
-    let credentials = Credentials::new(&device.username, device.password.as_str());
-    Client::connect(
-        &Target::new(address),
-        &credentials,
-        &Deadlines::all(patience),
-        tls,
-    )
-    .await
-}
-
-async fn identity(client: &mut Client) -> String {
-    let reply = client
-        .call(&Command::new("/system/identity/print"))
-        .await
-        .unwrap();
-    reply.rows[0].text("name").unwrap().into_owned()
-}
+use crate::live::{PATIENCE, device, devices, fleet, hundred, identity, open};
 
 #[tokio::test]
 async fn every_device_answers_by_its_address_as_its_inventory_says() {
@@ -152,7 +98,7 @@ async fn wrong_passwords_are_refused() {
         .await
         .unwrap_err();
     assert_eq!(refused.class(), ErrorClass::AuthFailed);
-    let device = self::device(&fleet, "tower-01-s1-ap");
+    let device = crate::live::device(&fleet, "tower-01-s1-ap");
     let mut client = open(&device, &TlsMode::Insecure, PATIENCE).await.unwrap();
     fleet.ctl("wrong_password device=tower-01-s1-ap").unwrap();
     assert!(
