@@ -30,7 +30,7 @@ build: ## installs what is missing, builds `mast` for use
 	@cargo build --locked --release --package mast
 
 test: ## installs what is missing, runs all tests; TEST_ARGS
-	@deploy/dev/install.sh
+	@deploy/dev/install.sh --tests
 	cargo test --locked --workspace --no-fail-fast $(TEST_ARGS)
 
 lint: ## format and lints, warnings are errors

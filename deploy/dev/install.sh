@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what building and running Mast needs and this machine lacks: a C compiler, OpenSSL's headers, PostgreSQL's server
 # binaries.
-# Checks Rust, which it doesn't install. `install.sh --lint` also checks the parts of Rust that only the lints need.
+# Checks Rust, which it doesn't install. `install.sh --lint` also checks the parts of Rust that only the lints need,
+# `install.sh --tests` installs Python and Go as well, whose RouterOS clients talk to the simulator in its tests.
 # Does nothing, quickly and without asking for rights, where nothing is missing.
 set -eu
 
@@ -43,6 +44,15 @@ has_openssl() {
     command -v pkg-config >/dev/null && pkg-config --exists 'openssl >= 3'
 }
 
+# A Python that can make environments of its own.
+has_python() {
+    command -v python3 >/dev/null && python3 -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null
+}
+
+has_go() {
+    command -v go >/dev/null && at_least 1.21 "$(go env GOVERSION 2>/dev/null | sed 's/^go//')"
+}
+
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
 }
@@ -79,6 +89,10 @@ command -v cc >/dev/null && command -v make >/dev/null || packages=build-essenti
 [ -e /etc/ssl/certs/ca-certificates.crt ] || packages="$packages ca-certificates"
 has_openssl || packages="$packages libssl-dev pkg-config"
 has_postgres || packages="$packages postgresql"
+if [ "${1:-}" = --tests ]; then
+    has_python || packages="$packages python3 python3-venv"
+    command -v go >/dev/null || packages="$packages golang-go"
+fi
 # shellcheck disable=SC2086 # a list of words
 [ -z "$packages" ] || may_install $packages
 case $packages in
@@ -90,4 +104,8 @@ case $packages in
 esac
 has_openssl || fail "apt's OpenSSL is older than 3; Mast needs 3.0 or newer with its headers"
 has_postgres || fail "apt's PostgreSQL is older than 15; install a newer one as https://www.postgresql.org/download says"
+if [ "${1:-}" = --tests ]; then
+    has_python || fail "apt's Python is older than 3.10 or can't make environments; the tests need both"
+    has_go || fail "Go is older than 1.21, which the tests need: install a newer one as https://go.dev/doc/install says"
+fi
 check_rust "$@"

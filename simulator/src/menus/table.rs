@@ -73,7 +73,7 @@ impl<'a> Table<'a> {
         replies: &'a mut ReplyWriter,
         changed: Option<&'a Changed>,
     ) -> Self {
-        let (proplist, filter) = (request.proplist(), request.filter());
+        let (proplist, filter) = (request.proplist(), filter(request));
         let kept = !filter.is_empty() || changed.is_some();
         Self {
             replies,
@@ -181,7 +181,8 @@ impl<'a> Table<'a> {
             let found = properties.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| *value)
         };
-        if !self.filter.is_empty() && !self.filter.matches(held) {
+        let compared = |name: &[u8]| held(name).map(as_flag);
+        if !self.filter.is_empty() && !self.filter.matches(compared) {
             return;
         }
         if let Telling::Into(items) = &mut self.telling {
@@ -260,6 +261,25 @@ impl<'a> Table<'a> {
             self.replies.empty(self.tag);
         }
         self.replies.done(self.tag);
+    }
+}
+
+/// The query of a command. A flag may be asked for as `yes` or as `true`.
+fn filter(request: &Request) -> Filter {
+    let words = request.sentence().queries().map(|word| {
+        let place = word.iter().rposition(|byte| *byte == b'=');
+        let (name, value) = word.split_at(place.map_or(word.len(), |place| place + 1));
+        [name, as_flag(value)].concat()
+    });
+    let words: Vec<Vec<u8>> = words.collect();
+    Filter::new(words.iter().map(Vec::as_slice))
+}
+
+fn as_flag(value: &[u8]) -> &[u8] {
+    match value {
+        b"yes" => b"true",
+        b"no" => b"false",
+        other => other,
     }
 }
 

@@ -7,6 +7,7 @@ mod faults;
 mod following;
 mod live;
 mod network;
+mod peers;
 mod replies;
 mod scenes;
 mod sessions;

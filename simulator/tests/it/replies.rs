@@ -316,6 +316,10 @@ fn proplists_queries_and_counts() {
     assert!(either.iter().all(|r| r["type"] != "wlan") && either.len() >= 2);
     let count = ask(&world, ap, &[menu, "=count-only="]);
     assert_eq!(row(&count[0])["ret"], all.len().to_string());
+    let down = |word: &str| rows(&world, ap, &["/interface/print", word]).len();
+    assert!(down("?disabled=no") > 0);
+    assert_eq!(down("?disabled=no"), down("?disabled=false"));
+    assert_eq!(down("?disabled=yes") + down("?disabled=true"), 0);
 }
 
 #[test]
