@@ -8,7 +8,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{
-        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -60,6 +60,8 @@ pub(crate) struct Stage {
     clock: Clock,
     sessions: AtomicUsize,
     journal: Mutex<Option<Journal>>,
+    /// Lines of logs that wait for the world to be written to.
+    unwritten: Mutex<Vec<(usize, What)>>,
 }
 
 /// Simulated time from the monotonic clock, anchored at the fleet's origin.
@@ -84,6 +86,7 @@ impl Stage {
             clock,
             sessions: AtomicUsize::new(0),
             journal: Mutex::new(journal),
+            unwritten: Mutex::default(),
         }
     }
 
@@ -110,25 +113,45 @@ impl Stage {
 
     /// Carries out what is due, and wakes the sessions of devices that changed.
     pub(crate) fn advance(&self) {
-        let changed = self.world_mut().advance(self.now_ms());
+        let changed = self.advance_world(&mut self.world_mut());
         self.wake(changed);
     }
 
     /// Adds a line to a device's log.
     pub(crate) fn note(&self, device: usize, what: What) {
-        let mut world = self.world_mut();
-        let mut changed = world.advance(self.now_ms());
-        world.note(device, what);
-        changed.extend(world.take_changed());
+        self.unwritten().push((device, what));
+        // Where somebody reads, the next step of time writes it: a waiting writer would hold up all
+        // readers behind the one that is there.
+        let Ok(mut world) = self.world.try_write() else {
+            return;
+        };
+        let changed = self.advance_world(&mut world);
         drop(world);
         self.wake(changed);
+    }
+
+    /// Carries out what is due, and writes what was noted.
+    fn advance_world(&self, world: &mut World) -> Vec<usize> {
+        let mut changed = world.advance(self.now_ms());
+        let unwritten = std::mem::take(&mut *self.unwritten());
+        for (device, what) in unwritten {
+            world.note(device, what);
+        }
+        changed.extend(world.take_changed());
+        changed
+    }
+
+    fn unwritten(&self) -> MutexGuard<'_, Vec<(usize, What)>> {
+        self.unwritten
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Carries out a command that changes a device; it is journalled before it happens.
     pub(crate) fn write(&self, device: usize, request: &Request, replies: &mut ReplyWriter) {
         let mut world = self.world_mut();
-        let now = self.now_ms();
-        let mut changed = world.advance(now);
+        let mut changed = self.advance_world(&mut world);
+        let now = world.now_ms();
         let journalled = || self.journal(now, &Configured::line(&self.plan, device, request));
         menus::write(&mut world, device, now, request, replies, journalled);
         changed.extend(world.take_changed());
@@ -181,7 +204,7 @@ impl Stage {
     /// writer would hold them up behind whoever reads the truth.
     pub(crate) fn advance_if_due(&self) {
         let due = self.world().is_due(self.now_ms());
-        if due {
+        if due || !self.unwritten().is_empty() {
             self.advance();
         }
     }

@@ -60,16 +60,14 @@ pub(crate) async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
                 continue;
             }
         };
-        if !may_go_on(stage, device, path, &mut connection).await {
-            break;
-        }
-        let slow_ms = stage.world().slow_ms(device);
-        if slow_ms > 0 {
-            tokio::time::sleep(Duration::from_millis(u64::from(slow_ms))).await;
-        }
-        stage.processor(device).await;
-        if hostile::instead(stage, device, &mut connection).await {
-            continue;
+        // One look where all is well, as it most often is.
+        if !stage.world().is_well(device, path) {
+            let troubled = Box::pin(through_trouble(stage, device, path, &mut connection));
+            match troubled.await {
+                Trouble::Passed => {}
+                Trouble::Answered => continue,
+                Trouble::Left => break,
+            }
         }
         if take(stage, device, request, connection.replies(), &mut ongoing) == Outcome::Quit {
             break;
@@ -78,6 +76,36 @@ pub(crate) async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
     stage.note(device, What::LoggedOut { from, tls });
     if connection.shutdown().await.is_err() {
         tracing::trace!("the client was gone before the last answer");
+    }
+}
+
+/// How a request came through what is wrong with its device.
+enum Trouble {
+    /// It is to be answered.
+    Passed,
+    /// It was answered, in no way that a router would.
+    Answered,
+    /// The client left meanwhile.
+    Left,
+}
+
+async fn through_trouble<S: AsyncRead + AsyncWrite + Unpin>(
+    stage: &Stage,
+    device: usize,
+    path: u32,
+    connection: &mut Connection<S>,
+) -> Trouble {
+    if !may_go_on(stage, device, path, connection).await {
+        return Trouble::Left;
+    }
+    let slow_ms = stage.world().slow_ms(device);
+    if slow_ms > 0 {
+        tokio::time::sleep(Duration::from_millis(u64::from(slow_ms))).await;
+    }
+    stage.processor(device).await;
+    match hostile::instead(stage, device, connection).await {
+        true => Trouble::Answered,
+        false => Trouble::Passed,
     }
 }
 

@@ -72,6 +72,8 @@ Examples:
   mast simulate ctl --data demo roam cpe=1 to=tower-01-s2-ap     a customer moves
   mast simulate ctl --data demo power site=2 for=45s             a tower without power
   mast simulate ctl --data demo wrong_password device=3 for=1m   logins are refused
+  mast simulate ctl --data demo stall device=3 step=half for=1m  half an answer, then nothing
+  mast simulate ctl --data demo hostile device=3 mode=garbage    bytes of no protocol
   mast simulate ctl --data demo heal                             all of it ends
 simulator/README.md has every event.";
 

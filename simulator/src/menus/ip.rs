@@ -9,7 +9,7 @@ use crate::{
     world::{
         Association,
         addressing::{self, gateway, network},
-        model::{CapsMan, Role},
+        model::{CapsMan, Role, Tls},
     },
 };
 
@@ -85,6 +85,43 @@ pub(super) fn addresses(scene: &Scene<'_>, rows: &mut Table<'_>) {
                 r.put("slave", "false").put("vrf", "main");
             }
             r.put("disabled", "false");
+        });
+    }
+}
+
+pub(super) fn services(scene: &Scene<'_>, rows: &mut Table<'_>) {
+    const SERVICES: [(&str, u16); 7] = [
+        ("telnet", 23),
+        ("ftp", 21),
+        ("www", 80),
+        ("ssh", 22),
+        ("api", 8_728),
+        ("winbox", 8_291),
+        ("api-ssl", 8_729),
+    ];
+    let tls = scene.device().tls;
+    for (n, (name, port)) in SERVICES.into_iter().enumerate() {
+        let on = match name {
+            "ssh" | "api" | "winbox" => true,
+            "api-ssl" => tls != Tls::Off,
+            _ => false,
+        };
+        rows.row(|r| {
+            r.put(".id", format_args!("*{n:X}"))
+                .put("name", name)
+                .put("port", port)
+                .put("address", "");
+            if name == "api-ssl" {
+                r.put(
+                    "certificate",
+                    if tls.has_certificate() {
+                        "api-ssl"
+                    } else {
+                        "none"
+                    },
+                );
+            }
+            r.put("invalid", "false").put("disabled", !on);
         });
     }
 }

@@ -5,6 +5,7 @@
 //! third. Which menus exist depends on version and packages, as on real devices.
 
 mod capsman;
+mod configs;
 mod fields;
 mod interface;
 mod ip;
@@ -355,16 +356,17 @@ fn monitor(
     Outcome::Done
 }
 
-/// Version 6 tells nothing; version 7 names the first word that it does not know.
+/// Version 7 names the first word that it does not know, version 6 tells nothing; old ones do both, in
+/// two traps.
 fn no_such(scene: &Scene<'_>, path: &str, request: &Request, replies: &mut ReplyWriter) {
-    let message = if scene.version_at_least(7, 0) {
-        format!(
-            "no such command or directory ({})",
-            registry::first_unknown(scene, path)
-        )
-    } else {
-        "no such command prefix".to_owned()
-    };
-    replies.trap(request.tag(), message, None);
+    let old = !scene.version_at_least(6, 43);
+    if old || scene.version_at_least(7, 0) {
+        let unknown = registry::first_unknown(scene, path);
+        let message = format!("no such command or directory ({unknown})");
+        replies.trap(request.tag(), message, old.then_some(0));
+    }
+    if !scene.version_at_least(7, 0) {
+        replies.trap(request.tag(), "no such command prefix", None);
+    }
     replies.done(request.tag());
 }

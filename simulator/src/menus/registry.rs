@@ -1,11 +1,8 @@
 //! Which menus there are, and on which devices: by version and packages, as on real ones.
 
 use super::{
-    Scene, capsman,
-    fields::{self, Config},
-    interface, ip, lease, log, neighbor, route, system,
-    table::Table,
-    update, w60g, wifi, wireless,
+    Scene, capsman, configs, fields::Config, interface, ip, lease, log, neighbor, route, system,
+    table::Table, update, w60g, wifi, wireless,
 };
 use crate::world::model::Stack;
 
@@ -68,10 +65,10 @@ fn wifi_menu(scene: &Scene<'_>) -> bool {
     scene.version_at_least(7, 13)
 }
 
-static MENUS: [Menu; 35] = [
+static MENUS: [Menu; 37] = [
     configured(
         menu("/system/identity", always, system::identity),
-        &fields::IDENTITY,
+        &configs::IDENTITY,
     ),
     menu("/system/resource", always, system::resource),
     menu("/system/routerboard", always, system::routerboard),
@@ -79,32 +76,40 @@ static MENUS: [Menu; 35] = [
     menu("/system/package", always, system::packages),
     menu("/system/package/update", always, update::update),
     menu("/system/clock", always, system::clock),
+    menu("/user", always, system::users),
+    configured(menu("/ip/service", always, ip::services), &configs::SERVICE),
     menu("/log", always, log::lines),
     configured(
         menu("/interface", always, interface::interfaces),
-        &fields::INTERFACE,
+        &configs::INTERFACE,
     ),
-    configured(menu("/interface/vlan", always, nothing), &fields::VLAN),
-    configured(menu("/ip/address", always, ip::addresses), &fields::ADDRESS),
-    configured(menu("/ip/arp", always, ip::arp), &fields::ARP),
+    configured(menu("/interface/vlan", always, nothing), &configs::VLAN),
+    configured(
+        menu("/ip/address", always, ip::addresses),
+        &configs::ADDRESS,
+    ),
+    configured(menu("/ip/arp", always, ip::arp), &configs::ARP),
     menu("/ip/neighbor", always, neighbor::neighbors),
-    configured(menu("/ip/route", always, route::routes), &fields::ROUTE),
+    configured(menu("/ip/route", always, route::routes), &configs::ROUTE),
     configured(
         menu("/ip/dhcp-server/lease", always, lease::leases),
-        &fields::LEASE,
+        &configs::LEASE,
     ),
     configured(
         menu("/ip/firewall/filter", always, nothing),
-        &fields::FILTER,
+        &configs::FILTER,
     ),
     configured(
         menu("/ip/firewall/address-list", always, nothing),
-        &fields::ADDRESS_LIST,
+        &configs::ADDRESS_LIST,
     ),
-    configured(menu("/ip/dns/static", always, nothing), &fields::DNS_STATIC),
-    configured(menu("/queue/simple", always, nothing), &fields::QUEUE),
-    configured(menu("/system/script", always, nothing), &fields::SCRIPT),
-    configured(menu("/system/note", always, system::note), &fields::NOTE),
+    configured(
+        menu("/ip/dns/static", always, nothing),
+        &configs::DNS_STATIC,
+    ),
+    configured(menu("/queue/simple", always, nothing), &configs::QUEUE),
+    configured(menu("/system/script", always, nothing), &configs::SCRIPT),
+    configured(menu("/system/note", always, system::note), &configs::NOTE),
     monitored(menu(
         "/interface/wireless",
         wireless_package,

@@ -4,7 +4,10 @@ use super::{Scene, table::Table};
 use crate::{
     noise::{hash, wave},
     text::{Moment, Uptime},
-    world::{jitter, model::Stack},
+    world::{
+        jitter,
+        model::{Plan, Stack},
+    },
 };
 
 pub(super) fn identity(scene: &Scene<'_>, rows: &mut Table<'_>) {
@@ -150,6 +153,17 @@ impl std::fmt::Display for Software<'_> {
             true => write!(f, " {}", built(self.0)),
             false => Ok(()),
         }
+    }
+}
+
+pub(super) fn users(_: &Scene<'_>, rows: &mut Table<'_>) {
+    for (id, name, group) in [("*1", "admin", "full"), ("*2", Plan::USERNAME, "read")] {
+        rows.row(|r| {
+            r.put(".id", id)
+                .put("name", name)
+                .put("group", group)
+                .put_all(&[("address", ""), ("disabled", "false")]);
+        });
     }
 }
 

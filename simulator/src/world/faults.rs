@@ -81,6 +81,14 @@ impl World {
         of_device.map(|(_, fault)| *fault)
     }
 
+    /// Whether nothing is wrong between a session of this path and its device's answers.
+    #[must_use]
+    pub fn is_well(&self, device: usize, path: u32) -> bool {
+        let state = &self.devices[device];
+        let well = state.reachable && state.slow_ms == 0 && state.paths == path;
+        well && !self.faults.contains_key(&device)
+    }
+
     /// Whether connections to the device are reset as they come.
     #[must_use]
     pub fn resets(&self, device: usize) -> bool {

@@ -235,7 +235,7 @@ fn absent_menus_trap_and_empty_tables_say_so_by_version() {
             .map(|s| String::from_utf8_lossy(s.first()).into_owned())
             .collect()
     };
-    let v6 = device_where(&world, |d| d.version.major == 6);
+    let v6 = device_where(&world, |d| d.version.major == 6 && d.version.plain_login());
     let trap = ask(
         &world,
         v6,
@@ -244,6 +244,14 @@ fn absent_menus_trap_and_empty_tables_say_so_by_version() {
     assert_eq!(word(&trap), ["!trap", "!done"]);
     assert_eq!(row(&trap[0])["message"], "no such command prefix");
     assert!(trap.iter().all(|s| s.tag() == Some(b"4")));
+
+    let old = device_where(&world, |d| !d.version.plain_login());
+    let traps = ask(&world, old, &["/ip/adress/print"]);
+    assert_eq!(word(&traps), ["!trap", "!trap", "!done"]);
+    let first = row(&traps[0]);
+    assert_eq!(first["message"], "no such command or directory (adress)");
+    assert_eq!(first["category"], "0");
+    assert_eq!(row(&traps[1]).len(), 1, "the second has no category");
 
     let wifi = ap(&world, Stack::Wifi);
     let trap = ask(&world, wifi, &["/caps-man/registration-table/print"]);
