@@ -99,6 +99,20 @@ pub enum LogError {
         /// What the client or the broker says.
         reason: String,
     },
+    /// The process that owns the log and serves it is away. Records that were to be appended may be there, or not.
+    #[error("nobody serves the log at {}: {source}; start `mast dataflow` on that data folder", socket.display())]
+    Away {
+        /// Where it is to be reached.
+        socket: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The process that owns the log could not do it.
+    #[error("{reason}")]
+    Refused {
+        /// Its own words.
+        reason: String,
+    },
     /// A change was asked of a log opened read-only.
     #[error("the log is open read-only")]
     ReadOnly,
@@ -119,7 +133,10 @@ impl LogError {
     /// The same call may succeed later without anybody's doing: room is made, a broker comes back. After
     /// [`LogError::Broker`] an append may have succeeded after all.
     pub const fn is_passing(&self) -> bool {
-        matches!(self, Self::Full { .. } | Self::Broker { .. })
+        matches!(
+            self,
+            Self::Full { .. } | Self::Broker { .. } | Self::Away { .. }
+        )
     }
 
     pub(crate) fn broker(action: &'static str, brokers: &str, reason: &str) -> Self {

@@ -8,6 +8,7 @@ mod error;
 pub mod fault;
 mod kafka;
 mod record;
+mod served;
 mod topic;
 
 use std::time::Duration;
@@ -16,6 +17,7 @@ pub use embedded::{EmbeddedConfig, EmbeddedLog, Fsync, MAX_BATCH_BYTES};
 pub use error::LogError;
 pub use kafka::{KafkaConfig, KafkaLog, Login, MAX_RECORD_BYTES, Mechanism, Password, Security};
 pub use record::{Ends, Entry, Record, TopicSpec};
+pub use served::{LogServer, ServedLog};
 pub use topic::MAX_PARTITIONS;
 
 /// A durable, partitioned, append-only log.

@@ -10,4 +10,5 @@ mod damage;
 mod kill;
 mod limits;
 mod owner;
+mod served;
 mod support;
