@@ -12,8 +12,10 @@ unexport DATABASE_URL
 DEMO_DATA ?= $(CARGO_TARGET_DIR)/demo
 DEMO_ARGS ?= --devices 300 --interval 2s
 TEST_ARGS ?=
+SOAK_MINUTES ?= 30
+SOAK_ARGS ?=
 
-.PHONY: help demo demo-clean build test lint doc deny sqlx ci
+.PHONY: help demo demo-clean build soak test lint doc deny sqlx ci
 
 help: ## lists what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -28,6 +30,9 @@ build: ## installs what is missing, builds `mast` for use
 	@deploy/dev/install.sh
 	@echo "Building mast; the first time this compiles everything it uses, for many minutes on two cores."
 	@cargo build --locked --release --package mast
+
+soak: build ## the demo under trouble for SOAK_MINUTES: is memory flat, are descriptors, and the answers right? SOAK_ARGS
+	@$(CARGO_TARGET_DIR)/release/mast bench soak --minutes $(SOAK_MINUTES) $(SOAK_ARGS)
 
 test: ## installs what is missing, runs all tests; TEST_ARGS
 	@deploy/dev/install.sh --tests

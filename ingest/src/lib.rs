@@ -10,6 +10,7 @@ pub mod parse;
 pub mod plan;
 pub mod poller;
 pub mod producer;
+pub mod round_trips;
 pub mod session;
 pub mod store;
 pub mod trust;

@@ -17,6 +17,7 @@ use crate::clock::TimeSource;
 use crate::kin::{Kin, Place, Told};
 use crate::parse::Stamp;
 use crate::producer::Producer;
+use crate::round_trips::RoundTrips;
 use crate::session::{Polled, Session};
 use crate::trust::{DeviceSpec, Trust};
 use crate::wheel::Grid;
@@ -53,6 +54,8 @@ pub struct PollStats {
     pub rows: AtomicU64,
     /// Values that could not be typed.
     pub issues: AtomicU64,
+    /// How long polls took from the first byte sent to the last reply.
+    pub round_trips: RoundTrips,
     /// Open sessions.
     pub sessions: AtomicI64,
     /// The longest that a poll began after it was due, of late; milliseconds.
@@ -233,6 +236,9 @@ impl Poller {
         };
         let stats = &self.shared.stats;
         stats.outcomes[polled.outcome as usize].fetch_add(1, Relaxed);
+        if let Some(took) = polled.round_trip {
+            stats.round_trips.count(took);
+        }
         stats.issues.fetch_add(u64::from(polled.issues), Relaxed);
         let rows = 1 + polled.interfaces.len() + polled.registrations.len() + polled.radios.len();
         stats.rows.fetch_add(rows as u64, Relaxed);

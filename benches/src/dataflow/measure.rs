@@ -7,11 +7,12 @@ use mast_dataflow::outputs::{Outputs, SlotInput, Snapshot};
 use mast_schemas::thresholds::DEFAULT;
 use mast_schemas::time::{SLOT, Span};
 use mast_schemas::{Epoch, Timestamp};
-use rustix::time::{ClockId, clock_gettime};
 
 use super::fleet::Fleet;
 use super::telemetry::{PARTITIONS, Telemetry};
-use super::{BenchError, Options, Report, restart};
+use super::{Options, Report, restart};
+use crate::BenchError;
+use crate::process::{cpu_time, resident_bytes};
 
 /// When the fleet's time begins.
 const START: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -218,15 +219,6 @@ pub(super) fn refused(outputs: &Outputs) -> Result<(), BenchError> {
     }
 }
 
-/// CPU time of all threads of this process.
-fn cpu_time() -> Duration {
-    let now = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(
-        now.tv_sec.unsigned_abs(),
-        u32::try_from(now.tv_nsec).unwrap_or(0),
-    )
-}
-
 /// Growth of memory since it was made.
 struct Memory {
     heap_bytes: Option<fn() -> u64>,
@@ -251,15 +243,4 @@ impl Memory {
     fn grown(&self) -> Result<u64, BenchError> {
         Ok(self.now()?.saturating_sub(self.before))
     }
-}
-
-/// Resident memory of this process.
-fn resident_bytes() -> Result<u64, BenchError> {
-    let statm = std::fs::read_to_string("/proc/self/statm")?;
-    let pages: u64 = statm
-        .split(' ')
-        .nth(1)
-        .and_then(|pages| pages.parse().ok())
-        .unwrap_or(0);
-    Ok(pages * rustix::param::page_size() as u64)
 }

@@ -11,6 +11,8 @@ mod telemetry;
 use mast_schemas::time::SLOT;
 use serde::Serialize;
 
+use crate::BenchError;
+
 pub use measure::run;
 
 /// The load and how it is run.
@@ -149,35 +151,4 @@ pub struct Restart {
     pub replayed_s: f64,
     /// Replaying it, s.
     pub replay_s: f64,
-}
-
-/// Why there are no figures.
-#[derive(Debug, thiserror::Error)]
-pub enum BenchError {
-    /// An option that makes no sense.
-    #[error("{0}")]
-    Options(String),
-    /// The engine stopped.
-    #[error(transparent)]
-    Stopped(#[from] mast_dataflow::engine::Stopped),
-    /// A message could not be made.
-    #[error("telemetry cannot be encoded: {0}")]
-    Schema(#[from] mast_schemas::SchemaError),
-    /// The engine refused messages, so the figures would mean nothing.
-    #[error("the engine refused {count} messages, the first because: {reason}")]
-    Poison {
-        /// How many.
-        count: usize,
-        /// Why the first.
-        reason: String,
-    },
-    /// A checkpoint could not be written or read.
-    #[error("checkpoint: {0}")]
-    Checkpoint(#[from] mast_dataflow::DataflowError),
-    /// No checkpoint was found where one had been written.
-    #[error("the checkpoint just written is not there or not whole")]
-    NoCheckpoint,
-    /// The folder for it, or the process's memory, cannot be read.
-    #[error("file system: {0}")]
-    Io(#[from] std::io::Error),
 }

@@ -8,9 +8,10 @@ use mast_dataflow::engine::{Engine, EngineConfig};
 use mast_dataflow::outputs::SlotInput;
 use mast_schemas::checkpoint::{Manifest, VERSION};
 
+use super::Restart;
 use super::measure::{refused, seconds};
 use super::telemetry::{PARTITIONS, Telemetry};
-use super::{BenchError, Restart};
+use crate::BenchError;
 
 /// Writes a checkpoint of the engine, ends it, and starts another that replays `slots` slots.
 pub(super) fn restart(

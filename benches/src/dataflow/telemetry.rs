@@ -11,8 +11,8 @@ use mast_schemas::records::{FarEnd, Interface, Outcome, Poll, Registration, Sour
 use mast_schemas::time::{SLOT, Span};
 use mast_schemas::{DeviceId, Epoch, Mac, TenantId, Timestamp};
 
-use super::BenchError;
 use super::fleet::{self, Fleet};
+use crate::BenchError;
 
 /// Partitions of the topic, as in a standalone installation.
 pub(super) const PARTITIONS: u32 = 8;
