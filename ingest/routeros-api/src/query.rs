@@ -75,12 +75,14 @@ impl Step {
     }
 }
 
-/// Numbers by value where both are numbers, else bytes.
+/// Numbers and ids (`*4D8`) by value where both are such, else bytes.
 fn compare(held: &[u8], wanted: &[u8]) -> Ordering {
     let number = |bytes| {
-        std::str::from_utf8(bytes)
-            .ok()
-            .and_then(|text| text.parse::<i64>().ok())
+        let text = std::str::from_utf8(bytes).ok()?;
+        match text.strip_prefix('*') {
+            Some(id) => i64::from_str_radix(id, 16).ok(),
+            None => text.parse::<i64>().ok(),
+        }
     };
     match (number(held), number(wanted)) {
         (Some(held), Some(wanted)) => held.cmp(&wanted),
@@ -191,7 +193,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const ROW: [(&str, &str); 3] = [("type", "ether"), ("mtu", "1500"), ("name", "ether1")];
+    const ROW: [(&str, &str); 4] = [
+        ("type", "ether"),
+        ("mtu", "1500"),
+        ("name", "ether1"),
+        (".id", "*10"),
+    ];
 
     fn passes(query: &[&str]) -> bool {
         let filter = Filter::new(query.iter().map(|word| word.as_bytes()));
@@ -215,6 +222,9 @@ mod tests {
             ("<mtu=900", false),
             ("<mtu=10000", true),
             (">mtu=1500", false),
+            (">.id=*F", true),
+            (">.id=*10", false),
+            ("<.id=*2", false),
             ("=comment=", false),
         ];
         for (word, expected) in cases {
