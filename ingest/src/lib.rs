@@ -5,6 +5,7 @@ pub mod clock;
 pub mod decode;
 mod error;
 pub mod kin;
+pub mod marks;
 pub mod node;
 pub mod parse;
 pub mod plan;
@@ -12,7 +13,9 @@ pub mod poller;
 pub mod producer;
 pub mod round_trips;
 pub mod session;
+pub mod slower;
 pub mod store;
+pub mod tail;
 pub mod trust;
 pub mod wheel;
 

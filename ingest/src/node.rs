@@ -27,8 +27,10 @@ use uuid::Uuid;
 
 use crate::clock::{SystemClock, TimeSource};
 use crate::error::IngestError;
+use crate::marks::{self, Marks, PgMarks};
 use crate::poller::{self, PollStats, Shared};
 use crate::producer::{Producer, ProducerConfig, ProducerStats};
+use crate::slower::{Cadences, Slower};
 use crate::store::Store;
 use crate::trust::{DeviceSpec, LoginPace, Manner, Trust};
 
@@ -59,6 +61,8 @@ pub struct NodeConfig {
     pub lease_ttl: Duration,
     /// How polls are batched.
     pub producer: ProducerConfig,
+    /// How often the slower kinds are read.
+    pub cadences: Cadences,
 }
 
 impl NodeConfig {
@@ -75,6 +79,7 @@ impl NodeConfig {
             logins_per_second: 500,
             lease_ttl: Duration::from_secs(15),
             producer: ProducerConfig::default(),
+            cadences: Cadences::default(),
         }
     }
 }
@@ -261,7 +266,13 @@ async fn lead(inner: &Arc<Inner>) -> Result<(), IngestError> {
         config.producer,
         Arc::clone(&inner.producer),
     )?);
+    let marks = Arc::new(Marks::new(Arc::new(PgMarks(config.pool.clone()))));
     let shared = Arc::new(Shared {
+        slower: Arc::new(Slower {
+            cadences: config.cadences,
+            marks: Arc::clone(&marks),
+            clock: Arc::clone(&config.clock),
+        }),
         producer: Arc::clone(&producer),
         clock: Arc::clone(&config.clock),
         trust: Trust {
@@ -291,6 +302,11 @@ async fn lead(inner: &Arc<Inner>) -> Result<(), IngestError> {
     }
     inner.set_status(Status::Polling(held.fencing_epoch));
     let (changes_in, changes) = mpsc::channel(256);
+    let keeping = tokio::spawn(marks::keep(
+        Arc::clone(&marks),
+        Arc::clone(&producer),
+        stop.clone(),
+    ));
     let following = control::follow(Arc::clone(&config.log), from, stop.clone(), changes_in);
     fleet.lead(held.clone(), changes).await;
     stop.cancel();
@@ -298,6 +314,9 @@ async fn lead(inner: &Arc<Inner>) -> Result<(), IngestError> {
     producer.stop();
     let _ = writing.await;
     let _ = following.await;
+    let _ = keeping.await;
+    // Whatever was read to the end is in the log now.
+    marks.flush(&producer).await;
     if let Err(error) = lease::release(inner.store.pool(), &held).await {
         tracing::warn!(%error, "the lease was not given back; it ends by itself");
     }

@@ -22,6 +22,8 @@ pub enum Menu {
     Routerboard,
     /// `/system/health`.
     Health,
+    /// `/system/clock`.
+    Clock,
     /// `/system/package`.
     Package,
     /// The radios of a source: its interface menu.
@@ -83,8 +85,9 @@ static MENUS: LazyLock<Vec<Entry>> = LazyLock::new(|| {
             Menu::Routerboard,
             Slow,
             "/system/routerboard",
-            "serial-number,current-firmware",
+            "serial-number,current-firmware,upgrade-firmware,model",
         ),
+        entry(Menu::Clock, Slow, "/system/clock", "date,time,gmt-offset"),
         // Sensors have as many names as there are boards: this menu alone is read without a list.
         Entry {
             menu: Menu::Health,

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use mast_schemas::Timestamp;
-use mast_schemas::message::WholePoll;
+use mast_schemas::message::{SlowRows, WholePoll};
 use mast_schemas::records::{Outcome, Poll};
 use mast_schemas::time::Span;
 use tokio::sync::watch;
@@ -15,10 +15,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::TimeSource;
 use crate::kin::{Kin, Place, Told};
+use crate::marks::KeptMark;
 use crate::parse::Stamp;
 use crate::producer::Producer;
 use crate::round_trips::RoundTrips;
 use crate::session::{Polled, Session};
+use crate::slower::Slower;
 use crate::trust::{DeviceSpec, Trust};
 use crate::wheel::Grid;
 
@@ -37,6 +39,8 @@ pub struct Shared {
     pub trust: Trust,
     /// Who is in front of whom.
     pub kin: Arc<Kin>,
+    /// How often the slower kinds are read, and how far logs were.
+    pub slower: Arc<Slower>,
     /// Fencing epoch of the lease.
     pub lease_epoch: u64,
     /// Counters.
@@ -106,7 +110,7 @@ pub async fn run(
         shared: Arc::clone(&shared),
         grid: Grid::new(&spec.device.id, spec.device.interval_ms),
         place: shared.kin.join(&spec.device),
-        session: Session::new(spec),
+        session: Session::sharing(spec, Arc::clone(&shared.slower)),
         breaker: Breaker::default(),
         sequence,
         reached: false,
@@ -215,7 +219,7 @@ impl Poller {
         }
     }
 
-    fn hand_over(&mut self, polled: Polled) {
+    fn hand_over(&mut self, mut polled: Polled) {
         let now = self.shared.clock.now();
         let sequence = self.sequence.fetch_add(1, Relaxed) + 1;
         let jitter = jitter(self.session.device().id, sequence);
@@ -240,11 +244,22 @@ impl Poller {
             stats.round_trips.count(took);
         }
         stats.issues.fetch_add(u64::from(polled.issues), Relaxed);
+        let slow: usize = polled.slow.counts().iter().sum();
         let rows = 1 + polled.interfaces.len() + polled.registrations.len() + polled.radios.len();
-        stats.rows.fetch_add(rows as u64, Relaxed);
-        self.shared
-            .producer
-            .submit(whole(stamp, device.interval_ms, next_due_at, polled));
+        stats.rows.fetch_add((rows + slow) as u64, Relaxed);
+        let mark = polled.mark.take();
+        let whole = whole(stamp, device.interval_ms, next_due_at, polled);
+        let (tenant, poll) = (whole.poll.tenant_id, whole.poll.id());
+        let ticket = self.shared.producer.submit(whole);
+        if let Some(mark) = mark {
+            let kept = KeptMark {
+                device: stamp.device_id,
+                tenant,
+                poll,
+                mark,
+            };
+            self.shared.slower.marks.put(ticket, kept);
+        }
     }
 
     fn count_session(&mut self, open: bool) {
@@ -270,11 +285,12 @@ fn whole(stamp: Stamp, interval_ms: u32, next_due_at: Timestamp, polled: Polled)
         mut interfaces,
         mut registrations,
         mut radios,
+        mut slow,
         ..
     } = polled;
     macro_rules! stamp_all {
         ($($rows:ident),+) => {$(
-            for row in &mut $rows {
+            for row in $rows.iter_mut() {
                 row.tenant_id = stamp.tenant_id;
                 row.device_id = stamp.device_id;
                 row.observed_at = stamp.observed_at;
@@ -284,6 +300,17 @@ fn whole(stamp: Stamp, interval_ms: u32, next_due_at: Timestamp, polled: Polled)
         )+};
     }
     stamp_all!(interfaces, registrations, radios);
+    if !slow.is_empty() {
+        let SlowRows {
+            arp,
+            dhcp_leases,
+            neighbors,
+            routes,
+            firmware,
+            events,
+        } = &mut slow;
+        stamp_all!(arp, dhcp_leases, neighbors, routes, firmware, events);
+    }
     let mut poll = Poll {
         tenant_id: stamp.tenant_id,
         device_id: stamp.device_id,
@@ -322,5 +349,6 @@ fn whole(stamp: Stamp, interval_ms: u32, next_due_at: Timestamp, polled: Polled)
         interfaces,
         registrations,
         radios,
+        slow,
     }
 }

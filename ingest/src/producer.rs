@@ -58,6 +58,14 @@ pub struct ProducerStats {
     pub refused: AtomicU64,
 }
 
+/// A poll that was handed over: [`Producer::is_safe`] says whether it is in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    partition: u32,
+    /// Which of the partition's polls, from 1.
+    number: u64,
+}
+
 /// A message that waits for the log.
 struct Waiting {
     record: Record,
@@ -72,6 +80,9 @@ pub struct Producer {
     id: ProducerId,
     lease_epoch: u64,
     partitions: Vec<Mutex<Batch>>,
+    /// Polls that entered each partition, and those that have left it for the log or for good, in the same order.
+    entered: Vec<AtomicU64>,
+    left: Vec<AtomicU64>,
     waiting: Vec<Mutex<VecDeque<Waiting>>>,
     wake: (Mutex<bool>, Condvar),
     stopping: AtomicBool,
@@ -98,6 +109,8 @@ impl Producer {
             id: ProducerId(Uuid::now_v7()),
             lease_epoch,
             partitions: (0..partitions).map(|_| Mutex::default()).collect(),
+            entered: (0..partitions).map(|_| AtomicU64::new(0)).collect(),
+            left: (0..partitions).map(|_| AtomicU64::new(0)).collect(),
             waiting: (0..partitions).map(|_| Mutex::default()).collect(),
             wake: (Mutex::new(false), Condvar::new()),
             stopping: AtomicBool::new(false),
@@ -110,19 +123,32 @@ impl Producer {
         self.id
     }
 
-    /// Stamps all rows of a poll with the time now and puts it in its partition's batch; the time.
-    pub fn submit(&self, mut whole: WholePoll) -> Timestamp {
+    /// Stamps all rows of a poll with the time now and puts it in its partition's batch.
+    pub fn submit(&self, mut whole: WholePoll) -> Ticket {
         let place = partition(shard(&whole.poll.device_id), self.partitions.len() as u32);
-        let (now, full) = {
+        let (number, full) = {
             let mut batch = lock(&self.partitions[place as usize]);
-            let now = self.clock.now();
-            batch.add(&mut whole, now);
-            (now, batch.bytes() >= self.config.flush_bytes)
+            batch.add(&mut whole, self.clock.now());
+            // Under the lock, so polls leave in the order of their numbers.
+            let number = self.entered[place as usize].fetch_add(1, Relaxed) + 1;
+            (number, batch.bytes() >= self.config.flush_bytes)
         };
         if full {
             self.wake_up();
         }
-        now
+        Ticket {
+            partition: place,
+            number,
+        }
+    }
+
+    /// Whether a poll waits no more: it is in the log, or was dropped and counted.
+    pub fn is_safe(&self, ticket: Ticket) -> bool {
+        self.left[ticket.partition as usize].load(Relaxed) >= ticket.number
+    }
+
+    fn leave(&self, place: u32, polls: u64) {
+        self.left[place as usize].fetch_add(polls, Relaxed);
     }
 
     /// Appends until [`Producer::stop`], then flushes and says goodbye.
@@ -173,6 +199,7 @@ impl Producer {
             }
             Some((Err(error), polls)) => {
                 self.stats.dropped.fetch_add(polls, Relaxed);
+                self.leave(place, polls);
                 tracing::error!(%error, polls, "a batch could not be encoded and is lost");
             }
             None => {}
@@ -182,7 +209,7 @@ impl Producer {
             &mut waiting,
             heartbeat.then(|| self.heartbeat(clock, false)),
         );
-        self.shed(&mut waiting);
+        self.shed(place, &mut waiting);
     }
 
     /// Appends what waits, oldest first, and then the heartbeat; stops at the first refusal.
@@ -208,6 +235,7 @@ impl Producer {
             }
             self.stats.waiting_bytes.fetch_sub(size, Relaxed);
             waiting.pop_front();
+            self.leave(place, polls);
             if last && heartbeat.is_some() {
                 return;
             }
@@ -230,7 +258,7 @@ impl Producer {
     }
 
     /// Drops the oldest batches of this partition while too much waits in all.
-    fn shed(&self, waiting: &mut VecDeque<Waiting>) {
+    fn shed(&self, place: u32, waiting: &mut VecDeque<Waiting>) {
         while self.stats.waiting_bytes.load(Relaxed) > self.config.waiting_bytes as u64 {
             let Some(oldest) = waiting.pop_front() else {
                 return;
@@ -239,6 +267,7 @@ impl Producer {
                 .waiting_bytes
                 .fetch_sub(oldest.record.size_bytes() as u64, Relaxed);
             self.stats.dropped.fetch_add(oldest.polls, Relaxed);
+            self.leave(place, oldest.polls);
         }
     }
 

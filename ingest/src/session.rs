@@ -5,12 +5,14 @@
 //! connection is dropped, never reused: the next reply on it could be the last command's.
 
 mod read;
+mod slower;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mast_schemas::control::{self, TlsPolicy};
+use mast_schemas::message::SlowRows;
 use mast_schemas::records::{Interface, Outcome, Radio, Registration, Source, Tables};
 use routeros_api::{
     CallError, Client, Credentials, Deadlines, Error, ErrorClass, Fingerprint, LoginForm, Reply,
@@ -20,7 +22,10 @@ use tokio::time::Instant;
 
 use crate::parse::{DeviceFacts, Known, RadioView, Stamp};
 use crate::plan::{self, Plan};
+use crate::slower::{Schedule, Slower};
+use crate::tail::Mark;
 use crate::trust::{DeviceSpec, Manner, Trust};
+use slower::SlowState;
 
 /// Slow menus are read at each tenth poll, and at least this often.
 const SLOW_EVERY: Duration = Duration::from_secs(300);
@@ -47,6 +52,10 @@ pub struct Polled {
     pub registrations: Vec<Registration>,
     /// Radios.
     pub radios: Vec<Radio>,
+    /// Rows of the slower kinds.
+    pub slow: SlowRows,
+    /// How far the log has been read, where that is further than before.
+    pub mark: Option<Mark>,
     /// Values that could not be typed.
     pub issues: u32,
 }
@@ -64,6 +73,8 @@ impl Polled {
             interfaces: Vec::new(),
             registrations: Vec::new(),
             radios: Vec::new(),
+            slow: SlowRows::default(),
+            mark: None,
             issues: 0,
         }
     }
@@ -83,12 +94,20 @@ pub struct Session {
     last_slow: Option<Instant>,
     pin: Option<Fingerprint>,
     manner: Manner,
+    slower: Arc<Slower>,
+    slow: SlowState,
 }
 
 impl Session {
-    /// A session that is not connected yet.
+    /// A session that is not connected yet, with slower kinds of its own.
     pub fn new(spec: Arc<DeviceSpec>) -> Self {
+        Self::sharing(spec, Arc::default())
+    }
+
+    /// A session that is not connected yet.
+    pub fn sharing(spec: Arc<DeviceSpec>, slower: Arc<Slower>) -> Self {
         let (pin, manner) = (spec.pin, spec.manner);
+        let slow = SlowState::new(schedule(&spec, &slower));
         Self {
             spec,
             client: None,
@@ -100,6 +119,8 @@ impl Session {
             last_slow: None,
             pin,
             manner,
+            slower,
+            slow,
         }
     }
 
@@ -117,8 +138,13 @@ impl Session {
             && old.credentials_version == new.credentials_version
             && (self.pin == spec.pin || spec.pin.is_none());
         if !same_way {
-            let spec = Arc::clone(&spec);
-            *self = Self::new(spec);
+            // Its log goes on where it was read, however it is reached now.
+            let fresh = Self::sharing(Arc::clone(&spec), Arc::clone(&self.slower));
+            let slow = std::mem::replace(
+                &mut self.slow,
+                SlowState::new(schedule(&spec, &self.slower)),
+            );
+            *self = Self { slow, ..fresh };
         }
         self.spec = spec;
     }
@@ -208,9 +234,12 @@ impl Session {
         let deadlines = Deadlines::all(self.deadline());
         let opened = Client::connect(&target, credentials, &deadlines, &mode).await;
         let client = opened.map_err(|error| {
-            if matches!(error, Error::FingerprintMismatch { .. }) {
+            if let Error::FingerprintMismatch { found, .. } = &error {
                 // Asks the store anew at the next try: a person may have taken the old pin away.
                 self.pin = None;
+                self.slow.note(format!(
+                    "it shows another certificate than is trusted: {found}"
+                ));
             }
             Polled::failed(outcome_of(&error), error.to_string())
         })?;
@@ -226,6 +255,7 @@ impl Session {
             trust.pins.remember(&spec.device, manner).await;
             self.manner = manner;
         }
+        self.slow.note(format!("connected to {}", target.address));
         self.client = Some(client);
         Ok(())
     }
@@ -291,6 +321,7 @@ impl Session {
         } else {
             self.monitors(slow)
         };
+        let slower = self.slow_ask().await;
         let Some(client) = self.client.as_mut() else {
             return Polled::failed(Outcome::Internal, "not connected");
         };
@@ -299,7 +330,9 @@ impl Session {
             .map(|(_, command)| client.start(command))
             .collect();
         tags.extend(monitors.iter().map(|m| client.start(&m.command)));
+        tags.extend(slower.commands.iter().map(|command| client.start(command)));
         let mut answers = client.gather(&tags, deadline).await;
+        let of_slower = answers.split_off(menus.len() + monitors.len());
         let of_monitors = answers.split_off(menus.len());
         for ((menu, _), answer) in menus.into_iter().zip(answers) {
             self.menu_answer(&mut round, menu, answer);
@@ -308,6 +341,7 @@ impl Session {
         for (monitor, answer) in monitors.drain(..).zip(of_monitors) {
             self.monitor_answer(&mut round, &monitor, answer);
         }
+        self.slow_answers(&mut round, &slower, of_slower);
         if first && round.error.is_none() {
             self.first_monitors(&mut round, deadline).await;
         }
@@ -378,9 +412,19 @@ impl Session {
             && self.plan.saw_version(version)
         {
             self.last_slow = None;
+            self.slow
+                .version_changed(schedule(&self.spec, &self.slower));
+        }
+        if polled.outcome.reached() {
+            self.tell(Stamp::default(), &mut polled);
         }
         polled
     }
+}
+
+fn schedule(spec: &DeviceSpec, slower: &Slower) -> Schedule {
+    let interval = Duration::from_millis(u64::from(spec.device.interval_ms));
+    Schedule::new(&spec.device.id, interval, &slower.cadences, Instant::now())
 }
 
 /// A monitor under way: the radio is `radios[place]`.

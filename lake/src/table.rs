@@ -8,7 +8,9 @@ use arrow::array::{ArrayRef, BooleanArray, RecordBatch, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use mast_schemas::Epoch;
 use mast_schemas::column::Record;
-use mast_schemas::records::{Interface, Poll, Radio, Registration};
+use mast_schemas::records::{
+    Arp, DhcpLease, Event, Firmware, Interface, Neighbor, Poll, Radio, Registration, RouteSummary,
+};
 use mast_schemas::views::{DeviceEvent, LinkEvent};
 
 use crate::LakeError;
@@ -28,17 +30,35 @@ pub enum Table {
     LinkEvents,
     /// [`DeviceEvent`] rows.
     DeviceEvents,
+    /// [`Arp`] rows.
+    ArpEntries,
+    /// [`DhcpLease`] rows.
+    DhcpLeases,
+    /// [`Neighbor`] rows.
+    Neighbors,
+    /// [`RouteSummary`] rows.
+    RouteSummaries,
+    /// [`Firmware`] rows.
+    Firmware,
+    /// [`Event`] rows.
+    DeviceLog,
 }
 
 impl Table {
-    /// All tables.
-    pub const ALL: [Self; 6] = [
+    /// All tables. New ones go to the end: a lake of an older version has none of them until its next commit.
+    pub const ALL: [Self; 12] = [
         Self::Polls,
         Self::InterfaceSamples,
         Self::RegistrationSamples,
         Self::RadioSamples,
         Self::LinkEvents,
         Self::DeviceEvents,
+        Self::ArpEntries,
+        Self::DhcpLeases,
+        Self::Neighbors,
+        Self::RouteSummaries,
+        Self::Firmware,
+        Self::DeviceLog,
     ];
 
     /// Name in SQL, in the manifest and as a folder.
@@ -50,6 +70,12 @@ impl Table {
             Self::RadioSamples => "radio_samples",
             Self::LinkEvents => "link_events",
             Self::DeviceEvents => "device_events",
+            Self::ArpEntries => "arp_entries",
+            Self::DhcpLeases => "dhcp_leases",
+            Self::Neighbors => "neighbors",
+            Self::RouteSummaries => "route_summaries",
+            Self::Firmware => "firmware",
+            Self::DeviceLog => "device_log",
         }
     }
 
@@ -62,13 +88,19 @@ impl Table {
             Self::RadioSamples => Radio::schema(),
             Self::LinkEvents => LinkEvent::schema(),
             Self::DeviceEvents => DeviceEvent::schema(),
+            Self::ArpEntries => Arp::schema(),
+            Self::DhcpLeases => DhcpLease::schema(),
+            Self::Neighbors => Neighbor::schema(),
+            Self::RouteSummaries => RouteSummary::schema(),
+            Self::Firmware => Firmware::schema(),
+            Self::DeviceLog => Event::schema(),
         }
     }
 
     /// Schema of the files: the record's, then `epoch` (the slot in which the rows were bound) and `late` (they came
     /// from an older lease, so they never reached the views and may repeat a row of another poll of that number).
     pub fn schema(self) -> SchemaRef {
-        static SCHEMAS: LazyLock<[SchemaRef; 6]> =
+        static SCHEMAS: LazyLock<[SchemaRef; 12]> =
             LazyLock::new(|| Table::ALL.map(with_lake_columns));
         SCHEMAS[self as usize].clone()
     }
@@ -82,6 +114,13 @@ impl Table {
             Self::RadioSamples => &["tenant_id", "device_id", "interface", "observed_at"],
             Self::LinkEvents => &["tenant_id", "ap_device_id", "mac", "at"],
             Self::DeviceEvents => &["tenant_id", "device_id", "at"],
+            Self::ArpEntries | Self::DhcpLeases => {
+                &["tenant_id", "device_id", "address", "observed_at"]
+            }
+            Self::Neighbors => &["tenant_id", "device_id", "interface", "mac", "observed_at"],
+            Self::RouteSummaries => &["tenant_id", "device_id", "protocol", "observed_at"],
+            Self::Firmware => &["tenant_id", "device_id", "observed_at"],
+            Self::DeviceLog => &["tenant_id", "device_id", "observed_at", "line"],
         }
     }
 
@@ -118,6 +157,45 @@ impl Table {
                 "interface",
             ],
             Self::LinkEvents | Self::DeviceEvents => &["event_id"],
+            Self::ArpEntries => &[
+                "tenant_id",
+                "device_id",
+                "lease_epoch",
+                "sequence",
+                "interface",
+                "address",
+                "mac",
+            ],
+            Self::DhcpLeases => &[
+                "tenant_id",
+                "device_id",
+                "lease_epoch",
+                "sequence",
+                "server",
+                "address",
+                "mac",
+                "client_id",
+            ],
+            Self::Neighbors => &[
+                "tenant_id",
+                "device_id",
+                "lease_epoch",
+                "sequence",
+                "interface",
+                "mac",
+                "address",
+                "identity",
+                "interface_name",
+            ],
+            Self::RouteSummaries => &[
+                "tenant_id",
+                "device_id",
+                "lease_epoch",
+                "sequence",
+                "protocol",
+            ],
+            Self::Firmware => &["tenant_id", "device_id", "lease_epoch", "sequence"],
+            Self::DeviceLog => &["tenant_id", "device_id", "lease_epoch", "sequence", "line"],
         }
     }
 

@@ -101,6 +101,7 @@ impl Node {
                 logins: LoginPace::new(500),
             },
             kin: Arc::default(),
+            slower: Arc::default(),
             lease_epoch: 1,
             stats: Arc::<PollStats>::default(),
             stop: CancellationToken::new(),

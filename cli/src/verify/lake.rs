@@ -4,7 +4,7 @@
 //! lake's files is booked against it. What does not come out even was lost, or is there twice, or should not be there.
 //!
 //! The trap avoided: reading through the query engine, which shows one of rows that came again. Files are read as they
-//! are, a batch at a time, and of each row only which poll it is of. An entry is some eighty bytes a poll, of the slots that
+//! are, a batch at a time, and of each row only which poll it is of. An entry is some hundred and thirty bytes a poll, of the slots that
 //! the log still holds; of older files it is checked that they are there, once and without a gap.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -18,7 +18,7 @@ use mast_lake::{Contents, LakeFile, Table, path_of};
 use mast_oracle::{Oracle, Restored};
 use mast_schemas::checkpoint::DeviceRecord;
 use mast_schemas::control::ControlRecord;
-use mast_schemas::message::WholePoll;
+use mast_schemas::message::{SlowRows, WholePoll};
 use mast_schemas::records::PollId;
 use mast_schemas::thresholds::DEFAULT;
 use mast_schemas::views::EventId;
@@ -28,12 +28,19 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use uuid::Uuid;
 
 /// Tables whose rows belong to polls, as places in an [`Entry`].
-const OF_POLLS: [Table; 4] = [
+const OF_POLLS: [Table; TABLES] = [
     Table::Polls,
     Table::InterfaceSamples,
     Table::RegistrationSamples,
     Table::RadioSamples,
+    Table::ArpEntries,
+    Table::DhcpLeases,
+    Table::Neighbors,
+    Table::RouteSummaries,
+    Table::Firmware,
+    Table::DeviceLog,
 ];
+const TABLES: usize = 10;
 /// Rows of one read.
 const BATCH_ROWS: usize = 1 << 16;
 
@@ -56,8 +63,8 @@ struct Key {
 /// Rows of a poll by table: by the log, and in the lake.
 #[derive(Clone, Copy, Default)]
 struct Entry {
-    log: [u32; 4],
-    lake: [u32; 4],
+    log: [u32; TABLES],
+    lake: [u32; TABLES],
 }
 
 /// What the log says that history must hold, of the slots after `from` up to `upto`.
@@ -85,11 +92,18 @@ impl Ledger {
             return;
         }
         for (whole, late) in self.gate.slot(epoch, control, polls) {
+            let [arp, leases, neighbors, routes, firmware, events] = whole.slow.counts();
             let rows = [
                 1,
                 whole.interfaces.len(),
                 whole.registrations.len(),
                 whole.radios.len(),
+                arp,
+                leases,
+                neighbors,
+                routes,
+                firmware,
+                events,
             ];
             let key = Key {
                 epoch,
@@ -244,6 +258,7 @@ fn bare(whole: &WholePoll) -> WholePoll {
         interfaces: Vec::new(),
         registrations: Vec::new(),
         radios: Vec::new(),
+        slow: SlowRows::default(),
     }
 }
 

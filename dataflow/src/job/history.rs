@@ -11,7 +11,9 @@ use arrow::datatypes::{TimestampMicrosecondType, UInt64Type};
 use mast_lake::Table;
 use mast_schemas::column::Record;
 use mast_schemas::message::read_section;
-use mast_schemas::records::{Interface, Poll, Radio, Registration};
+use mast_schemas::records::{
+    Arp, DhcpLease, Event, Firmware, Interface, Neighbor, Poll, Radio, Registration, RouteSummary,
+};
 use mast_schemas::{Epoch, SchemaError, Timestamp};
 use mast_state::messages::Verdict;
 
@@ -83,10 +85,6 @@ impl Split {
         let Some(polls) = read_section::<Poll>(header, body, None)? else {
             return Ok(());
         };
-        let interfaces = read_section::<Interface>(header, body, None)?;
-        let registrations = read_section::<Registration>(header, body, None)?;
-        let radios = read_section::<Radio>(header, body, None)?;
-
         let fates: Vec<Option<Verdict>> = (0..polls.num_rows())
             .map(|row| verdicts.get(row).copied())
             .collect();
@@ -101,33 +99,34 @@ impl Split {
             }
         }
         self.table(Table::Polls, epoch, &polls, &fates, visible)?;
-        for (table, batch, keys) in [
-            (
-                Table::InterfaceSamples,
-                &interfaces,
-                interfaces.as_ref().map(Keys::of::<Interface>),
-            ),
-            (
-                Table::RegistrationSamples,
-                &registrations,
-                registrations.as_ref().map(Keys::of::<Registration>),
-            ),
-            (
-                Table::RadioSamples,
-                &radios,
-                radios.as_ref().map(Keys::of::<Radio>),
-            ),
-        ] {
-            let (Some(batch), Some(keys)) = (batch, keys) else {
-                continue;
-            };
-            let keys = keys?;
-            let fates: Vec<_> = (0..batch.num_rows())
-                .map(|row| by_poll.get(&keys.get(row)).copied())
-                .collect();
-            self.table(table, epoch, batch, &fates, visible)?;
-        }
-        Ok(())
+        let of = Of {
+            epoch,
+            message,
+            by_poll: &by_poll,
+            visible,
+        };
+        self.rows_of::<Interface>(Table::InterfaceSamples, &of)?;
+        self.rows_of::<Registration>(Table::RegistrationSamples, &of)?;
+        self.rows_of::<Radio>(Table::RadioSamples, &of)?;
+        self.rows_of::<Arp>(Table::ArpEntries, &of)?;
+        self.rows_of::<DhcpLease>(Table::DhcpLeases, &of)?;
+        self.rows_of::<Neighbor>(Table::Neighbors, &of)?;
+        self.rows_of::<RouteSummary>(Table::RouteSummaries, &of)?;
+        self.rows_of::<Firmware>(Table::Firmware, &of)?;
+        self.rows_of::<Event>(Table::DeviceLog, &of)
+    }
+
+    /// The rows of a kind, each with the fate of its poll.
+    fn rows_of<R: Record>(&mut self, table: Table, of: &Of<'_>) -> Result<(), SchemaError> {
+        let (header, body) = (&of.message.header, &of.message.body);
+        let Some(batch) = read_section::<R>(header, body, None)? else {
+            return Ok(());
+        };
+        let keys = Keys::of::<R>(&batch)?;
+        let fates: Vec<_> = (0..batch.num_rows())
+            .map(|row| of.by_poll.get(&keys.get(row)).copied())
+            .collect();
+        self.table(table, of.epoch, &batch, &fates, of.visible)
     }
 
     fn table(
@@ -188,6 +187,14 @@ impl Split {
             self.freshness.record(Timestamp(at.value(row)), visible, 1);
         }
     }
+}
+
+/// A message whose polls are judged.
+struct Of<'m> {
+    epoch: Epoch,
+    message: &'m Message,
+    by_poll: &'m HashMap<PollKey, Verdict>,
+    visible: Option<Timestamp>,
 }
 
 /// The columns that say to which poll a row belongs.

@@ -9,7 +9,7 @@ use mast_dataflow::job::{Job, JobConfig, JobHandle, JobStatus};
 use mast_log::{EmbeddedConfig, EmbeddedLog, Fsync, Log, Record, TopicSpec};
 use mast_postgres::testing::{Database, database};
 use mast_postgres::{Role, tenant_tx};
-use mast_schemas::message::{Header, Heartbeat, ProducerId, WholePoll, write_polls};
+use mast_schemas::message::{Header, Heartbeat, ProducerId, SlowRows, WholePoll, write_polls};
 use mast_schemas::partition::{partition, shard};
 use mast_schemas::records::{Outcome, Poll, Tables};
 use mast_schemas::time::Span;
@@ -157,6 +157,7 @@ impl World {
             interfaces: Vec::new(),
             registrations: Vec::new(),
             radios: Vec::new(),
+            slow: SlowRows::default(),
         };
         let (headers, body) = write_polls(&[poll], self.producer, 1).unwrap();
         let p = partition(shard(&self.device), PARTITIONS);

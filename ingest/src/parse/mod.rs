@@ -5,18 +5,25 @@
 //! kept as it was said. So a new version of RouterOS, a strange board or a comment full of `=` never
 //! costs a poll. Nothing here does I/O or knows the time: the caller brings a [`Stamp`].
 
+pub mod attributes;
+mod generic;
 mod interface;
 mod radio;
 mod registration;
 mod slow;
 mod system;
+pub mod time;
 mod value;
 
+pub use generic::generic;
 pub use interface::{Known, KnownInterface, interface};
 pub use radio::{RadioView, radio_config, radio_state};
 pub use registration::registration;
-pub use slow::{arp, dhcp_lease, event, firmware, neighbor, routes};
+pub use slow::{
+    arp, board, dhcp_lease, event, firmware, log_line, neighbor, route_summary, routes, row_id,
+};
 pub use system::{DeviceFacts, Package, health, identity, package, resource, routerboard};
+pub use time::RouterClock;
 pub use value::{
     Channel, Rate, Reason, boolean, channel, decimal, duration, ip_reversed, mac, number, pair,
     rate, signal, version, width_mhz,

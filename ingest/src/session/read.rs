@@ -28,7 +28,11 @@ impl Session {
             Menu::Radios(source) => self.radio_list(source, &reply),
             Menu::Registrations(source) => round.tables.push((source, reply)),
             Menu::Package => {}
+            Menu::Clock => self.learn_clock(&reply),
             Menu::Resource | Menu::Identity | Menu::Routerboard | Menu::Health => {
+                if menu == Menu::Routerboard {
+                    self.learn_board(&reply);
+                }
                 facts(round, menu, &reply);
             }
         }
@@ -105,7 +109,8 @@ impl Session {
     /// Stations of a 60 GHz access point, as far as they are connected.
     fn stations(&mut self, round: &mut Round, reply: &Reply) {
         for sentence in &reply.rows {
-            let running = parse::first(sentence, "running").is_some_and(|v| v == "true");
+            let running =
+                parse::first(sentence, "running").is_some_and(|v| parse::boolean(&v) == Ok(true));
             let parsed =
                 parse::registration(round.stamp, Source::W60g, &self.known, None, sentence);
             if let Some(mut row) = parsed.row.filter(|_| running) {
@@ -225,6 +230,7 @@ fn name_of(menu: Menu) -> &'static str {
         Menu::Identity => "identity",
         Menu::Routerboard => "routerboard",
         Menu::Health => "health",
+        Menu::Clock => "clock",
         Menu::Package => "package",
         Menu::Radios(_) => "radios",
         Menu::Registrations(_) => "registration table",

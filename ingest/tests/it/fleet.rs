@@ -2,9 +2,10 @@
 
 use super::support::{Pins, spec, trust};
 use futures::StreamExt as _;
+use mast_ingest::marks::Marks;
 use mast_ingest::session::{Polled, Session};
 use mast_schemas::control::TlsPolicy;
-use mast_schemas::records::{FarEnd, Outcome};
+use mast_schemas::records::{EventOrigin, FarEnd, Outcome};
 use mast_simulator::truth::{DeviceTruth, Truth};
 use mast_simulator::{Fleet, FleetConfig};
 use routeros_api::{Credentials, TlsStack};
@@ -154,5 +155,63 @@ async fn old_tls_is_remembered_and_no_certificate_is_refused() {
     let spec = spec_of(of("anonymous"), TlsPolicy::Anonymous);
     let polled = Session::new(Arc::new(spec)).poll(&shared).await;
     assert_eq!(polled.outcome, Outcome::Ok, "{:?}", polled.detail);
+    fleet.stop().await;
+}
+
+/// Each slower kind, of each version, is read and typed; a log is told once although its session is not the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_network_around_each_device_is_read() {
+    let fleet = Fleet::start(FleetConfig {
+        devices: 60,
+        ..FleetConfig::default()
+    })
+    .await
+    .unwrap();
+    let slower = super::slower::sharing(Marks::default());
+    let (mut counts, mut known, mut instants) = ([0; 6], BTreeSet::new(), 0);
+    for device in fleet
+        .truth()
+        .devices
+        .iter()
+        .filter(|d| d.tls != "anonymous")
+    {
+        let address = format!("{}:{}", device.address, device.api_port);
+        let mut spec = spec(address.parse().unwrap(), TlsPolicy::Plain, "");
+        let credentials = Credentials::new(device.username.clone(), device.password.as_str());
+        (spec.credentials, spec.manner.modern) = (Ok(credentials), false);
+        let mut session = Session::sharing(Arc::new(spec), Arc::clone(&slower));
+        // The first says which lines there are, a second of each kind how it goes on.
+        let mut told = Vec::new();
+        for _ in 0..3 {
+            let polled = session.poll(&trust(Arc::default())).await;
+            let (name, version) = (&device.name, &device.version);
+            assert_eq!(
+                polled.outcome,
+                Outcome::Ok,
+                "{name} {version}: {:?}",
+                polled.detail
+            );
+            assert_eq!(polled.issues, 0, "{name} {version}");
+            for (sum, rows) in counts.iter_mut().zip(polled.slow.counts()) {
+                *sum += rows;
+            }
+            known.extend(polled.slow.routes.iter().map(|r| r.protocol.clone()));
+            let lines = polled.slow.events.into_iter();
+            told.extend(lines.filter(|e| e.origin == EventOrigin::Device));
+            session.close().await;
+        }
+        instants += told.iter().filter(|e| e.happened_at.is_some()).count();
+        let logins = told.iter().filter(|e| e.message.contains("logged in"));
+        assert!(logins.count() <= 3, "{}: {told:?}", device.name);
+        assert!(
+            told.iter().all(|e| e.device_time.is_some()),
+            "{}",
+            device.name
+        );
+    }
+    assert!(counts.iter().all(|rows| *rows > 0), "{counts:?}");
+    assert!(instants > 0);
+    let protocols = ["all", "connect", "static", "ospf"];
+    assert!(protocols.iter().all(|p| known.contains(*p)), "{known:?}");
     fleet.stop().await;
 }

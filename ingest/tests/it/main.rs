@@ -8,5 +8,6 @@ mod node;
 mod outcomes;
 mod poller;
 mod producer;
+mod slower;
 mod support;
 mod surprising;

@@ -32,6 +32,7 @@ fn start(address: SocketAddr, password: &str, interval_ms: u32) -> Polling {
         clock,
         trust: trust(Arc::default()),
         kin: Arc::default(),
+        slower: Arc::default(),
         lease_epoch: 1,
         stats: Arc::default(),
         stop: CancellationToken::new(),

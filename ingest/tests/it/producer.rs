@@ -3,7 +3,7 @@
 use super::support::{MemoryLog, Said, said};
 use mast_ingest::clock::TimeSource;
 use mast_ingest::producer::{Producer, ProducerConfig, ProducerStats};
-use mast_schemas::message::WholePoll;
+use mast_schemas::message::{SlowRows, WholePoll};
 use mast_schemas::partition::{partition, shard};
 use mast_schemas::records::{Outcome, Poll};
 use mast_schemas::{DeviceId, TenantId, Timestamp};
@@ -37,6 +37,7 @@ fn poll(device: u128, sequence: u64) -> WholePoll {
         interfaces: vec![],
         registrations: vec![],
         radios: vec![],
+        slow: SlowRows::default(),
     }
 }
 

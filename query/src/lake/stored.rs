@@ -28,7 +28,9 @@ pub(super) enum Form {
 pub(super) fn form(field: &Field) -> Form {
     match field.data_type() {
         DataType::FixedSizeBinary(16) => Form::Id,
-        DataType::UInt64 if matches!(field.name().as_str(), "mac" | "radio_mac") => Form::Mac,
+        DataType::UInt64 if matches!(field.name().as_str(), "mac" | "radio_mac" | "active_mac") => {
+            Form::Mac
+        }
         _ => Form::Same,
     }
 }

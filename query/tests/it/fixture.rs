@@ -8,9 +8,11 @@ use mast_postgres::testing::Database;
 use mast_postgres::{Role, tenant_tx, testing};
 use mast_query::{Engine, EngineConfig, Format, QueryError, Session, Tenant, TenantScope, format};
 use mast_schemas::column::Record;
-use mast_schemas::records::{Interface, Poll, Radio, Registration};
+use mast_schemas::records::{
+    Arp, DhcpLease, Event, Firmware, Interface, Neighbor, Poll, Radio, Registration, RouteSummary,
+};
 use mast_schemas::views::{DeviceEvent, LinkEvent};
-use mast_schemas::{Epoch, TenantId};
+use mast_schemas::{Epoch, Mac, TenantId};
 use sqlx::postgres::PgPool;
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -376,6 +378,7 @@ async fn lake(pool: &PgPool, root: &Path) {
                     &rows::<Radio>(vec![radio]),
                 )
                 .unwrap();
+            slow_kinds(&mut writer, epoch, &|value| sample(number, n, value), word);
             let both = rows::<Registration>(vec![registration(1), registration(2)]);
             writer
                 .append(Table::RegistrationSamples, epoch, false, &both)
@@ -412,4 +415,31 @@ async fn lake(pool: &PgPool, root: &Path) {
         }
     }
     writer.commit(&mut conn, Epoch(EPOCH)).await.unwrap();
+}
+
+/// A row of each slower kind.
+fn slow_kinds(
+    writer: &mut LakeWriter,
+    epoch: Epoch,
+    sample: &dyn Fn(serde_json::Value) -> serde_json::Value,
+    word: &str,
+) {
+    let mut put = |table, batch| writer.append(table, epoch, false, &batch).unwrap();
+    let entry = serde_json::json!({"address": "192.0.2.7", "interface": format!("wlan-{word}")});
+    put(Table::ArpEntries, rows::<Arp>(vec![sample(entry)]));
+    let lease = serde_json::json!({"address": "192.0.2.7", "host_name": format!("id-{word}"), "active_mac": Mac(7)});
+    put(Table::DhcpLeases, rows::<DhcpLease>(vec![sample(lease)]));
+    let neighbor = serde_json::json!({"interface": "ether1", "identity": format!("id-{word}")});
+    put(Table::Neighbors, rows::<Neighbor>(vec![sample(neighbor)]));
+    let routes = serde_json::json!({"protocol": "all", "active": 3, "total": 4});
+    put(
+        Table::RouteSummaries,
+        rows::<RouteSummary>(vec![sample(routes)]),
+    );
+    let firmware = serde_json::json!({"channel": "stable", "model": format!("id-{word}")});
+    put(Table::Firmware, rows::<Firmware>(vec![sample(firmware)]));
+    let event = serde_json::json!({
+        "topics": "system,info", "message": format!("id-{word}"), "line": 0, "origin": "device",
+    });
+    put(Table::DeviceLog, rows::<Event>(vec![sample(event)]));
 }

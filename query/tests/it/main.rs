@@ -25,6 +25,12 @@ pub(crate) const TABLES: &[&str] = &[
     "radio_samples",
     "link_events",
     "device_events",
+    "arp_entries",
+    "dhcp_leases",
+    "neighbors",
+    "route_summaries",
+    "firmware",
+    "device_log",
 ];
 
 #[tokio::test]

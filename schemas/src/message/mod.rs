@@ -21,7 +21,7 @@ use uuid::Uuid;
 use crate::column::Record;
 use crate::{SchemaError, Timestamp};
 
-pub use polls::{WholePoll, read_polls, write_polls};
+pub use polls::{PollRow, SlowRows, WholePoll, read_polls, write_polls};
 pub use section::{Wanted, read_section};
 
 /// Who writes to the log: an ingest process under one lease, or a control relay. New at each start.

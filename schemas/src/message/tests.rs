@@ -174,6 +174,31 @@ fn poll(n: u64, name: Option<String>) -> WholePoll {
         interfaces: Vec::new(),
         registrations: Vec::new(),
         radios: vec![radio],
+        slow: SlowRows {
+            arp: vec![
+                serde_json::from_value(serde_json::json!({
+                    "tenant_id": tenant_id, "device_id": device_id, "observed_at": observed_at, "lease_epoch": 3,
+                    "sequence": n, "address": "192.0.2.1", "mac": Mac(n),
+                }))
+                .unwrap(),
+            ],
+            events: (0..n as u32 % 3)
+                .map(|line| crate::records::Event {
+                    tenant_id,
+                    device_id,
+                    observed_at,
+                    lease_epoch: 3,
+                    sequence: n,
+                    happened_at: None,
+                    topics: "system,info".into(),
+                    message: "the same".into(),
+                    line,
+                    origin: crate::records::EventOrigin::Device,
+                    device_time: Some("09:22:08".into()),
+                })
+                .collect(),
+            ..SlowRows::default()
+        },
     }
 }
 

@@ -10,7 +10,7 @@ mod radio;
 mod registration;
 mod slow;
 
-pub use event::{Event, EventColumns};
+pub use event::{Event, EventColumns, EventOrigin};
 pub use interface::{Interface, InterfaceColumns, is_wireless};
 pub use poll::{Outcome, Poll, PollColumns, Tables};
 pub use radio::{Radio, RadioColumns};

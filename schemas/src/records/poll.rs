@@ -33,7 +33,8 @@ impl Outcome {
 }
 
 /// Which tables a poll read whole: a bit each. Bit `1 << n` is the n-th of `interface` (0), the registration tables of
-/// [`Source`] in its order (1 to 5), `radio` (6).
+/// [`Source`] in its order (1 to 5), `radio` (6), `arp` (7), `dhcp_lease` (8), `neighbor` (9), `route_summary` (10), `firmware` (11),
+/// the device's log (12: what is new of it).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Tables(pub u32);
 
@@ -42,6 +43,18 @@ impl Tables {
     pub const INTERFACE: Self = Self(1);
     /// The radio list.
     pub const RADIO: Self = Self(1 << 6);
+    /// The ARP table.
+    pub const ARP: Self = Self(1 << 7);
+    /// The leases of the DHCP server.
+    pub const DHCP_LEASE: Self = Self(1 << 8);
+    /// The neighbours.
+    pub const NEIGHBOR: Self = Self(1 << 9);
+    /// The counts of the routing table.
+    pub const ROUTE_SUMMARY: Self = Self(1 << 10);
+    /// The versions of software.
+    pub const FIRMWARE: Self = Self(1 << 11);
+    /// What is new in the device's log.
+    pub const EVENT: Self = Self(1 << 12);
 
     /// The registration table of a source.
     pub const fn registration(source: Source) -> Self {

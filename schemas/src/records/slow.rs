@@ -25,6 +25,18 @@ crate::record! {
         status: Option<String>,
         /// Learnt, not configured.
         dynamic: Option<bool>,
+        /// Made by the DHCP server.
+        dhcp: Option<bool>,
+        /// The hardware address is known.
+        complete: Option<bool>,
+        /// Switched off by configuration.
+        disabled: Option<bool>,
+        /// Its interface is gone or has not the network.
+        invalid: Option<bool>,
+        /// Answered for by the device.
+        published: Option<bool>,
+        /// Comment of the operator.
+        comment: Option<String>,
     }
 }
 
@@ -55,6 +67,22 @@ crate::record! {
         expires_after_s: Option<u64>,
         /// Comment of the operator.
         comment: Option<String>,
+        /// Learnt, not configured.
+        dynamic: Option<bool>,
+        /// Switched off by configuration.
+        disabled: Option<bool>,
+        /// Refused by configuration.
+        blocked: Option<bool>,
+        /// Since the client last spoke.
+        last_seen_s: Option<u64>,
+        /// Identifier that the client told.
+        client_id: Option<String>,
+        /// IP address in use.
+        active_address: Option<String>,
+        /// Hardware address in use.
+        active_mac: Option<Mac>,
+        /// DHCP server that gave it.
+        active_server: Option<String>,
     }
 }
 
@@ -87,11 +115,26 @@ crate::record! {
         board: Option<String>,
         /// Protocols that found it.
         discovered_by: Option<String>,
+        /// IPv6 address.
+        address6: Option<String>,
+        /// The neighbour's own interface that spoke.
+        interface_name: Option<String>,
+        /// What it says of itself in a sentence.
+        system_description: Option<String>,
+        /// What it can be, such as `bridge,router`.
+        system_caps: Option<String>,
+        /// Software id of its licence.
+        software_id: Option<String>,
+        /// Since it was last heard.
+        age_s: Option<u64>,
+        /// Time since its boot.
+        uptime_s: Option<u64>,
     }
 }
 
 crate::record! {
-    /// Counts of the routing table by protocol.
+    /// Counts of the IPv4 routing table by protocol: `connect`, `static`, `bgp`, `ospf`, `rip`, `other`, and `all` of them
+    /// together. A table too large to be counted by protocol has `all` only.
     RouteSummary / RouteSummaryColumns, "route_summary" {
         /// Owner of the device.
         tenant_id: TenantId,
@@ -113,7 +156,8 @@ crate::record! {
 }
 
 crate::record! {
-    /// What `/system/package/update` says.
+    /// What `/system/package/update` and `/system/routerboard` say of versions. The device is never told to look for a
+    /// newer one: what it says of the newest is what it found when a person last asked it.
     Firmware / FirmwareColumns, "firmware" {
         /// Owner of the device.
         tenant_id: TenantId,
@@ -133,6 +177,12 @@ crate::record! {
         latest_version: Option<String>,
         /// Status text.
         status: Option<String>,
+        /// RouterBOOT that runs.
+        routerboot_version: Option<String>,
+        /// RouterBOOT that the installed version brings.
+        routerboot_upgrade_version: Option<String>,
+        /// Model of the board.
+        model: Option<String>,
     }
 }
 

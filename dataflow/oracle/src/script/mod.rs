@@ -9,7 +9,7 @@ mod random;
 use std::collections::BTreeMap;
 
 use mast_schemas::control::{Change, ControlRecord, Device, Role, TlsPolicy};
-use mast_schemas::message::WholePoll;
+use mast_schemas::message::{SlowRows, WholePoll};
 use mast_schemas::records::{
     FarEnd, Interface, Outcome, Poll, PollId, Registration, Source, Tables,
 };
@@ -182,6 +182,7 @@ impl Script {
                 interfaces: Vec::new(),
                 registrations: Vec::new(),
                 radios: Vec::new(),
+                slow: SlowRows::default(),
             },
         )
     }
