@@ -2,7 +2,8 @@
 //!
 //! A line is a JSON object with `menu`, `reply` and, where it is no row, `word`; other fields are
 //! ignored. A row comes out as one JSON object: `kind` first, then the fields of its record that are
-//! not null, then `extra` with what has no field. Everything that could not be typed is named with its
+//! not null, then `extra` with what has no field. A menu without a record gives a `menu_row`: its attributes typed by their
+//! names, units in the names; `extra` holds those that nobody knows. Everything that could not be typed is named with its
 //! line, and never stops the run.
 
 use std::io::{self, BufRead, Write};
@@ -25,7 +26,7 @@ pub struct DecodeSummary {
     pub rows: u64,
     /// Values that could not be typed.
     pub untyped_values: u64,
-    /// Lines of menus that have no typed form.
+    /// Lines of menus that RouterOS does not have.
     pub untyped_menus: u64,
     /// Lines that are no recorded reply.
     pub bad_lines: u64,
@@ -214,12 +215,19 @@ impl<R: Write, P: Write> Run<R, P> {
                 Ok(())
             }
             _ => {
-                self.summary.untyped_menus += 1;
-                writeln!(
-                    self.problems,
-                    "line {}: {}: no typed form for this menu",
-                    self.line, self.menu
-                )
+                if !is_menu(menu) {
+                    self.summary.untyped_menus += 1;
+                    let (line, menu) = (self.line, &self.menu);
+                    writeln!(
+                        self.problems,
+                        "line {line}: {menu}: no such menu of RouterOS is known"
+                    )?;
+                }
+                let Parsed { row, extra, issues } = parse::generic(words);
+                self.issues(&issues)?;
+                let mut fields = vec![("menu".to_owned(), Value::from(menu))];
+                fields.extend(row);
+                self.write("menu_row", with_extra(fields, extra))
             }
         }
     }
@@ -317,6 +325,50 @@ impl<R: Write, P: Write> Run<R, P> {
         self.summary.bad_lines += 1;
         writeln!(self.problems, "line {}: {reason}", self.line)
     }
+}
+
+/// Whether a path begins as one of RouterOS does. What lies below differs by version and package.
+fn is_menu(path: &str) -> bool {
+    const FIRST: &[&str] = &[
+        "app",
+        "caps-man",
+        "certificate",
+        "console",
+        "container",
+        "disk",
+        "dude",
+        "execute",
+        "file",
+        "import",
+        "interface",
+        "iot",
+        "ip",
+        "ipv6",
+        "log",
+        "lora",
+        "metarouter",
+        "mpls",
+        "openflow",
+        "partitions",
+        "ping",
+        "port",
+        "ppp",
+        "queue",
+        "radius",
+        "routing",
+        "rsync-daemon",
+        "snmp",
+        "special-login",
+        "system",
+        "task",
+        "tool",
+        "tr069-client",
+        "user",
+        "user-manager",
+        "zerotier",
+    ];
+    let mut parts = path.split('/');
+    parts.next() == Some("") && parts.next().is_some_and(|first| FIRST.contains(&first))
 }
 
 /// The interface that a monitor was asked about.
