@@ -4,7 +4,10 @@
 //! thousand values, and each copy or look-up of one is paid a thousand times. Where its values are
 //! looked at (a query, a change of the configuration, a listener), it is kept by property first.
 
-use std::fmt::{self, Display, Write};
+use std::{
+    fmt::{self, Display, Write},
+    sync::Arc,
+};
 
 use routeros_api::{codec::length, query::Proplist};
 
@@ -34,7 +37,7 @@ impl Write for Bytes {
 /// answer for a name is most often the one after the last.
 #[derive(Default)]
 struct Wanted {
-    proplist: Proplist,
+    proplist: Arc<Proplist>,
     /// Names by their place in memory.
     known: Vec<(*const u8, usize, bool)>,
     next: usize,
@@ -63,12 +66,13 @@ impl Wanted {
 
 impl Row {
     /// With `kept`, all properties are there to be looked at; else those of the list are written.
-    pub(super) fn new(proplist: Proplist, kept: bool) -> Self {
-        let proplist = if kept { Proplist::default() } else { proplist };
+    pub(super) fn new(proplist: Arc<Proplist>, kept: bool) -> Self {
+        let proplist = if kept { Arc::default() } else { proplist };
         Self {
             wanted: Wanted {
                 proplist,
-                ..Wanted::default()
+                known: Vec::with_capacity(if kept { 0 } else { 32 }),
+                next: 0,
             },
             kept,
             ..Self::default()
@@ -200,7 +204,7 @@ mod tests {
     #[test]
     fn words_of_any_length_are_written() {
         for length in [0, 1, 100, 120, 121, 122, 127, 128, 200, 16_383, 20_000] {
-            let mut row = Row::new(Proplist::default(), false);
+            let mut row = Row::new(Arc::default(), false);
             let value = "x".repeat(length);
             row.begin(Some(&vec![b't'; length]));
             row.put("name", &value).put_bytes("comment", b"\xff=");
@@ -213,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_list_holds_in_whatever_order_names_come() {
-        let mut row = Row::new(Proplist::new(b"a,c"), false);
+        let mut row = Row::new(Arc::new(Proplist::new(b"a,c")), false);
         for names in [["a", "b", "c"], ["a", "c", "b"], ["b", "c", "a"]] {
             row.begin(None);
             for name in names {

@@ -1,6 +1,6 @@
 //! The rows of one command's answer: what the device is, what was configured over it, what is asked for.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use routeros_api::{
     query::{Filter, Proplist},
@@ -54,7 +54,7 @@ enum Telling<'a> {
 pub(crate) struct Table<'a> {
     replies: &'a mut ReplyWriter,
     tag: Option<&'a [u8]>,
-    proplist: Proplist,
+    proplist: Arc<Proplist>,
     filter: Filter,
     row: Row,
     rows: usize,
@@ -73,12 +73,12 @@ impl<'a> Table<'a> {
         replies: &'a mut ReplyWriter,
         changed: Option<&'a Changed>,
     ) -> Self {
-        let (proplist, filter) = (request.proplist(), filter(request));
+        let (proplist, filter) = (Arc::new(request.proplist()), filter(request));
         let kept = !filter.is_empty() || changed.is_some();
         Self {
             replies,
             tag: request.tag(),
-            row: Row::new(proplist.clone(), kept),
+            row: Row::new(Arc::clone(&proplist), kept),
             proplist,
             filter,
             rows: 0,
@@ -109,7 +109,7 @@ impl<'a> Table<'a> {
             *there = false;
         }
         Self {
-            row: Row::new(Proplist::default(), true),
+            row: Row::new(Arc::default(), true),
             telling: Telling::Changes { told, quiet },
             ..self
         }
@@ -118,7 +118,7 @@ impl<'a> Table<'a> {
     /// Nothing is answered: the items are kept.
     pub(crate) fn into_items(self, items: &'a mut Items) -> Self {
         Self {
-            row: Row::new(Proplist::default(), true),
+            row: Row::new(Arc::default(), true),
             telling: Telling::Into(items),
             ..self
         }
