@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod configuring;
+mod cost;
 mod faults;
 mod following;
 mod live;
