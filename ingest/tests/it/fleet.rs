@@ -211,7 +211,7 @@ async fn the_network_around_each_device_is_read() {
     }
     assert!(counts.iter().all(|rows| *rows > 0), "{counts:?}");
     assert!(instants > 0);
-    let protocols = ["all", "connect", "static", "ospf"];
+    let protocols = ["all", "connect", "static"];
     assert!(protocols.iter().all(|p| known.contains(*p)), "{known:?}");
     fleet.stop().await;
 }

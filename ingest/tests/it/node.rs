@@ -7,7 +7,7 @@ use mast_postgres::testing::{Database, database};
 use mast_postgres::{Role, tenant_tx};
 use mast_schemas::control::{self, Change, ControlRecord, TlsPolicy};
 use mast_schemas::message::WholePoll;
-use mast_schemas::records::Outcome;
+use mast_schemas::records::{EventOrigin, Outcome};
 use mast_schemas::{DeviceId, TenantId, Timestamp, topics};
 use mast_secrets::{Credentials, KeyFile, KeyProvider, Secret};
 use std::net::SocketAddr;
@@ -57,6 +57,7 @@ impl Bench {
         let mut config = NodeConfig::new(pool, self.log.clone(), self.keys.clone());
         config.partitions = 2;
         config.lease_ttl = Duration::from_secs(2);
+        config.cadences = super::slower::eager();
         Node::start(config).await.unwrap()
     }
 
@@ -296,4 +297,39 @@ async fn a_second_node_waits_and_then_has_a_higher_epoch() {
     let epochs: Vec<u64> = of(&polls, &device).iter().map(|p| p.lease_epoch).collect();
     assert!(epochs.is_sorted(), "{epochs:?}");
     second.stop().await;
+}
+
+/// A node that ends in order keeps how far it has read; the next one tells no line again and misses none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_tail_of_a_log_survives_the_node() {
+    let bench = Bench::new().await;
+    let router = super::slower::Router::new();
+    router.log("before");
+    let device = bench.device(router.address().await, "secret").await;
+    let told = |polls: &[WholePoll]| -> Vec<String> {
+        let mut polls: Vec<_> = polls
+            .iter()
+            .filter(|p| p.poll.device_id == device.id)
+            .collect();
+        polls.sort_by_key(|p| p.poll.id());
+        let events = polls.iter().flat_map(|p| &p.slow.events);
+        let of_device = events.filter(|e| e.origin == EventOrigin::Device);
+        of_device.map(|e| e.message.clone()).collect()
+    };
+    let node = bench.node().await;
+    bench
+        .until("the first line", |polls| told(polls) == ["before"])
+        .await;
+    node.stop().await;
+    router.log("between");
+    let node = bench.node().await;
+    bench
+        .until("the next line", |polls| told(polls).len() >= 2)
+        .await;
+    router.log("after");
+    let polls = bench
+        .until("the last line", |polls| told(polls).len() >= 3)
+        .await;
+    assert_eq!(told(&polls), ["before", "between", "after"]);
+    node.stop().await;
 }

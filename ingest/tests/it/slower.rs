@@ -29,7 +29,7 @@ type Row = Vec<(&'static str, String)>;
 
 /// A router that others change while it is polled.
 #[derive(Default)]
-struct Router {
+pub(crate) struct Router {
     menus: Mutex<HashMap<&'static str, Vec<Row>>>,
     /// Menus that say this instead of answering.
     traps: Mutex<HashMap<&'static str, &'static str>>,
@@ -41,7 +41,7 @@ struct Router {
 }
 
 impl Router {
-    fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         let router = Arc::new(Self::default());
         router.next_id.store(1, Relaxed);
         router.uptime_s.store(1_000, Relaxed);
@@ -110,7 +110,7 @@ impl Router {
             .insert(path, rows.iter().map(row).collect());
     }
 
-    fn log(&self, message: &str) {
+    pub(crate) fn log(&self, message: &str) {
         let id = self.next_id.fetch_add(1, Relaxed);
         let mut menus = self.menus.lock().unwrap();
         let lines = menus.entry("/log/print").or_default();
@@ -194,14 +194,14 @@ impl Router {
         }
     }
 
-    async fn address(self: &Arc<Self>) -> SocketAddr {
+    pub(crate) async fn address(self: &Arc<Self>) -> SocketAddr {
         let router = Arc::clone(self);
         listen(move |stream| Arc::clone(&router).serve(stream)).await
     }
 }
 
 /// As often as can be: each kind at each poll or at the one after it.
-fn eager() -> Cadences {
+pub(crate) fn eager() -> Cadences {
     let soon = Duration::from_micros(1);
     Cadences {
         arp: soon,
