@@ -48,7 +48,7 @@ pub enum Outcome {
     Follows,
     /// It goes on until `/cancel`: it is answered again each time this has passed.
     Repeats(Duration),
-    /// It changes the device: see [`write`].
+    /// It changes the device: [`fn@write`] carries it out.
     Writes,
     /// The session ends.
     Quit,
