@@ -10,18 +10,23 @@ export SQLX_OFFLINE := true
 unexport DATABASE_URL
 
 DEMO_DATA ?= $(CARGO_TARGET_DIR)/demo
+KAFKA_DATA ?= $(CARGO_TARGET_DIR)/kafka
 DEMO_ARGS ?= --devices 300 --interval 2s
 TEST_ARGS ?=
 SOAK_MINUTES ?= 30
 SOAK_ARGS ?=
 
-.PHONY: help demo demo-clean build soak test lint doc deny sqlx ci
+.PHONY: help demo demo-clean kafka build soak test lint doc deny sqlx ci
 
 help: ## lists what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
 demo: build ## installs what is missing, builds, and watches a virtual fleet; DEMO_ARGS, DEMO_DATA
 	@$(CARGO_TARGET_DIR)/release/mast demo --data $(DEMO_DATA) $(DEMO_ARGS)
+
+kafka: ## installs a Kafka broker for development and runs it; KAFKA_DATA
+	@deploy/dev/install.sh
+	@deploy/dev/kafka/kafka.sh run $(KAFKA_DATA)
 
 demo-clean: ## forgets the demo's data
 	rm -rf $(DEMO_DATA)
@@ -34,8 +39,9 @@ build: ## installs what is missing, builds `mast` for use
 soak: build ## the demo under trouble for SOAK_MINUTES: is memory flat, are descriptors, and the answers right? SOAK_ARGS
 	@$(CARGO_TARGET_DIR)/release/mast bench soak --minutes $(SOAK_MINUTES) $(SOAK_ARGS)
 
-test: ## installs what is missing, runs all tests; TEST_ARGS
+test: ## installs what is missing, also a Kafka broker, runs all tests; TEST_ARGS
 	@deploy/dev/install.sh --tests
+	@deploy/dev/kafka/kafka.sh install
 	cargo test --locked --workspace --no-fail-fast $(TEST_ARGS)
 
 lint: ## format and lints, warnings are errors

@@ -6,8 +6,10 @@
 )]
 
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -23,6 +25,25 @@ pub struct DevBroker {
     dir: PathBuf,
     ports: [u16; 3],
     server: Option<Child>,
+    /// Ends the broker when this process is gone, however that ends.
+    watcher: Option<Child>,
+}
+
+/// Ports that nobody uses now, below those that the system gives out by itself: so nobody gets one meanwhile.
+fn free_ports() -> [u16; 3] {
+    const FIRST: u16 = 20_000;
+    const COUNT: u16 = 12_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let begin = (std::process::id() % u32::from(COUNT)) as u16;
+    let mut free = [(); 3].map(|()| None);
+    for place in &mut free {
+        while place.is_none() {
+            let step = NEXT.fetch_add(1, Relaxed);
+            let port = FIRST + begin.wrapping_add(step) % COUNT;
+            *place = TcpListener::bind(("127.0.0.1", port)).ok();
+        }
+    }
+    free.map(|listener| listener.unwrap().local_addr().unwrap().port())
 }
 
 impl DevBroker {
@@ -31,12 +52,11 @@ impl DevBroker {
     /// # Panics
     /// If it can't be started.
     pub fn start(dir: &Path) -> Self {
-        let listeners = [(); 3].map(|()| TcpListener::bind(("127.0.0.1", 0)).unwrap());
-        let ports = listeners.map(|listener| listener.local_addr().unwrap().port());
         let mut broker = Self {
             dir: dir.to_owned(),
-            ports,
+            ports: free_ports(),
             server: None,
+            watcher: None,
         };
         broker.again();
         broker
@@ -55,7 +75,9 @@ impl DevBroker {
         command.args(self.ports.map(|port| port.to_string()));
         command.stdin(Stdio::null());
         command.stdout(output.try_clone().unwrap()).stderr(output);
-        self.server = Some(command.spawn().unwrap());
+        let server = command.spawn().unwrap();
+        self.watcher = Some(watch(&server));
+        self.server = Some(server);
         let deadline = Instant::now() + PATIENCE;
         while !self.is_up() {
             let ended = self.server.as_mut().unwrap().try_wait().unwrap();
@@ -82,9 +104,19 @@ impl DevBroker {
     /// # Panics
     /// If it doesn't run.
     pub fn kill(&mut self) {
-        let mut server = self.server.take().unwrap();
-        server.kill().unwrap();
-        server.wait().unwrap();
+        self.end().unwrap();
+    }
+
+    /// `None` = it doesn't run.
+    fn end(&mut self) -> Option<()> {
+        if let Some(mut watcher) = self.watcher.take() {
+            let _ = watcher.kill();
+            let _ = watcher.wait();
+        }
+        let mut server = self.server.take()?;
+        let _ = server.kill();
+        let _ = server.wait();
+        Some(())
     }
 
     /// Stops it from doing anything, while its connections stay open.
@@ -140,9 +172,17 @@ impl DevBroker {
 
 impl Drop for DevBroker {
     fn drop(&mut self) {
-        if let Some(mut server) = self.server.take() {
-            let _ = server.kill();
-            let _ = server.wait();
-        }
+        let _ = self.end();
     }
+}
+
+/// A shell that waits for the end of its input, which is the end of this process. In a group of its own: Ctrl-C must not
+/// end it before its work.
+fn watch(server: &Child) -> Child {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "read -r _; kill -9 \"$0\""]);
+    command.arg(server.id().to_string());
+    command.stdin(Stdio::piped()).stdout(Stdio::null());
+    command.stderr(Stdio::null());
+    command.process_group(0).spawn().unwrap()
 }

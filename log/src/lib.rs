@@ -15,7 +15,10 @@ use std::time::Duration;
 
 pub use embedded::{EmbeddedConfig, EmbeddedLog, Fsync, MAX_BATCH_BYTES};
 pub use error::LogError;
-pub use kafka::{KafkaConfig, KafkaLog, Login, MAX_RECORD_BYTES, Mechanism, Password, Security};
+pub use kafka::{
+    KafkaConfig, KafkaLog, Login, MAX_BUFFERED_BYTES, MAX_RECORD_BYTES, Mechanism, Password,
+    Security,
+};
 pub use record::{Ends, Entry, Record, TopicSpec};
 pub use served::{LogServer, ServedLog};
 pub use topic::MAX_PARTITIONS;

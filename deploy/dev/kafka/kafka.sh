@@ -16,8 +16,14 @@ fail() {
     exit 1
 }
 
+# Several tests may start brokers at once: one installs, the others wait for it.
 install() {
-    [ -e "$home/complete" ] && command -v java openssl >/dev/null && return
+    [ -e "$home/complete" ] && command -v java >/dev/null && command -v openssl >/dev/null && return
+    mkdir -p "${home%/*}"
+    (flock 9 && install_alone) 9>"$home.lock"
+}
+
+install_alone() {
     packages=
     command -v openssl >/dev/null || packages="$packages openssl"
     command -v java >/dev/null || packages="$packages openjdk-17-jre-headless"
@@ -43,7 +49,7 @@ install() {
         -DoutputDirectory="$fresh/libs" -DincludeScope=runtime || fail "Maven could not fetch the broker"
     touch "$fresh/complete"
     rm -rf "$home"
-    mv "$fresh" "$home" 2>/dev/null || [ -e "$home/complete" ] || fail "$home cannot be made"
+    mv "$fresh" "$home"
 }
 
 java_of_kafka() {

@@ -1,14 +1,15 @@
 //! What the clients share: the health of the connection and the counter that readers sleep on.
 
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::ProducerContext;
+use rdkafka::{ClientContext, Statistics};
 
 /// A panic elsewhere leaves the data whole: every change under these locks is one assignment.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -94,6 +95,18 @@ impl Health {
 pub(super) struct Context {
     pub(super) bell: Arc<Bell>,
     pub(super) health: Arc<Health>,
+    pub(super) buffered: Arc<Buffered>,
+}
+
+/// What the client holds for its readers.
+#[derive(Debug, Default)]
+pub(super) struct Buffered {
+    /// Of all partitions.
+    pub(super) bytes: AtomicU64,
+    /// Of the one that has the most.
+    pub(super) most: AtomicU64,
+    /// How often it was counted.
+    pub(super) counted: AtomicU64,
 }
 
 impl Context {
@@ -101,6 +114,7 @@ impl Context {
         Self {
             bell: Arc::new(Bell::new()),
             health: Arc::default(),
+            buffered: Arc::default(),
         }
     }
 }
@@ -116,21 +130,26 @@ impl ClientContext for Context {
         }
     }
 
+    fn stats(&self, statistics: Statistics) {
+        let topics = statistics.topics.values();
+        let sizes = topics.flat_map(|topic| topic.partitions.values().map(|p| p.fetchq_size));
+        let (sum, most) = sizes.fold((0, 0), |(sum, most), size| (sum + size, most.max(size)));
+        self.buffered.bytes.store(sum, SeqCst);
+        self.buffered.most.store(most, SeqCst);
+        self.buffered.counted.fetch_add(1, SeqCst);
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
-        let passing = error.rdkafka_error_code().is_none_or(|code| {
-            !matches!(
-                code,
-                RDKafkaErrorCode::AllBrokersDown
-                    | RDKafkaErrorCode::BrokerTransportFailure
-                    | RDKafkaErrorCode::Resolve
-                    | RDKafkaErrorCode::Authentication
-                    | RDKafkaErrorCode::SSL
-            )
-        });
-        if passing {
-            tracing::debug!(%error, reason, "a Kafka client's error");
-        } else {
-            self.health.bad(reason);
+        use RDKafkaErrorCode::{
+            AllBrokersDown, Authentication, BrokerTransportFailure, Resolve, SSL,
+        };
+        match error.rdkafka_error_code() {
+            // They follow from others, which say why.
+            Some(AllBrokersDown | BrokerTransportFailure) if self.health.trouble().is_some() => {}
+            Some(AllBrokersDown | Authentication | BrokerTransportFailure | Resolve | SSL) => {
+                self.health.bad(reason);
+            }
+            _ => tracing::debug!(%error, reason, "a Kafka client's error"),
         }
     }
 }

@@ -12,6 +12,14 @@ pub const MAX_RECORD_BYTES: u64 = 16 << 20;
 
 /// What a record and its batch need beside [`MAX_RECORD_BYTES`].
 const ROOM: u64 = 1 << 20;
+/// The most that a batch of a topic must be allowed to have.
+pub(super) const MAX_MESSAGE_BYTES: u64 = MAX_RECORD_BYTES + ROOM;
+/// Fetching of a partition pauses while so much of it waits for its reader,
+const QUEUED_BYTES: u64 = 8 << 20;
+/// and one fetch brings so much, or one batch.
+const FETCH_BYTES: u64 = 4 << 20;
+/// The most that waits in memory for the reader of one partition.
+pub const MAX_BUFFERED_BYTES: u64 = QUEUED_BYTES + MAX_MESSAGE_BYTES;
 
 /// A cluster of Apache Kafka 2.4 or newer, or of Redpanda.
 #[derive(Clone, Debug)]
@@ -100,7 +108,12 @@ impl KafkaConfig {
         config
             .set("bootstrap.servers", &self.brokers)
             .set("client.id", "mast")
-            .set("message.max.bytes", (MAX_RECORD_BYTES + ROOM).to_string())
+            .set("message.max.bytes", MAX_MESSAGE_BYTES.to_string())
+            // A machine that is gone sends no refusal: requests to it must end when those to a stopped broker would.
+            .set(
+                "socket.timeout.ms",
+                self.timeout.as_millis().max(2_000).to_string(),
+            )
             .set("reconnect.backoff.ms", "50")
             .set("reconnect.backoff.max.ms", "1000")
             .set("socket.keepalive.enable", "true")
@@ -151,7 +164,7 @@ impl KafkaConfig {
             .set("compression.type", "zstd")
             // Appends bring whole batches; this only joins those of partitions that go to one broker.
             .set("linger.ms", "2")
-            .set("batch.size", (MAX_RECORD_BYTES + ROOM).to_string())
+            .set("batch.size", MAX_MESSAGE_BYTES.to_string())
             .set("message.timeout.ms", self.timeout_ms())
             .set("queue.buffering.max.kbytes", (256 << 10).to_string());
         config
@@ -170,12 +183,16 @@ impl KafkaConfig {
             .set("fetch.wait.max.ms", "100")
             .set("fetch.error.backoff.ms", "100")
             .set("fetch.queue.backoff.ms", "20")
-            .set("fetch.message.max.bytes", (4 << 20).to_string())
+            .set("fetch.message.max.bytes", FETCH_BYTES.to_string())
             .set("fetch.max.bytes", (64 << 20).to_string())
             .set("receive.message.max.bytes", (80 << 20).to_string())
             // Per partition: enough to keep a reader busy, little enough for many partitions.
-            .set("queued.max.messages.kbytes", (8 << 10).to_string())
-            .set("queued.min.messages", "10000");
+            .set(
+                "queued.max.messages.kbytes",
+                (QUEUED_BYTES >> 10).to_string(),
+            )
+            .set("queued.min.messages", "10000")
+            .set("statistics.interval.ms", "1000");
         config
     }
 }

@@ -4,19 +4,23 @@ mod client;
 mod config;
 mod producer;
 mod reader;
+mod topics;
 
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
 use rdkafka::TopicPartitionList;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::consumer::Consumer as _;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::{Offset, util::Timeout};
 
-pub use self::config::{KafkaConfig, Login, MAX_RECORD_BYTES, Mechanism, Password, Security};
+pub use self::config::{
+    KafkaConfig, Login, MAX_BUFFERED_BYTES, MAX_RECORD_BYTES, Mechanism, Password, Security,
+};
 
 use self::client::{Context, lock};
 use self::producer::{Producer, words};
@@ -62,14 +66,31 @@ impl KafkaLog {
             partitions: Mutex::default(),
             trimmed: Mutex::default(),
         };
-        let asked = log.reader.client().fetch_metadata(None, log.timeout());
-        asked.map_err(|error| {
-            // The context heard why the connection failed; the call itself only says that it did.
-            let reason = log.context.health.trouble();
-            log.broker("reach it", &reason.unwrap_or_else(|| words(&error)))
-        })?;
+        let deadline = Instant::now() + log.config.timeout;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Err(error) = log.reader.client().fetch_metadata(None, left) else {
+                break;
+            };
+            // The context hears why the connection failed; the call itself only says that it did.
+            log.reader.serve();
+            if Instant::now() >= deadline {
+                let reason = log.context.health.trouble();
+                return Err(log.broker("reach it", &reason.unwrap_or_else(|| words(&error))));
+            }
+            std::thread::sleep(SERVE);
+        }
         log.context.health.good();
         Ok(log)
+    }
+
+    /// Bytes that wait in memory for their readers, in all and of the partition with the most, and how often they were
+    /// counted: once a second, while somebody waits for the log.
+    pub fn buffered_bytes(&self) -> (u64, u64, u64) {
+        let buffered = &self.context.buffered;
+        let [bytes, most, counted] =
+            [&buffered.bytes, &buffered.most, &buffered.counted].map(|count| count.load(SeqCst));
+        (bytes, most, counted)
     }
 
     fn timeout(&self) -> Timeout {
@@ -85,24 +106,6 @@ impl KafkaLog {
     fn broker(&self, action: &'static str, reason: &str) -> LogError {
         self.context.health.bad(reason);
         LogError::broker(action, &self.config.brokers, reason)
-    }
-
-    /// Asks the cluster how many partitions a topic has; `None` = there is none, or it is still being made.
-    fn ask(&self, topic: &str) -> Result<Option<u32>, LogError> {
-        let metadata = self
-            .reader
-            .client()
-            .fetch_metadata(Some(topic), self.timeout());
-        let metadata =
-            metadata.map_err(|error| self.broker("ask it for a topic", &words(&error)))?;
-        self.context.health.good();
-        let found = metadata.topics().iter().find(|t| t.name() == topic);
-        let Some(found) = found.filter(|t| t.error().is_none()) else {
-            return Ok(None);
-        };
-        let led = found.partitions().iter().all(|p| p.leader() >= 0);
-        let count = found.partitions().len() as u32;
-        Ok((led && count > 0).then_some(count))
     }
 
     fn known(&self, topic: &str) -> Option<u32> {
@@ -121,50 +124,12 @@ impl KafkaLog {
             asked: partition,
         })
     }
-
-    fn create(&self, spec: &TopicSpec) -> Result<(), LogError> {
-        let copies = self.config.replication.map_or(-1, i32::from);
-        let max_bytes = (MAX_RECORD_BYTES + (1 << 20)).to_string();
-        let topic = NewTopic::new(
-            &spec.name,
-            spec.partitions as i32,
-            TopicReplication::Fixed(copies),
-        )
-        // We trim; the broker never drops anything by itself.
-        .set("cleanup.policy", "delete")
-        .set("retention.ms", "-1")
-        .set("retention.bytes", "-1")
-        .set("message.timestamp.type", "LogAppendTime")
-        .set("max.message.bytes", &max_bytes);
-        let made = block_on(self.admin.create_topics([&topic], &self.options()));
-        let made = made.map_err(|error| self.broker("make a topic", &words(&error)))?;
-        for result in made {
-            match result {
-                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-                Err((_, code)) => return Err(self.broker("make a topic", &code.to_string())),
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Log for KafkaLog {
     fn ensure_topic(&self, spec: &TopicSpec) -> Result<(), LogError> {
         check(spec)?;
-        let deadline = Instant::now() + self.config.timeout;
-        let mut found = self.ask(&spec.name)?;
-        if found.is_none() {
-            self.create(spec)?;
-        }
-        while found.is_none() {
-            if Instant::now() >= deadline {
-                let reason = "the new topic has no leader yet";
-                return Err(self.broker("make a topic", reason));
-            }
-            std::thread::sleep(Duration::from_millis(20));
-            found = self.ask(&spec.name)?;
-        }
-        let partitions = found.unwrap_or(spec.partitions);
+        let partitions = self.made(spec)?;
         lock(&self.partitions).insert(spec.name.clone(), partitions);
         if partitions == spec.partitions {
             return Ok(());
@@ -186,7 +151,7 @@ impl Log for KafkaLog {
         if !name_is_good(topic) {
             return Err(unknown());
         }
-        let partitions = self.ask(topic)?.ok_or_else(unknown)?;
+        let partitions = self.ask(topic)?.ok_or_else(unknown)?.partitions;
         lock(&self.partitions).insert(topic.to_owned(), partitions);
         Ok(partitions)
     }
@@ -200,12 +165,13 @@ impl Log for KafkaLog {
 
     fn append_all(&self, topic: &str, appends: &[(u32, &[Record])]) -> Vec<Result<u64, LogError>> {
         let mut results = Vec::with_capacity(appends.len());
-        let mut sent = Vec::new();
+        let (mut sent, mut asked) = (Vec::new(), Vec::new());
         for &(partition, records) in appends {
             let checked = self.place(topic, partition);
             results.push(match checked {
                 Ok(()) if records.is_empty() => {
-                    self.reader.ends(topic, partition).map(|ends| ends.next)
+                    asked.push((results.len(), partition));
+                    Ok(0)
                 }
                 Ok(()) => {
                     sent.push((results.len(), partition, records));
@@ -222,6 +188,9 @@ impl Log for KafkaLog {
                     .appended(topic, partition, first + records.len() as u64);
             }
             results[index] = outcome;
+        }
+        for (index, partition) in asked {
+            results[index] = self.reader.ends(topic, partition).map(|ends| ends.next);
         }
         results
     }

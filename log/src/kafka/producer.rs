@@ -120,14 +120,14 @@ impl Producer {
 
     fn outcome(&self, append: Append<'_>) -> Result<u64, LogError> {
         let mut first = None;
-        for (outcome, distance) in append.outcomes.into_iter().zip(0..) {
+        for (at, outcome) in append.outcomes.into_iter().enumerate() {
             let offset = match outcome {
                 Some(Ok(offset)) => offset,
-                Some(Err(error)) => return Err(self.broker("append to it", &words(&error))),
+                Some(Err(error)) => return Err(self.failed(&append.records[at], &error)),
                 None => return Err(self.broker("append to it", "no acknowledgement came")),
             };
             let first = *first.get_or_insert(offset);
-            if offset != first + distance {
+            if offset != first + at as u64 {
                 // A retry of the client or a second writer: what is there is not what was asked for.
                 return Err(self.broker("append to it", "another writer came between"));
             }
@@ -135,6 +135,18 @@ impl Producer {
         self.context.health.good();
         self.context.bell.ring();
         first.ok_or_else(|| self.broker("append to it", "nothing to append"))
+    }
+
+    fn failed(&self, record: &Record, error: &KafkaError) -> LogError {
+        match error.rdkafka_error_code() {
+            // Its topic was made by somebody else, who allows less.
+            Some(RDKafkaErrorCode::MessageSizeTooLarge) => {
+                let bytes = record.size_bytes() as u64;
+                let limit_bytes = bytes.saturating_sub(1);
+                LogError::TooLarge { bytes, limit_bytes }
+            }
+            _ => self.broker("append to it", &words(error)),
+        }
     }
 
     fn broker(&self, action: &'static str, reason: &str) -> LogError {

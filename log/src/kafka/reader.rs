@@ -50,6 +50,13 @@ struct Place {
     sought: bool,
 }
 
+impl Drop for Reader {
+    /// A queue must be gone before the client that fills it.
+    fn drop(&mut self) {
+        lock(&self.followers).clear();
+    }
+}
+
 impl Reader {
     pub(super) fn new(config: &KafkaConfig, context: &Context) -> Result<Self, LogError> {
         let client = config.consumer().create_with_context(context.clone());
@@ -82,10 +89,18 @@ impl Reader {
     }
 
     pub(super) fn ends(&self, topic: &str, partition: u32) -> Result<Ends, LogError> {
-        let marks = self
-            .client
-            .fetch_watermarks(topic, partition as i32, self.config.timeout);
-        let (first, next) = marks.map_err(|error| self.broker("ask it for its offsets", &error))?;
+        let deadline = Instant::now() + self.config.timeout;
+        let (first, next) = loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.client.fetch_watermarks(topic, partition as i32, left) {
+                Ok(marks) => break marks,
+                // It is being made, or changes its leader.
+                Err(error) if settles(&error) && Instant::now() < deadline => {
+                    std::thread::sleep(LOOK);
+                }
+                Err(error) => return Err(self.broker("ask it for its offsets", &error)),
+            }
+        };
         self.context.health.good();
         let offset = |offset| u64::try_from(offset).unwrap_or(0);
         let ends = Ends {
@@ -251,6 +266,8 @@ impl Reader {
     fn overdue(&self, topic: &str, partition: u32, from: u64) -> LogError {
         match self.check(topic, partition, from) {
             Err(error) => error,
+            // It was acknowledged or told, and is gone: the brokers lost their end.
+            Ok(ends) if ends.next <= from => LogError::Ahead { next: ends.next },
             Ok(_) => {
                 let error = KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut);
                 self.broker("read from it", &error)
@@ -281,6 +298,22 @@ impl Reader {
         self.context.health.bad(&reason);
         LogError::broker(action, &self.config.brokers, &reason)
     }
+}
+
+/// Whether a cluster that is well answers so for a moment.
+fn settles(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{
+        LeaderNotAvailable, NotLeaderForPartition, OffsetNotAvailable, UnknownTopicOrPartition,
+    };
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            LeaderNotAvailable
+                | NotLeaderForPartition
+                | OffsetNotAvailable
+                | UnknownTopicOrPartition
+        )
+    )
 }
 
 fn entry(message: &BorrowedMessage<'_>) -> Entry {

@@ -1,4 +1,4 @@
-//! The embedded log as its users meet it: real files, real processes, real kills.
+//! The logs as their users meet them: real files, real processes, a real broker, real kills.
 
 #![expect(
     clippy::unwrap_used,
@@ -7,6 +7,7 @@
 
 mod conformance;
 mod damage;
+mod kafka;
 mod kill;
 mod limits;
 mod owner;

@@ -1,15 +1,42 @@
 //! The log over a real Kafka broker: the suite that every log passes, and bad days.
 
-#![expect(clippy::unwrap_used, reason = "a test")]
-
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use mast_log::dev_broker::DevBroker;
 use mast_log::{
-    KafkaConfig, KafkaLog, Log, LogError, Password, Record, Security, TopicSpec, conformance,
+    KafkaConfig, KafkaLog, Log, LogError, MAX_BUFFERED_BYTES, Password, Record, Security,
+    TopicSpec, conformance,
 };
+
+/// A broker for tests that do it no harm; it lives as long as one of them needs it.
+struct Shared {
+    broker: DevBroker,
+    _dir: tempfile::TempDir,
+}
+
+impl Deref for Shared {
+    type Target = DevBroker;
+
+    fn deref(&self) -> &DevBroker {
+        &self.broker
+    }
+}
+
+fn shared() -> Arc<Shared> {
+    static SHARED: Mutex<Weak<Shared>> = Mutex::new(Weak::new());
+    let mut known = SHARED.lock().unwrap();
+    known.upgrade().unwrap_or_else(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let broker = DevBroker::start(dir.path());
+        let fresh = Arc::new(Shared { broker, _dir: dir });
+        *known = Arc::downgrade(&fresh);
+        fresh
+    })
+}
 
 fn record(text: impl Into<String>) -> Record {
     Record {
@@ -50,8 +77,7 @@ fn bodies(config: KafkaConfig, topic: &str) -> Vec<String> {
 
 #[test]
 fn it_conforms_without_and_with_encryption() {
-    let dir = tempfile::tempdir().unwrap();
-    let broker = DevBroker::start(dir.path());
+    let broker = shared();
     for config in [broker.plain(), broker.tls()] {
         conformance::run(|| Box::new(KafkaLog::connect(config.clone()).unwrap()));
     }
@@ -59,8 +85,7 @@ fn it_conforms_without_and_with_encryption() {
 
 #[test]
 fn who_may_not_connect_is_told_why() {
-    let dir = tempfile::tempdir().unwrap();
-    let broker = DevBroker::start(dir.path());
+    let broker = shared();
 
     let mut wrong = quick(broker.tls());
     if let Security::Tls {
@@ -193,8 +218,7 @@ fn a_broker_that_stalls_is_given_up_and_met_again() {
 /// A reader that comes after somebody trimmed is told where it can go on.
 #[test]
 fn a_trim_by_another_client_is_a_gap() {
-    let dir = tempfile::tempdir().unwrap();
-    let broker = DevBroker::start(dir.path());
+    let broker = shared();
     let log = KafkaLog::connect(broker.plain()).unwrap();
     let topic = topic(&log, "trimmed");
     let many: Vec<Record> = (0..50).map(|n| record(n.to_string())).collect();
@@ -211,8 +235,7 @@ fn a_trim_by_another_client_is_a_gap() {
 /// Appends to many partitions wait for the broker together.
 #[test]
 fn appends_to_many_partitions_are_each_answered() {
-    let dir = tempfile::tempdir().unwrap();
-    let broker = DevBroker::start(dir.path());
+    let broker = shared();
     let log = KafkaLog::connect(broker.plain()).unwrap();
     let spec = TopicSpec {
         name: "many".to_owned(),
@@ -245,5 +268,110 @@ fn appends_to_many_partitions_are_each_answered() {
         let read = log.read("many", p, 2, 1 << 20).unwrap();
         let read: Vec<Record> = read.into_iter().map(|entry| entry.record).collect();
         assert_eq!(&read, records);
+    }
+}
+
+/// A reader that takes nothing from one partition gets the others all the same, and what waits for it in memory is
+/// bounded, however much there is.
+#[test]
+fn a_partition_that_is_not_read_on_pauses_alone() {
+    let broker = shared();
+    let log = KafkaLog::connect(broker.plain()).unwrap();
+    let spec = TopicSpec {
+        name: "paused".to_owned(),
+        partitions: 2,
+    };
+    log.ensure_topic(&spec).unwrap();
+    // Nothing that zstd could make smaller.
+    let mut noise = 1_u64;
+    let mut body = || -> Vec<u8> {
+        let word = || {
+            noise ^= noise << 13;
+            noise ^= noise >> 7;
+            noise ^= noise << 17;
+            noise.to_le_bytes()
+        };
+        std::iter::repeat_with(word)
+            .take(1 << 17)
+            .flatten()
+            .collect()
+    };
+    let sent: Vec<Record> = (0..64)
+        .map(|_| Record {
+            body: body().into(),
+            ..Record::default()
+        })
+        .collect();
+    for record in &sent {
+        log.append("paused", 0, std::slice::from_ref(record))
+            .unwrap();
+    }
+    let reader = KafkaLog::connect(broker.plain()).unwrap();
+    assert_eq!(reader.read("paused", 0, 0, 1).unwrap().len(), 1);
+    let (mut seen, mut next) = (0, 0);
+    // Counted thrice with data of the paused partition: then it has been filled as far as it ever is.
+    let mut filled = 0;
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut last = reader.buffered_bytes().2;
+    while filled < 3 {
+        assert!(Instant::now() < deadline, "nothing is fetched ahead");
+        log.append("paused", 1, &[record(next.to_string())])
+            .unwrap();
+        while reader.ends("paused", 1).unwrap().next > next {
+            let entries = reader.read("paused", 1, next, 1 << 20).unwrap();
+            next += entries.len() as u64;
+        }
+        seen = reader.wait(seen, Duration::from_millis(100));
+        let (_, most, counted) = reader.buffered_bytes();
+        assert!(most <= MAX_BUFFERED_BYTES, "{most} bytes wait in memory");
+        if counted > last && most > 1 << 20 {
+            filled += 1;
+        }
+        last = counted;
+    }
+    let mut read = Vec::new();
+    while read.len() < sent.len() {
+        let from = read.len() as u64;
+        let entries = reader.read("paused", 0, from, 3 << 20).unwrap();
+        read.extend(entries.into_iter().map(|entry| entry.record));
+    }
+    assert!(read == sent, "all of it, in order");
+}
+
+/// Topics that somebody else made must keep what they are given.
+#[test]
+fn a_topic_that_would_drop_records_is_refused() {
+    use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+    use rdkafka::client::DefaultClientContext;
+
+    let broker = shared();
+    let admin: AdminClient<DefaultClientContext> = rdkafka::ClientConfig::new()
+        .set("bootstrap.servers", broker.address())
+        .create()
+        .unwrap();
+    for (name, key, value) in [
+        ("compacted", "cleanup.policy", "compact"),
+        ("narrow", "max.message.bytes", "1000000"),
+    ] {
+        let topic = NewTopic::new(name, 1, TopicReplication::Fixed(1)).set(key, value);
+        let made = admin.create_topics([&topic], &AdminOptions::new());
+        futures::executor::block_on(made).unwrap()[0]
+            .as_ref()
+            .unwrap();
+        let log = KafkaLog::connect(broker.plain()).unwrap();
+        // What a fresh topic's settings are, the broker may tell a moment later than that it is there.
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let refused = loop {
+            let spec = TopicSpec {
+                name: name.to_owned(),
+                partitions: 1,
+            };
+            match log.ensure_topic(&spec) {
+                Ok(()) => assert!(Instant::now() < deadline, "{name} is taken"),
+                Err(error) => break error,
+            }
+        };
+        let error = refused.to_string();
+        assert!(error.contains(name) && error.contains(key), "{error}");
     }
 }
