@@ -14,8 +14,8 @@ pub enum DataflowError {
     /// The log dropped records that the job still needs.
     #[error(
         "gap in {topic} partition {partition}: offset {wanted} is needed, the log begins at {first}. Restore a checkpoint \
-         that is at least that new, or move the folder {checkpoints} away and the job's row out of job_progress to begin \
-         anew with what the log still holds"
+         that is at least that new into {checkpoints}; or accept that what was lost is missing in views and history, and \
+         begin anew with what the log still holds: `mast dataflow --accept-gap`, or dataflow.accept_gap = true for one start"
     )]
     Gap {
         /// The topic.
@@ -152,23 +152,9 @@ impl DataflowError {
             source,
         }
     }
-}
 
-/// Whether waiting mends it: the server is away, restarts, or two transactions were in each other's way.
-pub(crate) fn transient(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_)
-        | sqlx::Error::PoolTimedOut
-        | sqlx::Error::WorkerCrashed
-        | sqlx::Error::Protocol(_) => true,
-        sqlx::Error::Database(e) => e.code().is_some_and(|code| {
-            // Connection, resources, operator intervention; serialization failure and deadlock.
-            ["08", "53", "57"]
-                .iter()
-                .any(|class| code.starts_with(class))
-                || code == "40001"
-                || code == "40P01"
-        }),
-        _ => false,
+    /// The log is full or its broker is away: it may pass without anybody's doing.
+    pub(crate) const fn is_log_away(&self) -> bool {
+        matches!(self, Self::Log { source, .. } if source.is_passing())
     }
 }

@@ -81,3 +81,22 @@ impl PostgresError {
         }
     }
 }
+
+/// Whether waiting mends it: the server is away, restarts, or two transactions were in each other's way.
+pub fn is_passing(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::Protocol(_) => true,
+        sqlx::Error::Database(e) => e.code().is_some_and(|code| {
+            // Connection, resources, operator intervention; serialization failure and deadlock.
+            ["08", "53", "57"]
+                .iter()
+                .any(|class| code.starts_with(class))
+                || code == "40001"
+                || code == "40P01"
+        }),
+        _ => false,
+    }
+}

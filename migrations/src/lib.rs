@@ -9,7 +9,7 @@ mod tenant;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use error::PostgresError;
+pub use error::{PostgresError, is_passing};
 pub use migrate::migrate;
 pub use private::{Private, attach};
 pub use roles::{Role, bootstrap_database, bootstrap_roles, pool};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use mast_log::{LogError, Record, fault};
+use mast_log::{Record, fault};
 use mast_schemas::control::{Change, ControlRecord};
 use mast_schemas::epochs::Binding;
 use mast_schemas::message::{Header, ProducerId};
@@ -22,6 +22,7 @@ use super::{Clock, Shared};
 use crate::engine::Engine;
 use crate::error::DataflowError;
 use crate::outputs::{Message, Outputs, SlotInput, Snapshot};
+use crate::relay;
 use crate::sequencer::Sequencer;
 
 /// A group is committed when it has been fed this many bytes,
@@ -30,6 +31,8 @@ const GROUP_BYTES: usize = 16 << 20;
 const GROUP_TIME: Duration = Duration::from_secs(1);
 /// Bindings appended at once.
 const BINDINGS: usize = 1_024;
+/// How often the log is told how far it is worked off.
+const TELL: Duration = Duration::from_secs(1);
 /// How long to sleep when nothing is appended; also how fast a stop is noticed.
 const IDLE: Duration = Duration::from_millis(100);
 
@@ -76,9 +79,13 @@ pub(crate) struct Driver {
     control: Tail,
     /// Newest lease under which control was written.
     control_lease: u64,
+    /// Highest outbox id of a change that counted.
+    relayed: i64,
     work: mpsc::Sender<Work>,
     status: Arc<watch::Sender<JobStatus>>,
     last_checkpoint: Instant,
+    /// When the log was last told how far it is worked off.
+    told: Instant,
     /// Set while the committer works on one.
     checkpointing: Arc<AtomicBool>,
     /// Whether this generation has closed a slot. Before, no checkpoint is made: its manifest tells the generation after
@@ -123,9 +130,11 @@ impl Driver {
             telemetry,
             control,
             control_lease: 0,
+            relayed: 0,
             work,
             status,
             last_checkpoint: Instant::now(),
+            told: Instant::now(),
             checkpointing,
             minted: false,
         }
@@ -133,13 +142,29 @@ impl Driver {
 
     /// Runs until a stop is asked for; the last thing it hands over is a checkpoint.
     pub(crate) fn run(mut self) -> Result<(), DataflowError> {
+        match self.work() {
+            // Where the flow stands between slots is not known then; the next start replays from the last checkpoint.
+            Err(error) if error.is_log_away() && self.shared.stopping() => {
+                tracing::warn!(%error, "stopped while the log was away, without a checkpoint");
+                return Ok(());
+            }
+            done => done?,
+        }
+        if !self.shared.failed() && self.minted {
+            self.checkpoint()?;
+        }
+        Ok(())
+    }
+
+    fn work(&mut self) -> Result<(), DataflowError> {
+        self.control
+            .look_back(&self.source, self.place.control, |record| {
+                self.relayed = self.relayed.max(relay::relayed(record).unwrap_or(0));
+            })?;
         self.replay()?;
         if !self.shared.stopping() {
             self.status.send_modify(|status| status.replaying = false);
             self.live()?;
-        }
-        if !self.shared.failed() && self.minted {
-            self.checkpoint()?;
         }
         Ok(())
     }
@@ -189,7 +214,11 @@ impl Driver {
         let clock = (self.settings.clock)();
         let tails = self.telemetry.iter_mut().chain([&mut self.control]);
         for (partition, (tail, &from)) in tails.zip(&bound).enumerate() {
-            let remember = |header: &Header| sequencer.remember(partition, header, clock);
+            let remember = |record: &Record| {
+                if let Ok(header) = Header::decode(&record.headers) {
+                    sequencer.remember(partition, &header, clock);
+                }
+            };
             tail.look_back(&self.source, from, remember)?;
             tail.seek(from);
         }
@@ -204,15 +233,12 @@ impl Driver {
                 seen = self.source.log.wait(seen, IDLE);
                 continue;
             }
-            let Some(first) = self.append(&minted)? else {
+            let Some(bound) = self.append(minted)? else {
                 return Ok(());
             };
             fault::point("after_binding");
-            for binding in &minted {
-                self.chain.accept(binding);
-            }
             self.minted = true;
-            self.work_off((first..).zip(minted).collect())?;
+            self.work_off(bound)?;
             let counters = sequencer.counters();
             self.status.send_if_modified(|status| {
                 (status.counters.clamped, status.counters.silences) =
@@ -250,8 +276,11 @@ impl Driver {
         Ok(())
     }
 
-    /// Appends bindings; the offset of the first. `None` = stopped while the log was full.
-    fn append(&mut self, minted: &[Binding]) -> Result<Option<u64>, DataflowError> {
+    /// Appends bindings; each with its offset. `None` = stopped while the log was full or away.
+    fn append(
+        &mut self,
+        minted: Vec<Binding>,
+    ) -> Result<Option<Vec<(u64, Binding)>>, DataflowError> {
         let record = |b: &Binding| Record {
             body: b.encode().into(),
             ..Record::default()
@@ -259,16 +288,14 @@ impl Driver {
         let records: Vec<Record> = minted.iter().map(record).collect();
         loop {
             match self.source.log.append(topics::EPOCHS, 0, &records) {
-                Ok(first) if first == self.place.bindings => return Ok(Some(first)),
-                Ok(found) => {
-                    let (job, expected) = (self.settings.job.clone(), self.place.bindings);
-                    return Err(DataflowError::Bindings {
-                        job,
-                        expected,
-                        found,
-                    });
+                Ok(first) if first == self.place.bindings => {
+                    for binding in &minted {
+                        self.chain.accept(binding);
+                    }
+                    return Ok(Some((first..).zip(minted).collect()));
                 }
-                Err(error @ LogError::Full { .. }) => {
+                Ok(first) => return self.settle(first, &minted).map(Some),
+                Err(error) if error.is_passing() => {
                     tracing::warn!(%error, "bindings cannot be appended; trying again");
                     // A checkpoint lets the log be trimmed.
                     self.checkpoint_if_due()?;
@@ -286,6 +313,38 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// Something is in the topic before what was appended at `first`: an attempt of ours whose answer was lost, or bindings of
+    /// another generation. Reads what every reader reads, and goes on if what counts is what was minted.
+    fn settle(
+        &mut self,
+        first: u64,
+        minted: &[Binding],
+    ) -> Result<Vec<(u64, Binding)>, DataflowError> {
+        let end = first + minted.len() as u64;
+        let (mut next, mut bound) = (self.place.bindings, Vec::new());
+        while next < end {
+            let entries = self.source.read(topics::EPOCHS, 0, next)?;
+            let Some(last) = entries.last() else { break };
+            next = last.offset + 1;
+            for entry in entries.iter().filter(|entry| entry.offset < end) {
+                let binding = Binding::decode(&entry.record.body);
+                if let Ok(binding) = binding
+                    && self.chain.accept(&binding)
+                {
+                    bound.push((entry.offset, binding));
+                }
+            }
+        }
+        if bound.iter().map(|(_, binding)| binding).eq(minted) {
+            return Ok(bound);
+        }
+        Err(DataflowError::Bindings {
+            job: self.settings.job.clone(),
+            expected: self.place.bindings,
+            found: first,
+        })
     }
 
     /// Feeds what bindings bind, and hands over the outputs group by group. Stops after a group when asked to; what is not
@@ -313,7 +372,19 @@ impl Driver {
     fn hand_over(&mut self) -> Result<(), DataflowError> {
         let outputs = self.engine.outputs()?;
         self.send(Work::Group(Box::new(outputs)))?;
+        self.tell();
         self.checkpoint_if_due()
+    }
+
+    /// Tells those who graph the lag how far the log is worked off.
+    fn tell(&mut self) {
+        if self.told.elapsed() >= TELL {
+            self.told = Instant::now();
+            let (log, place) = (&self.source.log, &self.place);
+            log.consumed(topics::TELEMETRY, &place.telemetry);
+            log.consumed(topics::CONTROL, &[place.control]);
+            log.consumed(topics::EPOCHS, &[place.bindings]);
+        }
     }
 
     fn checkpoint_if_due(&mut self) -> Result<(), DataflowError> {
@@ -393,7 +464,12 @@ impl Driver {
             return None;
         }
         match ControlRecord::decode(&body) {
-            Ok(record) => Some(record.change),
+            // Appended again by a relay that had no answer: it counted before.
+            Ok(record) if record.outbox_id <= self.relayed => None,
+            Ok(record) => {
+                self.relayed = record.outbox_id;
+                Some(record.change)
+            }
             Err(error) => {
                 tracing::warn!(offset, %error, "control record left out; a newer program wrote it?");
                 None

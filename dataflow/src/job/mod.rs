@@ -14,6 +14,7 @@
 mod bindings;
 mod committer;
 mod driver;
+mod gap;
 mod history;
 mod lake;
 mod lease;
@@ -65,6 +66,8 @@ pub struct JobConfig {
     pub lake_every: Duration,
     /// Each gauge is written at most once in this time.
     pub gauge_interval: Duration,
+    /// Begin anew with what the log still holds, should it have lost records that are needed.
+    pub accept_gap: bool,
     /// The clock.
     pub clock: Clock,
 }
@@ -83,6 +86,7 @@ impl JobConfig {
             checkpoint_every: Duration::from_secs(60),
             lake_every: Duration::from_secs(60),
             gauge_interval: Duration::from_secs(60),
+            accept_gap: false,
             clock: Arc::new(|| Timestamp::from_system(std::time::SystemTime::now())),
         }
     }
@@ -174,6 +178,11 @@ impl Shared {
 
     fn stop(&self) {
         self.stop.send_replace(true);
+    }
+
+    /// Turns true when the job is to stop.
+    fn stops(&self) -> watch::Receiver<bool> {
+        self.stop.subscribe()
     }
 
     fn stopping(&self) -> bool {

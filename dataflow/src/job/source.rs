@@ -5,11 +5,13 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use mast_log::{Entry, Log, LogError};
+use mast_log::{Ends, Entry, Log, LogError, Record};
 use mast_schemas::message::Header;
 
+use super::Shared;
 use crate::error::DataflowError;
 
 /// Bytes of one read.
@@ -17,12 +19,16 @@ const READ: usize = 4 << 20;
 /// Bytes that a partition keeps for the second reading.
 const KEPT: usize = 32 << 20;
 
-/// The log, and whom to name when it lost something.
+/// The log, with patience while it is away, and whom to name when it lost something.
 #[derive(Clone)]
 pub(crate) struct Source {
     pub(crate) log: Arc<dyn Log>,
     pub(crate) checkpoints: PathBuf,
+    pub(crate) shared: Arc<Shared>,
 }
+
+/// Time between attempts while the log is away; each also waits for the log itself.
+const AGAIN: Duration = Duration::from_millis(500);
 
 impl Source {
     pub(crate) fn read(
@@ -31,8 +37,7 @@ impl Source {
         partition: u32,
         from: u64,
     ) -> Result<Vec<Entry>, DataflowError> {
-        self.log
-            .read(topic, partition, from, READ)
+        self.patiently(|| self.log.read(topic, partition, from, READ))
             .map_err(|source| match source {
                 LogError::Gap { first } => DataflowError::Gap {
                     topic,
@@ -47,6 +52,29 @@ impl Source {
                     source,
                 },
             })
+    }
+
+    /// Both ends of a partition.
+    pub(crate) fn ends(&self, topic: &'static str, partition: u32) -> Result<Ends, DataflowError> {
+        self.patiently(|| self.log.ends(topic, partition))
+            .map_err(DataflowError::log(topic, partition))
+    }
+
+    /// Calls the log again and again while its broker is away; a stop ends the patience.
+    fn patiently<T>(&self, call: impl Fn() -> Result<T, LogError>) -> Result<T, LogError> {
+        let mut told = false;
+        loop {
+            match call() {
+                Err(error) if error.is_passing() && !self.shared.stopping() => {
+                    if !told {
+                        tracing::warn!(%error, "the log cannot be read; trying again");
+                        told = true;
+                    }
+                    std::thread::sleep(AGAIN);
+                }
+                done => return done,
+            }
+        }
     }
 }
 
@@ -102,17 +130,14 @@ impl Tail {
         self.kept_bytes = 0;
     }
 
-    /// Shows the headers of the newest records before `to` to `see`, as far as the log still holds them.
+    /// Shows the newest records before `to` to `see`, as far as the log still holds them.
     pub(crate) fn look_back(
         &self,
         source: &Source,
         to: u64,
-        mut see: impl FnMut(&Header),
+        mut see: impl FnMut(&Record),
     ) -> Result<(), DataflowError> {
-        let ends = source.log.ends(self.topic, self.partition);
-        let first = ends
-            .map_err(DataflowError::log(self.topic, self.partition))?
-            .first;
+        let first = source.ends(self.topic, self.partition)?.first;
         let mut next = to.saturating_sub(LOOK_BACK).max(first);
         while next < to {
             let entries = source.read(self.topic, self.partition, next)?;
@@ -121,8 +146,7 @@ impl Tail {
             };
             next = last.offset + 1;
             let before = entries.into_iter().filter(|entry| entry.offset < to);
-            let headers = before.map(|entry| Header::decode(&entry.record.headers));
-            headers.flatten().for_each(|header| see(&header));
+            before.for_each(|entry| see(&entry.record));
         }
         Ok(())
     }
@@ -224,7 +248,7 @@ impl Tail {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mast_log::{EmbeddedConfig, EmbeddedLog, Record, TopicSpec};
+    use mast_log::{EmbeddedConfig, EmbeddedLog, TopicSpec};
     use mast_schemas::topics;
 
     fn source(records: usize, bytes: usize) -> (tempfile::TempDir, Source) {
@@ -248,6 +272,7 @@ mod tests {
             Source {
                 log: Arc::new(log),
                 checkpoints,
+                shared: Shared::new(),
             },
         )
     }

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use super::bindings::Chain;
 use super::committer::Committer;
 use super::driver::{Driver, Parts, Place, Settings, Work};
+use super::gap;
 use super::lake::LakeTask;
 use super::lease::{self, FolderLock};
 use super::publisher::Publisher;
@@ -76,7 +77,19 @@ async fn begin(
     lock: FolderLock,
 ) -> Result<JobHandle, DataflowError> {
     let generation = held.fencing_epoch;
-    let (sink, committed) = Sink::open(config.pool.clone(), &config.name, generation).await?;
+    let gap = gap::check(config).await?;
+    let (sink, mut committed) = Sink::open(config.pool.clone(), &config.name, generation).await?;
+    let begin_at = match gap {
+        Some(gap) => {
+            gap::begin_anew(config, &sink, gap).await?;
+            committed = Epoch(0);
+            gap::firsts(config).await?
+        }
+        None => Place {
+            telemetry: vec![0; config.partitions as usize],
+            ..Place::default()
+        },
+    };
     let lake = LakeConfig {
         root: config.lake(),
         job: config.name.clone(),
@@ -93,7 +106,7 @@ async fn begin(
     )
     .await?;
     let events = EventRelay::open(&config.pool, config.log.clone(), generation, committed).await?;
-    let (engine, chain, place) = restore(config).await?;
+    let (engine, chain, place) = restore(config, begin_at).await?;
 
     let status = Arc::new(watch::Sender::new(JobStatus {
         generation,
@@ -131,8 +144,11 @@ async fn begin(
     })
 }
 
-/// The flow with the state of the newest checkpoint, and where in the log that is.
-async fn restore(config: &JobConfig) -> Result<(Engine, Chain, Place), DataflowError> {
+/// The flow with the state of the newest checkpoint, and where in the log that is; without one, where history begins.
+async fn restore(
+    config: &JobConfig,
+    begin_at: Place,
+) -> Result<(Engine, Chain, Place), DataflowError> {
     let (dir, partitions) = (config.checkpoints(), config.partitions);
     let engine = EngineConfig {
         workers: config.workers,
@@ -155,13 +171,7 @@ async fn restore(config: &JobConfig) -> Result<(Engine, Chain, Place), DataflowE
                     snapshot,
                 )
             }
-            None => {
-                let place = Place {
-                    telemetry: vec![0; partitions as usize],
-                    ..Place::default()
-                };
-                (Chain::default(), place, Default::default())
-            }
+            None => (Chain::default(), begin_at, Default::default()),
         };
         if place.telemetry.len() != partitions as usize {
             return Err(DataflowError::Partitions {
@@ -257,6 +267,7 @@ impl Running {
         let source = Source {
             log: config.log.clone(),
             checkpoints: config.checkpoints(),
+            shared: shared.clone(),
         };
         let channels = Channels {
             lake: lake_rows,
@@ -318,8 +329,9 @@ impl Running {
             let done = lake.run(&mut lake_rows).await;
             (done, Some(lake_rows)).into()
         });
+        let stops = shared.stops();
         let events = watched(&shared, async move {
-            (self.events.run(event_rows).await, None::<()>).into()
+            (self.events.run(event_rows, stops).await, None::<()>).into()
         });
         let outbox = watched(&shared, async move {
             (self.outbox.run(relay_ends).await, None::<()>).into()

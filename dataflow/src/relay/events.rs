@@ -8,13 +8,13 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mast_log::{Log, LogError, Record};
+use mast_log::{Log, Record};
 use mast_schemas::message::{Header, ProducerId};
 use mast_schemas::views::{DeviceEvent, EventId, LinkEvent};
 use mast_schemas::{DeviceId, Epoch, Mac, SchemaError, TenantId, Timestamp, topics};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
 use super::{blocking, newest};
@@ -111,14 +111,7 @@ impl EventRelay {
         }
         .encode();
         let relay = Self { log, header };
-        let tail = blocking(topics::EVENTS, &relay.log, |log| {
-            newest(log, topics::EVENTS, TAIL)
-        })
-        .await?;
-        let tail: Vec<EventRecord> = tail
-            .iter()
-            .filter_map(|entry| serde_json::from_slice(&entry.record.body).ok())
-            .collect();
+        let tail = relay.tail().await?;
         let from = tail.last().map_or(Epoch(0), |event| event.epoch);
         let known: HashSet<EventId> = tail
             .iter()
@@ -137,28 +130,47 @@ impl EventRelay {
         Ok(relay)
     }
 
-    /// Appends what it is given until nobody gives any more.
+    /// Appends what it is given until nobody gives any more. While the log is away it tries again; a stop ends that, and the
+    /// next start relays what is left.
     ///
     /// # Errors
     /// [`DataflowError::Log`].
     pub async fn run(
         self,
         mut commits: mpsc::Receiver<Vec<EventRecord>>,
+        stop: watch::Receiver<bool>,
     ) -> Result<(), DataflowError> {
-        while let Some(events) = commits.recv().await {
-            while let Err(e) = self.append(&events).await {
-                let DataflowError::Log {
-                    source: LogError::Full { .. },
-                    ..
-                } = &e
-                else {
-                    return Err(e);
-                };
-                tracing::warn!(error = %e, "events cannot be appended; trying again");
+        while let Some(mut events) = commits.recv().await {
+            while let Err(error) = self.append(&events).await {
+                if !error.is_log_away() {
+                    return Err(error);
+                }
+                if *stop.borrow() {
+                    tracing::warn!(%error, "events wait for the next start");
+                    return Ok(());
+                }
+                tracing::warn!(%error, "events cannot be appended; trying again");
                 tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                // What was appended without an answer is not appended again.
+                if let Ok(tail) = self.tail().await {
+                    let known: HashSet<EventId> = tail.iter().map(EventRecord::id).collect();
+                    events.retain(|event| !known.contains(&event.id()));
+                }
             }
         }
         Ok(())
+    }
+
+    /// The newest records of the topic.
+    async fn tail(&self) -> Result<Vec<EventRecord>, DataflowError> {
+        let tail = blocking(topics::EVENTS, &self.log, |log| {
+            newest(log, topics::EVENTS, TAIL)
+        });
+        let records = tail.await?;
+        let events = records.iter().map(|entry| &entry.record.body);
+        Ok(events
+            .filter_map(|body| serde_json::from_slice(body).ok())
+            .collect())
     }
 
     async fn append(&self, events: &[EventRecord]) -> Result<(), DataflowError> {

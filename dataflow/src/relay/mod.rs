@@ -9,7 +9,7 @@ pub mod outbox;
 
 use std::sync::Arc;
 
-use mast_log::{Entry, Log, LogError};
+use mast_log::{Entry, Log, LogError, Record};
 
 use crate::error::DataflowError;
 
@@ -26,6 +26,13 @@ pub(crate) async fn blocking<T: Send + 'static>(
         reason: e.to_string(),
     })?
     .map_err(DataflowError::log(topic, 0))
+}
+
+/// Highest outbox id up to and with a record of the control topic; `None` = something else than a relay wrote it.
+pub(crate) fn relayed(record: &Record) -> Option<i64> {
+    <[u8; 8]>::try_from(record.key.as_ref())
+        .ok()
+        .map(i64::from_be_bytes)
 }
 
 /// The newest `count` records of partition 0, or fewer.

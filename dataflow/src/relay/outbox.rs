@@ -20,8 +20,8 @@ use sqlx::types::Json;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::{blocking, newest, read_all};
-use crate::error::{DataflowError, transient};
+use super::{blocking, newest, read_all, relayed};
+use crate::error::DataflowError;
 use crate::job::Clock;
 
 /// How often the outbox is read and a heartbeat sent.
@@ -68,6 +68,18 @@ impl OutboxRelay {
                 "the control topic holds less than was relayed; relaying again from there"
             );
         }
+        let made: Option<i64> = sqlx::query_scalar("SELECT max(id) FROM outbox")
+            .fetch_one(&pool)
+            .await?;
+        let made = made.unwrap_or(0).max(noted);
+        if in_log > made {
+            tracing::error!(
+                made,
+                in_log,
+                "the control topic holds changes that this database never made: the topics belong to another installation, \
+                 whose changes hide this one's; give it a cluster of its own, or delete the topics mast.*"
+            );
+        }
         let producer = ProducerId(Uuid::now_v7());
         Ok(Self {
             pool,
@@ -93,21 +105,28 @@ impl OutboxRelay {
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<(), DataflowError> {
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // Whether an append may have succeeded without an answer.
+        let mut unsure = false;
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
                 () = stopped(&mut stop) => return self.goodbye().await,
             }
+            if unsure && let Err(error) = self.look().await {
+                if !error.is_log_away() {
+                    return Err(error);
+                }
+                continue;
+            }
+            unsure = false;
             match self.round().await {
                 Ok(()) => {}
-                Err(DataflowError::Postgres(e)) if transient(&e) => {
+                Err(DataflowError::Postgres(e)) if mast_postgres::is_passing(&e) => {
                     tracing::warn!(error = %e, "the outbox cannot be read; trying again");
                 }
-                Err(DataflowError::Log {
-                    source: source @ LogError::Full { .. },
-                    ..
-                }) => {
-                    tracing::warn!(error = %source, "control records cannot be appended; trying again");
+                Err(error) if error.is_log_away() => {
+                    tracing::warn!(%error, "control records cannot be appended; trying again");
+                    unsure = true;
                 }
                 Err(e) => return Err(e),
             }
@@ -146,6 +165,13 @@ impl OutboxRelay {
         }
     }
 
+    /// Asks the log how far it has come: what was appended without an answer is not appended again.
+    async fn look(&mut self) -> Result<(), DataflowError> {
+        let in_log = blocking(topics::CONTROL, &self.log, highest).await?;
+        self.relayed = self.relayed.max(in_log);
+        Ok(())
+    }
+
     async fn note(&self) -> Result<(), DataflowError> {
         sqlx::query!(
             "INSERT INTO relay_progress (name, outbox_id) VALUES ($1, $2)
@@ -159,8 +185,15 @@ impl OutboxRelay {
     }
 
     async fn goodbye(mut self) -> Result<(), DataflowError> {
+        if self.log.trouble().is_some() {
+            return Ok(());
+        }
         self.last_clock = self.last_clock.max((self.clock)());
-        self.heartbeat(Vec::new()).await
+        match self.heartbeat(Vec::new()).await {
+            // Then somebody waits for this producer's silence, once.
+            Err(error) if error.is_log_away() => Ok(()),
+            done => done,
+        }
     }
 
     async fn heartbeat(&self, shards: Vec<(u32, u32)>) -> Result<(), DataflowError> {
@@ -223,8 +256,8 @@ fn highest(log: &dyn Log) -> Result<i64, LogError> {
     let Some(last) = last.first() else {
         return Ok(0);
     };
-    if let Ok(id) = <[u8; 8]>::try_from(last.record.key.as_ref()) {
-        return Ok(i64::from_be_bytes(id));
+    if let Some(id) = relayed(&last.record) {
+        return Ok(id);
     }
     // Written by something else than a relay: look at every record.
     let ends = log.ends(topics::CONTROL, 0)?;

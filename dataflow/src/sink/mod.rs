@@ -73,6 +73,40 @@ impl Sink {
         ))
     }
 
+    /// Forgets every view, so that the job can begin anew; transitions and history stay.
+    ///
+    /// # Errors
+    /// As [`Sink::commit`].
+    pub async fn forget(&self) -> Result<(), DataflowError> {
+        let mut tx = self.pool.begin().await?;
+        let done = sqlx::query(
+            "UPDATE job_progress SET epoch = 0, updated_at = clock_timestamp() WHERE job = $1 AND generation = $2",
+        )
+        .bind(&self.job)
+        .bind(self.generation.cast_signed())
+        .execute(&mut *tx)
+        .await?;
+        if done.rows_affected() == 0 {
+            return Err(DataflowError::Fenced {
+                job: self.job.clone(),
+                generation: self.generation,
+            });
+        }
+        for table in [
+            "DELETE FROM device_status",
+            "DELETE FROM links",
+            "DELETE FROM place_counts",
+            "DELETE FROM link_gauges",
+            "DELETE FROM device_gauges",
+            "DELETE FROM place_signals",
+            "DELETE FROM view_change",
+        ] {
+            sqlx::query(table).execute(&mut *tx).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
     /// Commits a run of slots; all of it or nothing.
     ///
     /// # Errors
@@ -146,8 +180,8 @@ impl Sink {
 /// Whether trying again later can help.
 pub fn is_transient(error: &DataflowError) -> bool {
     match error {
-        DataflowError::Postgres(e) => crate::error::transient(e),
-        DataflowError::Lake(mast_lake::LakeError::Postgres(e)) => crate::error::transient(e),
+        DataflowError::Postgres(e) => mast_postgres::is_passing(e),
+        DataflowError::Lake(mast_lake::LakeError::Postgres(e)) => mast_postgres::is_passing(e),
         // A full or failing disk: a person can mend it while we wait.
         DataflowError::Lake(
             mast_lake::LakeError::File { .. } | mast_lake::LakeError::Parquet { .. },

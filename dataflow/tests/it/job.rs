@@ -348,18 +348,34 @@ async fn a_gap_names_the_partition_and_the_remedy() {
     small.trim(topics::TELEMETRY, p, 10).unwrap();
     assert!(small.ends(topics::TELEMETRY, p).unwrap().first > 0);
     w.log = small;
-    let mut job = w.start().await;
-    let ended = tokio::time::timeout(Duration::from_secs(30), job.finished())
-        .await
-        .unwrap()
-        .unwrap_err();
+    let ended = Job::start(w.config()).await.err().unwrap();
     assert!(
         matches!(ended, DataflowError::Gap { wanted: 0, .. }),
         "{ended:?}"
     );
     let text = ended.to_string();
-    assert!(
-        text.contains(&format!("mast.telemetry.v1 partition {p}")) && text.contains("checkpoint"),
-        "{text}"
-    );
+    for word in [
+        &format!("mast.telemetry.v1 partition {p}"),
+        "checkpoint",
+        "--accept-gap",
+    ] {
+        assert!(text.contains(word), "{text}");
+    }
+
+    // A person accepts it: what was served is forgotten, and made anew from what is left.
+    let stale = "INSERT INTO device_status (device_id, tenant_id, state, since, epoch)
+                 VALUES ($1, $2, 'offline', now(), 1)";
+    let stale = sqlx::query(stale).bind(Uuid::now_v7()).bind(w.tenant.0);
+    stale.execute(&w.pool).await.unwrap();
+    let config = JobConfig {
+        accept_gap: true,
+        ..w.config()
+    };
+    let mut job = Job::start(config).await.unwrap();
+    w.until(&mut job, |s| s.counters.devices > 0).await;
+    w.poll(Outcome::Ok);
+    w.until(&mut job, |s| s.counters.device_events > 0).await;
+    assert_eq!(w.state().await, "online");
+    assert_eq!(w.number("SELECT count(*) FROM device_status").await, 1);
+    job.stop().await.unwrap();
 }

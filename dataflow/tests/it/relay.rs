@@ -249,7 +249,8 @@ async fn events_missed_by_a_kill_follow_at_the_next_start_and_none_twice() {
         .await
         .unwrap();
     let (commits, receiver) = mpsc::channel(1);
-    let running = tokio::spawn(relay.run(receiver));
+    let (_stop, stops) = watch::channel(false);
+    let running = tokio::spawn(relay.run(receiver, stops));
     commits.send(events::of(&batches[0])).await.unwrap();
     drop(commits);
     running.await.unwrap().unwrap();
