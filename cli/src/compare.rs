@@ -122,7 +122,8 @@ pub(crate) fn compare(
     compare_with(&truth, served, 3.0 * interval.as_secs_f64())
 }
 
-fn compare_with(truth: &Truth, served: &Served, stable_for_s: f64) -> Comparison {
+/// Compares what is served with a truth of which only what had stood so long counts.
+pub(crate) fn compare_with(truth: &Truth, served: &Served, stable_for_s: f64) -> Comparison {
     let mut differences = Vec::new();
     for device in &truth.devices {
         if device.stable_since < stable_for_s {

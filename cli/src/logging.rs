@@ -1,9 +1,11 @@
 //! Where log lines go: standard error, as text or JSON.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
-use crate::config::Log;
+use crate::config::Logging;
 
 /// A level or filter as it is written.
 pub(crate) fn filter(text: &str) -> Result<EnvFilter, ParseError> {
@@ -11,9 +13,10 @@ pub(crate) fn filter(text: &str) -> Result<EnvFilter, ParseError> {
 }
 
 /// Starts logging; to be called once.
-pub(crate) fn start(config: &Log) -> anyhow::Result<()> {
+pub(crate) fn start(config: &Logging) -> anyhow::Result<()> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter(&config.level)?)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     let started = if config.json {
         builder.json().try_init()

@@ -43,8 +43,8 @@ struct Cli {
 impl Cli {
     fn configure(&self) -> anyhow::Result<Effective> {
         let flags = Flags::default()
-            .with("--log-level", "log.level", self.log_level.as_ref())?
-            .with("--log-json", "log.json", self.log_json.then_some(&true))?;
+            .with("--log-level", "logging.level", self.log_level.as_ref())?
+            .with("--log-json", "logging.json", self.log_json.then_some(&true))?;
         let flags = self.command.flags(flags)?;
         config::load(self.config.as_deref(), std::env::vars_os(), flags)
     }
@@ -60,7 +60,7 @@ Examples:
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let started = cli.configure().and_then(|effective| {
-        logging::start(&effective.config.log)?;
+        logging::start(&effective.config.logging)?;
         Ok(effective)
     });
     let effective = match started {

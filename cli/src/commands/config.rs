@@ -4,13 +4,13 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 
-use crate::config::Effective;
+use crate::config::{Effective, is_secret};
 
 /// Show the configuration that holds here, and where each value was set.
 ///
 /// Defaults < file < environment < flags. The file is `mast.toml` in the current folder, or the one that --config (or
 /// MAST_CONFIG) names. A key such as `dataflow.workers` is MAST_DATAFLOW_WORKERS in the environment. Keys that are not known,
-/// values of the wrong type or out of bounds are errors, at the start of every command. There are no secrets in it.
+/// values of the wrong type or out of bounds are errors, at the start of every command. Secrets are shown as `***`.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -57,6 +57,8 @@ fn toml(effective: &Effective) -> String {
             section = of;
         }
         let line = match value {
+            // A file to begin with must not hold the stars as a password.
+            Some(value) if is_secret(key) => format!("# {name} = {value}"),
             Some(value) => format!("{name} = {value}"),
             None => format!("# {name} ="),
         };

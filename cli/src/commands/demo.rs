@@ -16,10 +16,11 @@ use serde::Serialize;
 use sqlx::PgPool;
 
 use crate::commands::Pace;
+use crate::commands::shared::Place;
 use crate::commands::simulate::scenario;
 use crate::compare::{Comparison, Served, compare};
 use crate::config::{Config, Flags};
-use crate::standalone::{Database, Installation, Paths, Settings, keys, stop_signal};
+use crate::standalone::{Database, INTERRUPTED, Installation, Paths, keys, stop_signal};
 use crate::summary::{Picture, Screen};
 
 /// Run everything on this machine: a simulated fleet of two tenants, ingest over the real RouterOS API, log, dataflow,
@@ -37,9 +38,8 @@ pub(crate) struct Args {
     /// Interval of the polls [default: 2s]
     #[arg(long)]
     interval: Option<Pace>,
-    /// Where everything is kept [default: mast-demo]
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
     /// Scenario file: one event a line, such as `at 1m rain site=3 db=25 for=2m`.
     #[arg(long)]
     scenario: Option<PathBuf>,
@@ -61,6 +61,7 @@ const EXAMPLES: &str = "\
 Examples:
   mast demo                                        300 devices on 12 towers, data in ./mast-demo
   mast demo --devices 2000 --interval 10s --data big
+  mast demo --log kafka --brokers localhost:9092   the log in Kafka
   mast demo --for 60s --json                       a minute, then the result for a program
   mast demo --scenario storm.txt                   trouble by the clock (simulator/README.md)
 
@@ -83,8 +84,8 @@ struct Report {
 
 impl Args {
     pub(crate) fn flags(&self, flags: Flags) -> anyhow::Result<Flags> {
-        flags
-            .with("--data", "data", self.data.as_ref())?
+        self.place
+            .flags(flags)?
             .with("--devices", "simulator.devices", self.devices.as_ref())?
             .with("--seed", "simulator.seed", self.seed.as_ref())?
             .with("--scenario", "simulator.scenario", self.scenario.as_ref())?
@@ -131,9 +132,6 @@ impl Args {
     }
 }
 
-/// Exit code of a command that a signal ended, as shells have it.
-const INTERRUPTED: u8 = 130;
-
 /// A running demo.
 struct Demo {
     installation: Installation,
@@ -152,12 +150,12 @@ struct Demo {
 impl Demo {
     async fn start(config: &Config, screen: &mut Screen) -> anyhow::Result<Self> {
         let begun = Instant::now();
-        let root = folder(&config.data)?;
-        let paths = Paths::new(&root);
+        let paths = Paths::made(&config.data)?;
+        let root = paths.root().to_owned();
         let known = Paths::existing(&root).is_ok();
         screen.step(&format!("everything is kept in {}", root.display()));
         screen.step("starting PostgreSQL …");
-        let database = Database::start(&paths).await?;
+        let database = Database::owned(config, &paths).await?;
         let devices = config.simulator.devices;
         screen.step(&format!("starting {devices} simulated devices …"));
         let fleet = start_fleet(config, &paths).await?;
@@ -174,13 +172,7 @@ impl Demo {
             ));
         }
         screen.step("starting the dataflow and ingest …");
-        let settings = Settings {
-            workers: config.dataflow.workers,
-            gauge_interval: config.dataflow.gauge_interval.0,
-            lake_every: config.dataflow.lake_every.0,
-            checkpoint_every: config.dataflow.checkpoint_every.0,
-        };
-        let installation = Installation::start(&paths, database, &settings).await?;
+        let installation = Installation::start(config, &paths, database).await?;
         screen.hints(hints(&root));
         Ok(Self {
             installation,
@@ -310,18 +302,6 @@ impl Demo {
         self.fleet.stop().await;
         Ok(())
     }
-}
-
-/// Makes the data folder. Absolute, so that what is shown of it can be used from anywhere.
-fn folder(data: &Path) -> anyhow::Result<PathBuf> {
-    let remedy = || {
-        format!(
-            "the data folder {} cannot be made or used; name one that you may write to with --data",
-            data.display()
-        )
-    };
-    std::fs::create_dir_all(data).with_context(remedy)?;
-    data.canonicalize().with_context(remedy)
 }
 
 /// Imports the fleet's inventory; its tenants.

@@ -54,8 +54,8 @@ impl Args {
                 .with_context(|| format!("read {}", self.file.display()))?
         };
         let parsed = inventory::parse(&text).with_context(|| format!("{}", self.file.display()))?;
-        let paths = Paths::new(&config.data);
-        let database = Database::open(&paths).await?;
+        let paths = Paths::made(&config.data)?;
+        let database = Database::open(config, &paths).await?;
         let options = Options {
             dry_run: self.dry_run,
             default_interval_ms: u32::try_from(config.ingest.interval.0.as_millis())

@@ -2,11 +2,14 @@
 
 mod bench;
 mod config;
+mod dataflow;
 mod decode;
 mod demo;
 mod import;
+mod ingest;
 mod query;
 mod schema;
+mod shared;
 mod simulate;
 mod verify;
 
@@ -27,6 +30,10 @@ use crate::config::{Effective, Flags};
 pub(crate) enum Command {
     /// Run everything on this machine with a simulated fleet, and show the views live.
     Demo(demo::Args),
+    /// Keep the views, as a process of its own.
+    Dataflow(dataflow::Args),
+    /// Poll the devices, as a process of its own.
+    Ingest(ingest::Args),
     /// Run a simulated fleet alone, or talk to a running one.
     Simulate(simulate::Args),
     /// Read an inventory file into an installation's database.
@@ -55,6 +62,8 @@ impl Command {
     pub(crate) fn flags(&self, flags: Flags) -> anyhow::Result<Flags> {
         match self {
             Self::Demo(args) => args.flags(flags),
+            Self::Dataflow(args) => args.flags(flags),
+            Self::Ingest(args) => args.flags(flags),
             Self::Simulate(args) => args.flags(flags),
             Self::Import(args) => args.flags(flags),
             Self::Query(args) => args.flags(flags),
@@ -72,6 +81,8 @@ impl Command {
         let config = &effective.config;
         match self {
             Self::Demo(args) => block_on(args.run(config)),
+            Self::Dataflow(args) => block_on(args.run(config)),
+            Self::Ingest(args) => block_on(args.run(config)),
             Self::Simulate(args) => block_on(args.run(config)),
             Self::Import(args) => block_on(args.run(config)),
             Self::Decode(args) => args.run(),

@@ -10,7 +10,7 @@ use mast_query::{Engine, EngineConfig, Tenant, TenantScope};
 
 use crate::commands::Pace;
 use crate::config::{Config, Flags, Query};
-use crate::standalone::{Database, Paths};
+use crate::standalone::{Database, Paths, existing};
 
 /// Run a read-only SQL query.
 ///
@@ -66,8 +66,7 @@ impl Args {
     }
 
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        let paths = Paths::existing(&config.data)?;
-        let database = Database::open(&paths).await?;
+        let (paths, database) = existing(config).await?;
         let result = self.query(&config.query, &paths, &database).await;
         database.stop().await?;
         result?;

@@ -1,15 +1,19 @@
 //! `mast simulate`: a virtual fleet with known truth.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Subcommand;
-use mast_simulator::{Fleet, FleetConfig};
+use mast_postgres::{Role, find_tenant};
+use mast_simulator::{Fleet, FleetConfig, Truth};
 
 use crate::commands::Pace;
+use crate::compare::{Served, compare_with};
 use crate::config::{Config, Flags, Simulator};
-use crate::standalone::Paths;
+use crate::standalone::{Database, Paths, existing};
 
 /// Run a simulated fleet: real sockets, the real RouterOS API, and the truth about itself.
 ///
@@ -103,14 +107,34 @@ enum Talk {
         #[arg(required = true, num_args = 1.., trailing_var_arg = true)]
         line: Vec<String>,
     },
+    /// Compare what an installation serves with what is true of a running fleet.
+    ///
+    /// Answers lag by design: truth is taken first and views two intervals later, and only what had stood for three
+    /// intervals counts. The result is a JSON object; the exit code is 1 where they differ.
+    #[command(after_help = COMPARE_EXAMPLES)]
+    Compare {
+        /// The fleet's socket; without it, that of the demo in the data folder.
+        #[arg(long, value_name = "FILE")]
+        socket: Option<PathBuf>,
+        /// The installation's data folder [default: mast-demo]
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+        /// Interval of the polls.
+        #[arg(long, default_value = "2s")]
+        interval: Pace,
+    },
 }
+
+const COMPARE_EXAMPLES: &str = "\
+Examples:
+  mast simulate compare --data demo
+  mast simulate compare --socket fleet.sock --data noc --interval 10s";
 
 impl Args {
     pub(crate) fn flags(&self, flags: Flags) -> anyhow::Result<Flags> {
-        let data = self
-            .talk
-            .as_ref()
-            .and_then(|Talk::Ctl { data, .. }| data.as_ref());
+        let data = self.talk.as_ref().and_then(|talk| match talk {
+            Talk::Ctl { data, .. } | Talk::Compare { data, .. } => data.as_ref(),
+        });
         flags
             .with("--data", "data", data)?
             .with("--devices", "simulator.devices", self.devices.as_ref())?
@@ -119,23 +143,21 @@ impl Args {
     }
 
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        if let Some(Talk::Ctl { socket, line, .. }) = self.talk {
-            let socket = socket.unwrap_or_else(|| Paths::new(&config.data).simulator_socket());
-            let answer = mast_simulator::ctl_send(&socket, &line.join(" "))
-                .await
-                .with_context(|| {
-                    format!(
-                        "talk to the fleet at {} (is it running? --data or --socket say where it is)",
-                        socket.display()
-                    )
-                })?;
-            crate::output::line(&answer)?;
-            let refused = answer.starts_with("error");
-            return Ok(if refused {
-                ExitCode::FAILURE
-            } else {
-                ExitCode::SUCCESS
-            });
+        match self.talk {
+            Some(Talk::Ctl { socket, line, .. }) => {
+                let answer = ask(config, socket, &line.join(" ")).await?;
+                crate::output::line(&answer)?;
+                let refused = answer.starts_with("error");
+                return Ok(if refused {
+                    ExitCode::FAILURE
+                } else {
+                    ExitCode::SUCCESS
+                });
+            }
+            Some(Talk::Compare {
+                socket, interval, ..
+            }) => return compare(config, socket, interval.0).await,
+            None => {}
         }
         let scenario = scenario(&config.simulator)?;
         let fleet = Fleet::start(FleetConfig {
@@ -164,4 +186,58 @@ impl Args {
         fleet.stop().await;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// What a running fleet answers to a line.
+async fn ask(config: &Config, socket: Option<PathBuf>, line: &str) -> anyhow::Result<String> {
+    let socket = socket.unwrap_or_else(|| Paths::new(&config.data).simulator_socket());
+    mast_simulator::ctl_send(&socket, line)
+        .await
+        .with_context(|| {
+            format!(
+                "talk to the fleet at {} (is it running? --data or --socket say where it is)",
+                socket.display()
+            )
+        })
+}
+
+async fn compare(
+    config: &Config,
+    socket: Option<PathBuf>,
+    interval: Duration,
+) -> anyhow::Result<ExitCode> {
+    let truth = ask(config, socket, "truth").await?;
+    let truth: Truth = serde_json::from_str(&truth).context("the fleet told no truth")?;
+    tokio::time::sleep(2 * interval).await;
+    let (_, database) = existing(config).await?;
+    let served = served(&database, &truth).await;
+    database.stop().await?;
+    let served = served?;
+    let comparison = compare_with(&truth, &served, 3.0 * interval.as_secs_f64());
+    crate::output::json(&serde_json::json!({
+        "devices": served.devices.len(),
+        "online": served.devices_in("online"),
+        "links_truth": comparison.links_truth,
+        "links_live": served.live(),
+        "mismatches": comparison.differences.len(),
+        "differences": comparison.differences,
+    }))?;
+    Ok(if comparison.differences.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// What the tenants of a fleet are shown.
+async fn served(database: &Database, truth: &Truth) -> anyhow::Result<Served> {
+    let pool = database.pool(Role::Api, 2).await?;
+    let names: BTreeSet<&str> = truth.devices.iter().map(|d| d.tenant.as_str()).collect();
+    let mut tenants = Vec::new();
+    for name in names {
+        tenants.extend(find_tenant(&pool, name).await?);
+    }
+    let served = Served::read(&pool, &tenants).await;
+    pool.close().await;
+    served
 }

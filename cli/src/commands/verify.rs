@@ -1,10 +1,10 @@
 //! `mast verify`: the laws, checked on an installation.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::commands::shared::Place;
 use crate::config::{Config, Flags};
-use crate::standalone::{Database, Paths};
+use crate::standalone;
 use crate::verify::verify;
 
 /// Recompute the views from the log and compare them with what is served; check the laws that every
@@ -16,9 +16,8 @@ use crate::verify::verify;
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES, after_long_help = LAWS)]
 pub(crate) struct Args {
-    /// The installation's data folder [default: mast-demo]
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
     /// Only the JSON object.
     #[arg(long)]
     json: bool,
@@ -44,13 +43,16 @@ Examples:
 
 impl Args {
     pub(crate) fn flags(&self, flags: Flags) -> anyhow::Result<Flags> {
-        flags.with("--data", "data", self.data.as_ref())
+        self.place.flags(flags)
     }
 
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        let paths = Paths::existing(&config.data)?;
-        let database = Database::open(&paths).await?;
-        let result = verify(&paths, &database).await;
+        let (paths, database) = standalone::existing(config).await?;
+        let result = async {
+            let log = standalone::log::look(&config.log, &paths).await?;
+            verify(&paths, &database, log).await
+        };
+        let result = result.await;
         database.stop().await?;
         let report = result?;
         if !self.json {

@@ -39,8 +39,20 @@ impl Layer {
     pub(super) fn file(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("read the configuration {}", path.display()))?;
-        let values =
-            toml::from_str(&text).with_context(|| format!("{} is no TOML", path.display()))?;
+        // The error itself would show the line, which may hold a password.
+        let values = toml::from_str(&text).map_err(|e: toml::de::Error| {
+            let begin = e.span().map_or(0, |span| span.start).min(text.len());
+            let line = text.as_bytes()[..begin]
+                .iter()
+                .filter(|b| **b == b'\n')
+                .count()
+                + 1;
+            anyhow::anyhow!(
+                "{} is no TOML: line {line}: {}",
+                path.display(),
+                e.message()
+            )
+        })?;
         Ok(Self {
             name: path.display().to_string(),
             values,

@@ -10,9 +10,13 @@ use figment::value::Value;
 
 use super::Config;
 use super::layers::{Flags, Layer, environment};
+use super::secret::HIDDEN;
 
 /// The file that is read where it lies in the current folder and no other is named.
 const FILE: &str = "mast.toml";
+
+/// Keys whose values are never shown.
+const SECRETS: &[&str] = &["log.password", "postgres.password"];
 
 /// A configuration with its history.
 #[derive(Debug)]
@@ -58,6 +62,9 @@ pub(crate) fn load(
 fn in_words(error: &figment::Error) -> anyhow::Error {
     let place = error.metadata.as_ref().map_or("default", |m| &m.name);
     let key = error.path.join(".");
+    if SECRETS.contains(&key.as_str()) {
+        return anyhow!("{place}: `{key}` must be a text in quotes");
+    }
     match &error.kind {
         Kind::InvalidType(found, wanted) | Kind::InvalidValue(found, wanted) => {
             anyhow!("{place}: `{key}` is {found}, but must be {wanted}")
@@ -66,13 +73,27 @@ fn in_words(error: &figment::Error) -> anyhow::Error {
     }
 }
 
+/// A text as TOML writes it.
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+/// Whether the value of a key is hidden.
+pub(crate) fn is_secret(key: &str) -> bool {
+    SECRETS.contains(&key)
+}
+
 impl Effective {
-    /// Each key, its value as TOML writes it (null where none is set), and where it was set.
+    /// Each key, its value as TOML writes it (null where none is set, `***` for a secret), and where it was set.
     pub(crate) fn entries(&self) -> Vec<(&str, Option<String>, String)> {
         let entry = |key: &'_ String| {
             let value = match self.layers.find_value(key) {
                 Ok(Value::Empty(..)) | Err(_) => None,
-                Ok(Value::String(_, text)) => Some(toml::Value::String(text).to_string()),
+                Ok(_) if SECRETS.contains(&key.as_str()) => Some(quoted(HIDDEN)),
+                Ok(Value::String(_, text)) if key == "postgres.url" => {
+                    Some(quoted(&super::postgres::shown(&text)))
+                }
+                Ok(Value::String(_, text)) => Some(quoted(&text)),
                 Ok(value) => value
                     .deserialize::<toml::Value>()
                     .ok()
@@ -100,7 +121,8 @@ impl Effective {
             .into_iter()
             .map(|(key, what)| {
                 let value = self.entries().into_iter().find(|(k, ..)| *k == key);
-                let value = value.and_then(|(_, value, _)| value).unwrap_or_default();
+                let value = value.and_then(|(_, value, _)| value);
+                let value = value.unwrap_or_else(|| "not set".to_owned());
                 format!("{}: `{key}` is {value}, but {what}", self.origin(key))
             })
             .collect();
@@ -152,12 +174,12 @@ mod tests {
 
     #[test]
     fn a_flag_wins_over_the_environment_over_the_file_over_the_default() {
-        let text = "data = 'a'\n[dataflow]\nworkers = 2\nlake_every = '5s'\n[simulator]\ndevices = 20\n[log]\njson = true\n";
+        let text = "data = 'a'\n[dataflow]\nworkers = 2\nlake_every = '5s'\n[simulator]\ndevices = 20\n[logging]\njson = true\n";
         const ENVIRONMENT: &[(&str, &str)] = &[
             ("MAST_DATAFLOW_WORKERS", "3"),
             ("MAST_SIMULATOR_DEVICES", "30"),
             ("MAST_DATA", "123"),
-            ("MAST_LOG_JSON", "0"),
+            ("MAST_LOGGING_JSON", "0"),
             ("MAST_FAULT_POINT", "elsewhere"),
             ("PATH", "x"),
         ];
@@ -173,7 +195,7 @@ mod tests {
             (c.simulator.seed, c.dataflow.lake_every),
             (1, Pace::seconds(5))
         );
-        assert_eq!((&c.data, c.log.json), (&PathBuf::from("123"), false));
+        assert_eq!((&c.data, c.logging.json), (&PathBuf::from("123"), false));
         let from = |key| origin(&loaded, key);
         assert_eq!(from("dataflow.workers"), "--workers");
         assert_eq!(from("simulator.devices"), "MAST_SIMULATOR_DEVICES");
@@ -213,7 +235,7 @@ mod tests {
             error("[query]\ntimeout = 'soon'\n")
                 .contains("mast.toml: `query.timeout`: \"soon\" is not a duration")
         );
-        assert!(error("[log]\njson = 3\n").contains("`log.json`"));
+        assert!(error("[logging]\njson = 3\n").contains("`logging.json`"));
         let bad = with("", &[("MAST_DATAFLOW_WORKERS", "two")], Flags::default()).unwrap_err();
         assert!(
             bad.starts_with("MAST_DATAFLOW_WORKERS: `dataflow.workers` is"),
@@ -224,14 +246,80 @@ mod tests {
     #[test]
     fn values_out_of_bounds_are_all_told_at_once() {
         let text =
-            "[dataflow]\nworkers = 0\n[simulator]\ndevices = 1000000\n[log]\nlevel = 'a=b=c'\n";
+            "[dataflow]\nworkers = 0\n[simulator]\ndevices = 1000000\n[logging]\nlevel = 'a=b=c'\n";
         let error = with(text, &[], Flags::default()).unwrap_err();
         for part in [
             "mast.toml: `dataflow.workers` is 0, but must be 1 to 256",
             "`simulator.devices` is 1000000, but must be 1 to 15000",
-            "`log.level` is \"a=b=c\", but must be error, warn",
+            "`logging.level` is \"a=b=c\", but must be error, warn",
         ] {
             assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_never_shown() {
+        let text = "[log]\nkind = 'kafka'\nbrokers = 'a:1,b:2'\ntls = true\nuser = 'u'\npassword = 'hunter2'\n";
+        let loaded = with(text, &[], Flags::default()).unwrap();
+        let shown = format!("{:?} {:?}", loaded.entries(), loaded.config);
+        assert!(
+            shown.contains("***") && !shown.contains("hunter2"),
+            "{shown}"
+        );
+        for (text, told) in [
+            (
+                "[log]\npassword = 20041889\n",
+                "`log.password` must be a text in quotes",
+            ),
+            ("[log]\npassword = 'hunter2\n", "no TOML: line 2"),
+            (
+                "[postgres]\nurl = 'postgres://db/m?password=hunter2'\n",
+                "must hold no password",
+            ),
+            (
+                "[postgres]\nurl = 'postgres://u:hunter2@db/mast'\n",
+                "must hold no password",
+            ),
+        ] {
+            let error = with(text, &[], Flags::default()).unwrap_err();
+            assert!(error.contains(told), "{error}");
+            assert!(
+                !error.contains("hunter2") && !error.contains("20041889"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn settings_of_the_log_that_do_not_fit_together_are_told() {
+        for (text, told) in [
+            (
+                "kind = 'kafka'",
+                "`log.brokers` is not set, but must name a broker as host:port",
+            ),
+            (
+                "brokers = 'a'",
+                "`log.brokers` is \"a\", but must be host:port",
+            ),
+            ("user = 'u'\npassword = 'p'", "needs log.tls = true"),
+            (
+                "tls = true\nuser = 'u'",
+                "must be set together with log.password",
+            ),
+            (
+                "tls = true\nuser = 'u'\npassword_file = 'none/pw'",
+                "read the password file none/pw",
+            ),
+            (
+                "ca = 'none.pem'",
+                "`log.ca` is \"none.pem\", but must be a PEM file",
+            ),
+            ("kind = 'files'", "log.kind"),
+            ("timeout = '10ms'", "must be 1s to 5m"),
+            ("level = 'info'", "did you mean `logging.level`?"),
+        ] {
+            let error = with(&format!("[log]\n{text}\n"), &[], Flags::default()).unwrap_err();
+            assert!(error.contains(told), "{error}");
         }
     }
 

@@ -4,18 +4,26 @@
 //! knows is an error that names the key and where it stands: a setting that is misspelt must never be a setting that is
 //! silently not made. All values are checked before anything starts.
 //!
-//! There are no secrets here: those are in the key file and in the database, encrypted.
+//! Secrets are of a type that does not print; where values are shown, theirs are hidden.
 
 mod layers;
 mod load;
+mod log;
+mod postgres;
+mod secret;
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::layers::Flags;
-pub(crate) use self::load::{Effective, load};
+pub(crate) use self::load::{Effective, is_secret, load};
+pub(crate) use self::log::{Kind, Log};
+pub(crate) use self::postgres::Postgres;
 use crate::commands::Pace;
+
+/// A key, and what its value must be.
+type Problem = (&'static str, String);
 
 /// Everything that can be set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,7 +31,9 @@ use crate::commands::Pace;
 pub(crate) struct Config {
     /// The data folder.
     pub(crate) data: PathBuf,
+    pub(crate) logging: Logging,
     pub(crate) log: Log,
+    pub(crate) postgres: Postgres,
     pub(crate) demo: Demo,
     pub(crate) simulator: Simulator,
     pub(crate) ingest: Ingest,
@@ -34,7 +44,7 @@ pub(crate) struct Config {
 /// Log lines of this process.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Log {
+pub(crate) struct Logging {
     /// A level, or a filter such as `mast_ingest=debug`.
     pub(crate) level: String,
     /// As JSON lines.
@@ -81,6 +91,8 @@ pub(crate) struct Dataflow {
     pub(crate) lake_every: Pace,
     /// How often checkpoints are taken.
     pub(crate) checkpoint_every: Pace,
+    /// Go on where the log lost records that were needed.
+    pub(crate) accept_gap: bool,
 }
 
 /// Limits of SQL.
@@ -103,7 +115,9 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             data: PathBuf::from("mast-demo"),
+            logging: Logging::default(),
             log: Log::default(),
+            postgres: Postgres::default(),
             demo: Demo::default(),
             simulator: Simulator::default(),
             ingest: Ingest::default(),
@@ -113,7 +127,7 @@ impl Default for Config {
     }
 }
 
-impl Default for Log {
+impl Default for Logging {
     fn default() -> Self {
         Self {
             level: "warn".to_owned(),
@@ -155,6 +169,7 @@ impl Default for Dataflow {
             gauge_interval: Pace::seconds(10),
             lake_every: Pace::seconds(10),
             checkpoint_every: Pace::seconds(20),
+            accept_gap: false,
         }
     }
 }
@@ -173,8 +188,8 @@ impl Default for Query {
 
 impl Config {
     /// Every value that can't be worked with: its key, and what it must be.
-    fn problems(&self) -> Vec<(&'static str, String)> {
-        let mut found = Vec::new();
+    fn problems(&self) -> Vec<Problem> {
+        let mut found: Vec<Problem> = Vec::new();
         let mut must = |key, holds: bool, what: String| {
             if !holds {
                 found.push((key, what));
@@ -186,9 +201,9 @@ impl Config {
             !self.data.as_os_str().is_empty(),
             "must name a folder".to_owned(),
         );
-        let level = crate::logging::filter(&self.log.level);
+        let level = crate::logging::filter(&self.logging.level);
         must(
-            "log.level",
+            "logging.level",
             level.is_ok(),
             "must be error, warn, info, debug, trace, or a filter such as mast_ingest=debug"
                 .to_owned(),
@@ -240,6 +255,8 @@ impl Config {
             self.query.max_rows > 0,
             "must be at least 1".to_owned(),
         );
+        self.log.problems(&mut found);
+        self.postgres.problems(&mut found);
         found
     }
 }

@@ -9,7 +9,7 @@ use anyhow::Context;
 use mast_dataflow::checkpoint;
 use mast_dataflow::job::Chain;
 use mast_dataflow::outputs::Snapshot;
-use mast_log::{EmbeddedLog, Entry, Log};
+use mast_log::{Entry, Log};
 use mast_oracle::{Oracle, Restored, Views};
 use mast_schemas::control::ControlRecord;
 use mast_schemas::epochs::Binding;
@@ -36,17 +36,23 @@ pub(super) struct Folded {
     pub(super) ledger: Ledger,
 }
 
-/// Folds the log up to slot `upto`; what belongs in the lake is booked up to slot `in_lake`.
-pub(super) fn fold(paths: &Paths, upto: Epoch, in_lake: Epoch) -> anyhow::Result<Folded> {
-    let log = EmbeddedLog::open_read_only(paths.log()).context("open the log")?;
+/// Folds the log up to slot `upto`, from the oldest checkpoint but `passed_over` older ones; what belongs in the lake is
+/// booked up to slot `in_lake`.
+pub(super) fn fold(
+    paths: &Paths,
+    log: &dyn Log,
+    (upto, in_lake): (Epoch, Epoch),
+    passed_over: usize,
+) -> anyhow::Result<Folded> {
     let Begin {
         mut oracle,
         mut chain,
         mut at,
         mut ledger,
         from,
-    } = begin(paths, upto, in_lake)?;
+    } = begin(paths, (upto, in_lake), passed_over)?;
     let mut polls = 0;
+    at.look_back(log)?;
     if at.telemetry.is_empty() {
         at.telemetry = vec![0; log.partitions(topics::TELEMETRY)? as usize];
     }
@@ -67,8 +73,8 @@ pub(super) fn fold(paths: &Paths, upto: Epoch, in_lake: Epoch) -> anyhow::Result
             if chain.closed() >= upto || !chain.accept(&binding) {
                 continue;
             }
-            let changes = at.control(&log, binding.control)?;
-            let whole = at.telemetry(&log, &binding.telemetry)?;
+            let changes = at.control(log, binding.control)?;
+            let whole = at.telemetry(log, &binding.telemetry)?;
             polls += whole.len() as u64;
             ledger.slot(binding.first, &changes, &whole);
             oracle.slot(binding.first, binding.last, &changes, whole);
@@ -101,9 +107,15 @@ struct Begin {
     from: Epoch,
 }
 
-fn begin(paths: &Paths, upto: Epoch, in_lake: Epoch) -> anyhow::Result<Begin> {
+fn begin(
+    paths: &Paths,
+    (upto, in_lake): (Epoch, Epoch),
+    passed_over: usize,
+) -> anyhow::Result<Begin> {
     let stored = checkpoint::list(&paths.checkpoints())?;
-    for stored in stored.iter().rev().filter(|s| s.manifest.epoch <= upto) {
+    let usable = stored.iter().rev().filter(|s| s.manifest.epoch <= upto);
+    let few = usable.clone().count().saturating_sub(1);
+    for stored in usable.skip(passed_over.min(few)) {
         // A running installation may remove the oldest one just now; then the next one serves.
         let Ok(snapshot) = checkpoint::load(&stored.path, &stored.manifest) else {
             continue;
@@ -119,7 +131,7 @@ fn begin(paths: &Paths, upto: Epoch, in_lake: Epoch) -> anyhow::Result<Begin> {
                 bindings: manifest.bindings,
                 telemetry: manifest.telemetry.clone(),
                 control: manifest.control,
-                control_lease: 0,
+                ..Offsets::default()
             },
             ledger,
             from: manifest.epoch,
@@ -156,11 +168,29 @@ struct Offsets {
     control: u64,
     /// Newest lease under which control was written.
     control_lease: u64,
+    /// Highest outbox id of a change that counted.
+    outbox: i64,
 }
 
+/// Control records before a checkpoint among which the newest outbox id is looked for.
+const LOOK_BACK: u64 = 128;
+
 impl Offsets {
-    /// The changes up to offset `end`. One of an older lease than another before it does not count.
-    fn control(&mut self, log: &EmbeddedLog, end: u64) -> anyhow::Result<Vec<ControlRecord>> {
+    /// Finds which changes the checkpoint holds: each record's key is the highest outbox id up to and with it.
+    fn look_back(&mut self, log: &dyn Log) -> anyhow::Result<()> {
+        let first = log.ends(topics::CONTROL, 0)?.first;
+        let from = self.control.saturating_sub(LOOK_BACK).max(first);
+        for entry in read(log, topics::CONTROL, 0, from, self.control)? {
+            if let Ok(id) = <[u8; 8]>::try_from(entry.record.key.as_ref()) {
+                self.outbox = self.outbox.max(i64::from_be_bytes(id));
+            }
+        }
+        Ok(())
+    }
+
+    /// The changes up to offset `end`. One of an older lease than another before it does not count, nor one that was
+    /// there before.
+    fn control(&mut self, log: &dyn Log, end: u64) -> anyhow::Result<Vec<ControlRecord>> {
         let mut changes = Vec::new();
         for entry in read(log, topics::CONTROL, 0, self.control, end)? {
             let Ok(header) = Header::decode(&entry.record.headers) else {
@@ -171,7 +201,13 @@ impl Offsets {
             }
             self.control_lease = header.lease_epoch;
             if header.heartbeat.is_none() && !entry.record.body.is_empty() {
-                changes.extend(ControlRecord::decode(&entry.record.body));
+                let record = ControlRecord::decode(&entry.record.body);
+                if let Ok(record) = record
+                    && record.outbox_id > self.outbox
+                {
+                    self.outbox = record.outbox_id;
+                    changes.push(record);
+                }
             }
         }
         self.control = end.max(self.control);
@@ -179,7 +215,7 @@ impl Offsets {
     }
 
     /// The polls up to these offsets.
-    fn telemetry(&mut self, log: &EmbeddedLog, ends: &[u64]) -> anyhow::Result<Vec<WholePoll>> {
+    fn telemetry(&mut self, log: &dyn Log, ends: &[u64]) -> anyhow::Result<Vec<WholePoll>> {
         let mut polls = Vec::new();
         for ((partition, next), &end) in (0..).zip(&mut self.telemetry).zip(ends) {
             for entry in read(log, topics::TELEMETRY, partition, *next, end)? {
@@ -201,7 +237,7 @@ impl Offsets {
 
 /// The records `from..to`, all of which must be there.
 fn read(
-    log: &EmbeddedLog,
+    log: &dyn Log,
     topic: &str,
     partition: u32,
     from: u64,

@@ -8,8 +8,10 @@ mod served;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use anyhow::Context;
+use mast_log::{Log, LogError};
 use mast_oracle::laws;
 use mast_schemas::Epoch;
 use mast_schemas::views::EventId;
@@ -67,8 +69,38 @@ impl Law {
     }
 }
 
-/// Checks all laws.
-pub(crate) async fn verify(paths: &Paths, database: &Database) -> anyhow::Result<Report> {
+/// How many checkpoints may be trimmed away under a check.
+const ATTEMPTS: usize = 5;
+
+/// Checks all laws. A running installation trims its log behind the checkpoint that the check began with: then it is begun
+/// again with a later one.
+pub(crate) async fn verify(
+    paths: &Paths,
+    database: &Database,
+    log: Arc<dyn Log>,
+) -> anyhow::Result<Report> {
+    for passed_over in 0..ATTEMPTS {
+        match check(paths, database, Arc::clone(&log), passed_over).await {
+            Err(error) if is_gap(&error) => {
+                tracing::info!(%error, "the log was trimmed meanwhile; checking again");
+            }
+            done => return done,
+        }
+    }
+    check(paths, database, log, ATTEMPTS).await
+}
+
+fn is_gap(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain();
+    causes.any(|cause| matches!(cause.downcast_ref(), Some(LogError::Gap { .. })))
+}
+
+async fn check(
+    paths: &Paths,
+    database: &Database,
+    log: Arc<dyn Log>,
+    passed_over: usize,
+) -> anyhow::Result<Report> {
     let served = Served::read(database)
         .await
         .context("read what is served")?;
@@ -76,7 +108,7 @@ pub(crate) async fn verify(paths: &Paths, database: &Database) -> anyhow::Result
     let judge = move || {
         // History follows the views. Were it ahead, its newest rows would have nothing to stand against: a breach.
         let in_lake = served.lake.as_of.unwrap_or_default();
-        let folded = fold(&paths, served.epoch, in_lake)?;
+        let folded = fold(&paths, log.as_ref(), (served.epoch, in_lake), passed_over)?;
         Ok(judge(&paths, &served, folded))
     };
     tokio::task::spawn_blocking(judge)

@@ -7,6 +7,7 @@ mod demo;
 mod docs;
 mod edges;
 mod kills;
+mod parts;
 mod postgres_away;
 mod support;
 mod verify;

@@ -1,0 +1,99 @@
+//! `mast dataflow`: the job that keeps the views, as a process of its own.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+use crate::commands::shared::Place;
+use crate::config::{Config, Flags};
+use crate::standalone::{self, Database, INTERRUPTED, Paths, at_once, patiently, stop_signal};
+
+/// Keep the views: read the log, bring every view up to date, commit to Postgres and to the lake, and carry changes of the
+/// inventory to the pollers.
+///
+/// For an installation whose parts run apart, over Kafka. Without `postgres.url` it starts a private Postgres in the data
+/// folder, which `mast ingest` and other commands with the same --data use. It makes topics and tables where they are
+/// missing. While Kafka or Postgres is away it waits, says so, and goes on when they are back.
+///
+/// When it is up, a JSON object on standard output tells its generation. Ctrl-C or SIGTERM stops it in order, a second one at
+/// once. Exit codes: 0 stopped in order, 1 it failed (standard error says why), 2 the configuration is wrong, 130 stopped
+/// before it was up or at once.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    place: Place,
+    /// Worker threads [default: 1]
+    #[arg(long)]
+    workers: Option<usize>,
+    /// Go on where the log lost records that are still needed. What they would have changed is missing in views and history.
+    #[arg(long)]
+    accept_gap: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  mast dataflow --data noc --log kafka --brokers kafka1:9092,kafka2:9092
+  mast --config /etc/mast.toml dataflow
+  mast dataflow --data noc --accept-gap      a person accepts that records were lost";
+
+impl Args {
+    pub(crate) fn flags(&self, flags: Flags) -> anyhow::Result<Flags> {
+        self.place
+            .flags(flags)?
+            .with("--workers", "dataflow.workers", self.workers.as_ref())?
+            .with(
+                "--accept-gap",
+                "dataflow.accept_gap",
+                self.accept_gap.then_some(&true),
+            )
+    }
+
+    pub(crate) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
+        standalone::log::shared(&config.log, "dataflow")?;
+        let stop = stop_signal()?;
+        tokio::pin!(stop);
+        let paths = Paths::made(&config.data)?;
+        let database = tokio::select! {
+            database = patiently("Postgres", || Database::owned(config, &paths)) => database?,
+            () = &mut stop => return Ok(ExitCode::from(INTERRUPTED)),
+        };
+        let ended = run(config, &paths, &database, &mut stop).await;
+        tokio::select! {
+            stopped = database.stop() => stopped?,
+            code = at_once() => return code,
+        }
+        ended
+    }
+}
+
+async fn run(
+    config: &Config,
+    paths: &Paths,
+    database: &Database,
+    stop: &mut (impl Future<Output = ()> + Unpin),
+) -> anyhow::Result<ExitCode> {
+    let start = async {
+        let log = patiently("the log", || standalone::log::open(&config.log, paths)).await?;
+        let start = || standalone::dataflow(config, paths, database, &log);
+        patiently("the dataflow", start).await
+    };
+    let mut job = tokio::select! {
+        started = start => started?,
+        () = &mut *stop => return Ok(ExitCode::from(INTERRUPTED)),
+    };
+    let generation = job.status().borrow().generation;
+    crate::output::json(&serde_json::json!({ "generation": generation }))?;
+    tokio::select! {
+        ended = job.finished() => {
+            ended.context("the dataflow stopped")?;
+            anyhow::bail!("the dataflow stopped");
+        }
+        () = stop => tracing::info!("stopping the dataflow"),
+    }
+    tokio::select! {
+        stopped = job.stop() => stopped.context("stop the dataflow")?,
+        code = at_once() => return code,
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,71 @@
+//! `mast ingest`: the pollers, as a process of their own.
+
+use std::process::ExitCode;
+
+use crate::commands::shared::Place;
+use crate::config::{Config, Flags};
+use crate::standalone::{self, Database, INTERRUPTED, NotYet, Paths, patiently, stop_signal};
+
+/// Poll the devices and write what they say to the log.
+///
+/// For an installation whose parts run apart, over Kafka. Without `postgres.url` it uses the private Postgres that `mast
+/// dataflow` runs in the same data folder; the folder's key file opens the credentials. While Postgres or Kafka is away at
+/// the start it waits and says so; later it goes on polling with what it knows.
+///
+/// When it is up, a JSON object on standard output says so. Ctrl-C or SIGTERM stops it in order: what was read goes to the
+/// log, its leases are given back; a second one stops it at once. Exit codes: 0 stopped in order, 1 it failed (standard error
+/// says why), 2 the configuration is wrong, 130 stopped before it was up or at once.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    place: Place,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  mast ingest --data noc --log kafka --brokers kafka1:9092,kafka2:9092
+  mast --config /etc/mast.toml ingest";
+
+impl Args {
+    pub(crate) fn flags(&self, flags: Flags) -> anyhow::Result<Flags> {
+        self.place.flags(flags)
+    }
+
+    pub(crate) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
+        standalone::log::shared(&config.log, "ingest")?;
+        let stop = stop_signal()?;
+        tokio::pin!(stop);
+        let paths = Paths::made(&config.data)?;
+        let _lock = paths.lock("ingest")?;
+        let start = async {
+            let database = patiently("Postgres", || attach(config, &paths)).await?;
+            let log = patiently("the log", || standalone::log::open(&config.log, &paths)).await?;
+            let start = || standalone::ingest(config, &paths, &database, &log);
+            patiently("ingest", start).await
+        };
+        let node = tokio::select! {
+            started = start => started?,
+            () = &mut stop => return Ok(ExitCode::from(INTERRUPTED)),
+        };
+        crate::output::json(&serde_json::json!({ "process": std::process::id() }))?;
+        stop.await;
+        tracing::info!("stopping ingest");
+        tokio::select! {
+            () = node.stop() => Ok(ExitCode::SUCCESS),
+            code = standalone::at_once() => code,
+        }
+    }
+}
+
+/// The database that somebody else runs.
+async fn attach(config: &Config, paths: &Paths) -> anyhow::Result<Database> {
+    let found = Database::attach(config, paths).await?;
+    found.ok_or_else(|| {
+        let folder = paths.root().display();
+        NotYet(format!(
+            "no Postgres runs in {folder}; start `mast dataflow --data {folder}`, or set postgres.url"
+        ))
+        .into()
+    })
+}

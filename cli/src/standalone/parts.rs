@@ -1,0 +1,86 @@
+//! The parts, each started in one way, whether it has a process of its own or not.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use mast_dataflow::job::{Job, JobConfig, JobHandle};
+use mast_ingest::{Node, NodeConfig, NodeHandle};
+use mast_log::Log;
+use mast_postgres::Role;
+use mast_secrets::{KeyFile, KeyProvider};
+
+use super::{Database, JOB, Paths, log};
+use crate::config::Config;
+
+/// Opens or makes the key file.
+pub(crate) fn keys(paths: &Paths) -> anyhow::Result<Arc<dyn KeyProvider>> {
+    Ok(Arc::new(KeyFile::open_or_create(&paths.key_file())?))
+}
+
+/// Starts the dataflow: the job with its relays.
+pub(crate) async fn dataflow(
+    config: &Config,
+    paths: &Paths,
+    database: &Database,
+    log: &Arc<dyn Log>,
+) -> anyhow::Result<JobHandle> {
+    let pool = database.pool(Role::Dataflow, 10).await?;
+    let mut job = JobConfig::new(JOB, pool, Arc::clone(log), paths.root().to_owned());
+    job.partitions = log::partitions(&config.log, log).await?;
+    job.workers = config.dataflow.workers;
+    job.gauge_interval = config.dataflow.gauge_interval.0;
+    job.lake_every = config.dataflow.lake_every.0;
+    job.checkpoint_every = config.dataflow.checkpoint_every.0;
+    job.accept_gap = config.dataflow.accept_gap;
+    Job::start(job).await.context("start the dataflow")
+}
+
+/// Starts an ingest node.
+pub(crate) async fn ingest(
+    config: &Config,
+    paths: &Paths,
+    database: &Database,
+    log: &Arc<dyn Log>,
+) -> anyhow::Result<NodeHandle> {
+    let pool = database.pool(Role::Ingest, 8).await?;
+    let mut node = NodeConfig::new(pool, Arc::clone(log), keys(paths)?);
+    node.partitions = log::partitions(&config.log, log).await?;
+    node.holder = paths.holder()?;
+    Node::start(node).await.context("start ingest")
+}
+
+/// Everything that runs in one process.
+pub(crate) struct Installation {
+    pub(crate) database: Database,
+    pub(crate) job: JobHandle,
+    pub(crate) node: NodeHandle,
+    log: Arc<dyn Log>,
+}
+
+impl Installation {
+    /// Starts log, dataflow and ingest on a database.
+    pub(crate) async fn start(
+        config: &Config,
+        paths: &Paths,
+        database: Database,
+    ) -> anyhow::Result<Self> {
+        let log = log::open(&config.log, paths).await?;
+        let job = dataflow(config, paths, &database, &log).await?;
+        let node = ingest(config, paths, &database, &log).await?;
+        Ok(Self {
+            database,
+            job,
+            node,
+            log,
+        })
+    }
+
+    /// Stops all in order: ingest says goodbye, the dataflow finishes its slot and writes a checkpoint, Postgres ends.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        self.node.stop().await;
+        self.job.stop().await.context("stop the dataflow")?;
+        self.log.sync()?;
+        drop(self.log);
+        self.database.stop().await
+    }
+}
