@@ -95,11 +95,23 @@ pub enum Error {
     /// The bytes received are no sentences.
     #[error("protocol error: {0}")]
     Decode(#[from] DecodeError),
-    /// The replies held for the caller grew past their cap.
+    /// The replies held for the caller, of one command or of all, grew past their cap.
     #[error("replies grew past the {cap} bytes allowed")]
     RepliesTooLarge {
         /// Bytes allowed.
         cap: usize,
+    },
+    /// A command was answered by more rows than may be held for it.
+    #[error("a command was answered by more than the {cap} rows allowed")]
+    TooManyRows {
+        /// Rows allowed.
+        cap: usize,
+    },
+    /// The router went on sending what answers nothing.
+    #[error("more than {cap} sentences in a row answered no command")]
+    TooManyStrays {
+        /// Sentences allowed in a row.
+        cap: u64,
     },
     /// The login challenge is not an even number of hexadecimal digits.
     #[error("the router's login challenge can't be read")]
@@ -107,7 +119,7 @@ pub enum Error {
     /// The router ended the session with `!fatal`.
     #[error("the router ended the session: {message}")]
     Fatal {
-        /// The router's words.
+        /// The router's words, at most 4 KiB of them.
         message: String,
     },
     /// The router closed the connection.
@@ -148,6 +160,8 @@ impl Error {
             | Self::FingerprintMismatch { .. } => ErrorClass::TlsFailed,
             Self::Decode(_)
             | Self::RepliesTooLarge { .. }
+            | Self::TooManyRows { .. }
+            | Self::TooManyStrays { .. }
             | Self::BadChallenge
             | Self::Fatal { .. } => ErrorClass::ProtocolError,
             Self::Closed { .. } | Self::Io { .. } => ErrorClass::Io,

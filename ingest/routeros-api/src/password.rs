@@ -33,6 +33,18 @@ impl From<&str> for Password {
     }
 }
 
+impl From<Vec<u8>> for Password {
+    fn from(secret: Vec<u8>) -> Self {
+        Self::new(secret)
+    }
+}
+
+impl From<&[u8]> for Password {
+    fn from(secret: &[u8]) -> Self {
+        Self::new(secret)
+    }
+}
+
 impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Password(hidden)")

@@ -5,11 +5,17 @@
 //! `!empty` and `!trap` only announce: a command is over at its `!done`, never before, or every later
 //! answer would be taken for the one before it.
 
-use crate::codec::{Decoder, Limits, Sentence, display_text};
+use crate::codec::{Decoder, Limits, Sentence, display_start};
 use crate::command::Command;
 use crate::error::Error;
 use std::collections::VecDeque;
 use zeroize::Zeroize;
+
+/// What is kept of a message for people.
+const MESSAGE_BYTES: usize = 4 << 10;
+
+/// What a log line shows of a word.
+const SHOWN_BYTES: usize = 64;
 
 /// A command under way in one session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,14 +35,15 @@ pub struct Trap {
     /// 0 missing item or command, 1 argument value, 2 interrupted, 3 scripting, 4 general, 5 API,
     /// 6 terminal, 7 value of `:return`. Often absent, on login failures for one.
     pub category: Option<u8>,
-    /// The router's words; empty if it sent none.
+    /// The router's words, at most 4 KiB of them; empty if it sent none.
     pub message: String,
 }
 
 impl Trap {
     fn from_sentence(sentence: &Sentence) -> Self {
         let category = sentence.text("category").and_then(|text| text.parse().ok());
-        let message = sentence.text("message").unwrap_or_default().into_owned();
+        let message = sentence.get("message").unwrap_or_default();
+        let message = display_start(message, MESSAGE_BYTES).into_owned();
         Self { category, message }
     }
 
@@ -123,6 +130,8 @@ pub struct Session {
     untagged: Option<Pending>,
     held_bytes: usize,
     strays: Strays,
+    /// Strays since the last reply that answered something.
+    stray_run: u64,
 }
 
 impl Session {
@@ -141,6 +150,7 @@ impl Session {
                 unknown_tag: 0,
                 unknown_word: 0,
             },
+            stray_run: 0,
         }
     }
 
@@ -164,7 +174,9 @@ impl Session {
     /// Queues a command without a tag, for the login: its replies are those without a tag.
     /// A command still under way that way is forgotten.
     pub fn submit_untagged(&mut self, command: &Command) {
-        self.untagged = Some(Pending::default());
+        if let Some(forgotten) = self.untagged.replace(Pending::default()) {
+            self.held_bytes -= forgotten.held_bytes;
+        }
         command.encode(None, &mut self.outgoing);
     }
 
@@ -189,7 +201,8 @@ impl Session {
     /// Takes in what the router sent. Answers that were whole before an error can still be taken.
     ///
     /// # Errors
-    /// [`Error::Decode`], [`Error::Fatal`], [`Error::RepliesTooLarge`]: the session is over.
+    /// [`Error::Decode`], [`Error::Fatal`], [`Error::RepliesTooLarge`], [`Error::TooManyRows`], [`Error::TooManyStrays`]:
+    /// the session is over.
     pub fn receive(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.decoder.feed(bytes);
         while let Some(sentence) = self.decoder.next_sentence()? {
@@ -257,6 +270,13 @@ impl Session {
             .is_some_and(|pending| pending.done.is_some())
     }
 
+    /// Bytes held for the caller: what was answered and not taken, each row and trap counted with what it costs besides its
+    /// words. At most [`Limits::held_bytes`] and one sentence.
+    #[must_use]
+    pub const fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
     /// Sentences dropped so far because they answered nothing.
     #[must_use]
     pub const fn strays(&self) -> Strays {
@@ -310,20 +330,45 @@ impl Session {
             b"!trap" => Kind::Trap,
             b"!empty" => Kind::Empty,
             _ => {
+                // One line a session: a peer that talks nonsense doesn't get to fill a log with it.
+                if self.strays.unknown_word == 0 {
+                    let word = display_start(word, SHOWN_BYTES);
+                    tracing::debug!(%word, "unknown reply word dropped; further ones are only counted");
+                }
                 self.strays.unknown_word += 1;
-                tracing::debug!(word = %display_text(word), "unknown reply word dropped");
-                return Ok(());
+                return self.stray();
             }
         };
-        let cap = self.decoder.limits().held_bytes;
+        let limits = *self.decoder.limits();
         let Some(pending) = self.addressee(&sentence) else {
-            return Ok(());
+            return self.stray();
         };
         let bytes = kind.store(sentence, pending);
         pending.held_bytes += bytes;
+        let (rows, of_command) = (pending.rows.len(), pending.held_bytes);
         self.held_bytes += bytes;
-        if self.held_bytes > cap {
-            return Err(Error::RepliesTooLarge { cap });
+        self.stray_run = 0;
+        if rows > limits.command_rows {
+            let cap = limits.command_rows;
+            return Err(Error::TooManyRows { cap });
+        }
+        for (held, cap) in [
+            (of_command, limits.command_bytes),
+            (self.held_bytes, limits.held_bytes),
+        ] {
+            if held > cap {
+                return Err(Error::RepliesTooLarge { cap });
+            }
+        }
+        Ok(())
+    }
+
+    /// A sentence answered nothing and is dropped.
+    fn stray(&mut self) -> Result<(), Error> {
+        self.stray_run += 1;
+        let cap = self.decoder.limits().strays;
+        if self.stray_run > cap {
+            return Err(Error::TooManyStrays { cap });
         }
         Ok(())
     }
@@ -391,5 +436,5 @@ fn held_bytes(sentence: &Sentence) -> usize {
 /// The text of a `!fatal`: a bare word, or `=message=` as of a trap.
 fn fatal_message(sentence: &Sentence) -> String {
     let text = sentence.get("message").or_else(|| sentence.words().nth(1));
-    display_text(text.unwrap_or_default()).into_owned()
+    display_start(text.unwrap_or_default(), MESSAGE_BYTES).into_owned()
 }

@@ -3,6 +3,9 @@
 //! The same codec as the client's, over any channel. [`Connection::next`] sends what was answered before it
 //! waits for more, so the answers to pipelined commands leave in one write. An idle connection holds no
 //! buffers. After every `!trap` or `!empty` a `done` must follow, as from a real router.
+//!
+//! What a client sends is capped by [`Limits`]; how long it may take is for the caller to say, around [`Connection::next`] and
+//! [`Connection::login`], which can both be given up at any moment.
 
 mod login;
 mod reply;
@@ -14,7 +17,7 @@ pub use reply::ReplyWriter;
 pub use request::Request;
 pub use tls::{LegacyAcceptor, acceptor};
 
-use crate::codec::{DecodeError, Decoder, Limits, display_text};
+use crate::codec::{DecodeError, Decoder, Limits, display_start};
 use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
@@ -205,7 +208,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
-/// For log lines: a path as people read it.
+/// For log lines: the beginning of a path as people read it.
 pub(crate) fn shown(path: &[u8]) -> String {
-    display_text(path).into_owned()
+    display_start(path, 64).into_owned()
 }

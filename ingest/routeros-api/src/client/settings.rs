@@ -1,8 +1,10 @@
 //! What a connection is made with, and what is known of it once open.
 
+use crate::codec::display_text;
 use crate::login::LoginForm;
 use crate::password::Password;
 use crate::tls::{Fingerprint, TlsStack};
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -32,26 +34,38 @@ impl Target {
     }
 }
 
-/// User name and password.
-#[derive(Clone, Debug)]
+/// User name and password, both as the bytes that the router stores: it knows no character set.
+#[derive(Clone)]
 pub struct Credentials {
-    /// The user's name, as bytes the router knows.
-    pub username: String,
+    /// The user's name.
+    pub username: Vec<u8>,
     /// The password.
     pub password: Password,
 }
 
 impl Credentials {
     /// From a name and a password.
-    pub fn new(username: impl Into<String>, password: impl Into<Password>) -> Self {
+    pub fn new(username: impl AsRef<[u8]>, password: impl Into<Password>) -> Self {
         Self {
-            username: username.into(),
+            username: username.as_ref().to_vec(),
             password: password.into(),
         }
     }
 }
 
-/// How long each step may take, each counted from its own beginning.
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("username", &display_text(&self.username))
+            .field("password", &self.password)
+            .finish()
+    }
+}
+
+/// How long each step may take, all of it, counted from its own beginning: not how long a router may be silent. Bytes that
+/// trickle in don't lengthen it, and rows without an end neither: at the deadline the step has failed, whatever came.
+///
+/// What may go on for longer is told by a command that goes on ([`crate::Client::hear`]); there the wait is for the next row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadlines {
     /// Opening the TCP connection.

@@ -16,6 +16,13 @@ pub struct Limits {
     pub sentence_words: usize,
     /// Bytes of all replies a session holds for its caller at one time.
     pub held_bytes: usize,
+    /// Of these, bytes held for one command.
+    pub command_bytes: usize,
+    /// Rows held for one command.
+    pub command_rows: usize,
+    /// Sentences in a row that answer nothing (an unknown tag, an unknown word): dropped, and the session with them when
+    /// there are more.
+    pub strays: u64,
 }
 
 impl Limits {
@@ -25,14 +32,20 @@ impl Limits {
         sentence_bytes: 16 << 10,
         sentence_words: 64,
         held_bytes: 64 << 10,
+        command_bytes: 64 << 10,
+        command_rows: 256,
+        strays: 256,
     };
 
-    /// For an open session. Large enough for file contents and long scripts.
+    /// For an open session. Large enough for file contents, long scripts and full routing tables.
     pub const SESSION: Self = Self {
         word_bytes: 1 << 20,
         sentence_bytes: 4 << 20,
         sentence_words: 1 << 16,
         held_bytes: 64 << 20,
+        command_bytes: 48 << 20,
+        command_rows: 1 << 20,
+        strays: 1 << 20,
     };
 }
 
@@ -97,6 +110,13 @@ impl Decoder {
     /// Sets the caps for all that is not decoded yet.
     pub const fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
+    }
+
+    /// Bytes of memory held for what is not decoded yet. At most twice a sentence's cap and what was fed since the last
+    /// sentence was taken, whatever a peer announces.
+    #[must_use]
+    pub const fn buffer_bytes(&self) -> usize {
+        self.buffer.capacity()
     }
 
     /// The caps in force.
@@ -253,11 +273,7 @@ mod tests {
         ));
         decoder.feed(b"\x03!re\0");
         assert_eq!(decoder.next_sentence(), Err(error), "an error must stay");
-        assert_eq!(
-            decoder.buffer.capacity(),
-            0,
-            "nothing is kept after an error"
-        );
+        assert_eq!(decoder.buffer_bytes(), 0, "nothing is kept after an error");
     }
 
     #[test]
@@ -266,7 +282,7 @@ mod tests {
             word_bytes: 4,
             sentence_bytes: 10,
             sentence_words: 3,
-            held_bytes: 0,
+            ..Limits::SESSION
         };
         let read = |wire: &[u8]| {
             let mut decoder = Decoder::new(limits);
@@ -302,7 +318,28 @@ mod tests {
             "release must keep a half sentence"
         );
         decoder.release();
-        assert_eq!(decoder.buffer.capacity(), 0);
+        assert_eq!(decoder.buffer_bytes(), 0);
+    }
+
+    #[test]
+    fn memory_is_for_bytes_that_came_not_for_bytes_announced() {
+        let mut decoder = Decoder::new(Limits::SESSION);
+        decoder.feed(b"\xcf\xff\xff");
+        assert_eq!(decoder.next_sentence(), Ok(None), "a mebibyte may come");
+        assert!(decoder.buffer_bytes() < 64);
+        let piece = [b'x'; 4 << 10];
+        let mut most = 0;
+        for _ in 0..8 << 10 {
+            decoder.feed(&piece);
+            match decoder.next_sentence() {
+                Ok(_) => most = most.max(decoder.buffer_bytes()),
+                Err(_) => break,
+            }
+        }
+        assert!(
+            most <= 2 * (Limits::SESSION.sentence_bytes + piece.len()),
+            "{most}"
+        );
     }
 
     fn words() -> impl Strategy<Value = Vec<Vec<u8>>> {

@@ -162,12 +162,27 @@ pub(crate) fn split_pair(text: &[u8]) -> (&[u8], &[u8]) {
 
 /// Bytes of no declared character set as text for people: UTF-8 where valid, else latin-1.
 ///
-/// Routers store the code page of whoever typed, so keep the bytes where exactness matters.
+/// Routers store the code page of whoever typed, so keep the bytes where exactness matters: two values of different bytes can
+/// show alike.
 #[must_use]
 pub fn display_text(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => Cow::Owned(bytes.iter().map(|&byte| char::from(byte)).collect()),
+    }
+}
+
+/// The beginning of a text for a message or a log line: a peer decides how long its words are, not how long our lines.
+pub(crate) fn display_start(bytes: &[u8], most: usize) -> Cow<'_, str> {
+    match bytes.get(..most) {
+        None => display_text(bytes),
+        // A character cut in two is no reason to show the others as another code page.
+        Some(start) => match std::str::from_utf8(start) {
+            Err(error) if error.error_len().is_none() => {
+                display_text(&start[..error.valid_up_to()]) + "…"
+            }
+            _ => display_text(start) + "…",
+        },
     }
 }
 

@@ -88,6 +88,11 @@ impl Issued {
     }
 }
 
+/// Takes DHE alone.
+pub(crate) fn dhe_acceptor() -> LegacyAcceptor {
+    issue("127.0.0.1").acceptor()
+}
+
 /// A router behind such TLS, and how often it was dialled.
 async fn router(acceptor: LegacyAcceptor) -> (Target, Arc<AtomicUsize>) {
     let dialled = Arc::new(AtomicUsize::new(0));

@@ -7,10 +7,14 @@
 )]
 
 mod deadlines;
+mod encoding;
+mod handshakes;
+mod hostile;
 mod legacy_tls;
 mod listening;
 mod logins;
 mod pipelining;
+mod stalls;
 mod support;
 mod tls;
 mod transcripts;

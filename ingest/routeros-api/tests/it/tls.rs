@@ -49,6 +49,22 @@ pub(crate) fn accept(issued: &Issued) -> TlsAcceptor {
     acceptor(issued.chain.clone(), issued.key.clone_key()).unwrap()
 }
 
+/// Takes one version alone, and says nothing after the handshake.
+pub(crate) fn accept_only(
+    issued: &Issued,
+    version: &'static rustls::SupportedProtocolVersion,
+) -> TlsAcceptor {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(issued.chain.clone(), issued.key.clone_key())
+        .unwrap();
+    config.send_tls13_tickets = 0;
+    TlsAcceptor::from(Arc::new(config))
+}
+
 /// A router behind TLS that logs in and echoes.
 async fn router(acceptor: TlsAcceptor) -> SocketAddr {
     listen(move |io| {
@@ -192,14 +208,7 @@ async fn a_copied_certificate_without_its_key_does_not_pass_a_pin() {
 #[tokio::test]
 async fn insecure_believes_anybody_also_on_tls_1_2() {
     let issued = certificate("elsewhere.example");
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS12])
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(issued.chain.clone(), issued.key.clone_key())
-        .unwrap();
-    let target = Target::new(router(TlsAcceptor::from(Arc::new(config))).await);
+    let target = Target::new(router(accept_only(&issued, &rustls::version::TLS12)).await);
     for mode in [
         TlsMode::Insecure,
         TlsMode::Pinned(Some(issued.fingerprint())),

@@ -259,6 +259,98 @@ fn endless_rows_are_cut_off() {
 }
 
 #[test]
+fn one_command_gets_no_more_than_its_part() {
+    let limits = Limits {
+        command_bytes: 2_000,
+        command_rows: 20,
+        ..Limits::SESSION
+    };
+    let mut session = Session::new(limits);
+    let (many, large) = (
+        session.submit(&Command::new("/many")),
+        session.submit(&Command::new("/large")),
+    );
+    let row = wire(&["!re .tag=1"]);
+    for _ in 0..20 {
+        session.receive(&row).unwrap();
+    }
+    assert!(session.held_bytes() > 0);
+    let error = session.receive(&row).unwrap_err();
+    assert!(matches!(error, Error::TooManyRows { cap: 20 }), "{error}");
+    assert_eq!(error.class(), ErrorClass::ProtocolError);
+    let large_row = wire(&[&format!("!re .tag=2 =a={}", "x".repeat(1_000))]);
+    session.receive(&large_row).unwrap();
+    let error = session.receive(&large_row).unwrap_err();
+    assert!(
+        matches!(error, Error::RepliesTooLarge { cap: 2_000 }),
+        "{error}"
+    );
+    session.abandon(many);
+    session.abandon(large);
+    assert_eq!(
+        session.held_bytes(),
+        0,
+        "what was given up is not counted on"
+    );
+}
+
+#[test]
+fn a_command_without_a_tag_that_is_forgotten_holds_nothing() {
+    let mut session = Session::new(Limits::BEFORE_LOGIN);
+    for _ in 0..1_000 {
+        session.submit_untagged(&Command::new("/login"));
+        session.receive(&wire(&["!re =a=1"])).unwrap();
+    }
+    assert!(session.held_bytes() < 100);
+}
+
+#[test]
+fn endless_sentences_that_answer_nothing_end_the_session() {
+    let limits = Limits {
+        strays: 10,
+        ..Limits::SESSION
+    };
+    for stray in ["!re =a=b", "!re .tag=77", "!done .tag=x", "!what .tag=1"] {
+        let mut session = Session::new(limits);
+        session.submit(&Command::new("/listen"));
+        for _ in 0..3 {
+            session.receive(&wire(&[stray; 10])).unwrap();
+            // What answers something shows that the router is not all nonsense.
+            session.receive(&wire(&["!re .tag=1"])).unwrap();
+        }
+        session.receive(&wire(&[stray; 10])).unwrap();
+        let error = session.receive(&wire(&[stray])).unwrap_err();
+        assert!(
+            matches!(error, Error::TooManyStrays { cap: 10 }),
+            "{stray}: {error}"
+        );
+        assert_eq!(error.class(), ErrorClass::ProtocolError);
+    }
+}
+
+#[test]
+fn messages_are_kept_as_long_as_people_read_them() {
+    let (mut session, tags) = started(1);
+    let long = "é".repeat(100_000);
+    session
+        .receive(&wire(&[
+            &format!("!trap .tag=1 =message={long}"),
+            "!done .tag=1",
+        ]))
+        .unwrap();
+    let (traps, _) = session.take(tags[0]).unwrap().unwrap_err();
+    assert!(traps[0].message.len() <= (4 << 10) + '…'.len_utf8());
+    assert!(traps[0].message.starts_with("éé") && traps[0].message.ends_with("é…"));
+    let Error::Fatal { message } = session
+        .receive(&wire(&[&format!("!fatal {long}")]))
+        .unwrap_err()
+    else {
+        panic!("not fatal");
+    };
+    assert!(message.len() < 5 << 10);
+}
+
+#[test]
 fn taking_answers_frees_the_cap_again() {
     let limits = Limits {
         held_bytes: 1_000,
@@ -330,6 +422,51 @@ proptest! {
         for tag in tags {
             session.take(tag);
             session.abandon(tag);
+        }
+    }
+
+    #[test]
+    fn the_same_bytes_give_the_same_answers_however_cut(
+        sentences in prop::collection::vec(prop::collection::vec(any_word(), 1..5), 0..40),
+        noise in prop::collection::vec(any::<u8>(), 0..4),
+        cut in 1usize..40,
+    ) {
+        let mut bytes = Vec::new();
+        for words in &sentences {
+            Sentence::from_words(words).encode(&mut bytes);
+        }
+        bytes.extend(noise);
+        let end = |size: usize| {
+            let (mut session, tags) = started(3);
+            session.submit_untagged(&Command::new("/login"));
+            let error = bytes.chunks(size).find_map(|piece| session.receive(piece).err());
+            let answers: Vec<_> = tags.into_iter().map(|tag| session.take(tag)).collect();
+            let first = session.take_untagged();
+            (error.map(|error| error.to_string()), answers, first, session.strays(), session.held_bytes())
+        };
+        prop_assert_eq!(end(usize::MAX), end(cut));
+    }
+
+    #[test]
+    fn any_bytes_hold_no_more_than_the_caps(
+        sentences in prop::collection::vec(prop::collection::vec(any_word(), 1..5), 0..200),
+        cut in 1usize..400,
+    ) {
+        let limits = Limits { held_bytes: 600, command_bytes: 400, command_rows: 6, strays: 50, ..Limits::BEFORE_LOGIN };
+        let mut session = Session::new(limits);
+        for _ in 0..3 {
+            session.submit(&Command::new("/x/print"));
+        }
+        let mut bytes = Vec::new();
+        for words in &sentences {
+            Sentence::from_words(words).encode(&mut bytes);
+        }
+        for piece in bytes.chunks(cut) {
+            let over = session.receive(piece).is_err();
+            prop_assert!(session.held_bytes() <= limits.held_bytes + 100);
+            if over {
+                break;
+            }
         }
     }
 
