@@ -40,6 +40,19 @@ pub enum DataflowError {
         #[source]
         source: LogError,
     },
+    /// The database is not the one that the log was bound with: a new one, or an older copy.
+    #[error(
+        "the log was bound by generation {found} of job {job}, but the database knows of none after {generation}: it is a new \
+         one, or an older copy. Put the newer database back; or, to begin anew, move log, lake and checkpoints away as well"
+    )]
+    Foreign {
+        /// The job.
+        job: String,
+        /// The generation that the database gave.
+        generation: u64,
+        /// The one found in the log or in a checkpoint.
+        found: u64,
+    },
     /// A record that nothing can be done without.
     #[error("{topic} partition {partition} offset {offset} cannot be read: {source}")]
     Record {

@@ -12,5 +12,6 @@ pub mod outputs;
 pub mod relay;
 pub mod sequencer;
 pub mod sink;
+pub mod troubles;
 
 pub use error::DataflowError;

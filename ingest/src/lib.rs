@@ -4,6 +4,7 @@ pub mod batch;
 pub mod clock;
 pub mod decode;
 mod error;
+mod health;
 pub mod kin;
 pub mod marks;
 pub mod node;

@@ -60,6 +60,11 @@ impl Pending {
             .sum()
     }
 
+    /// How many files.
+    pub fn files(&self) -> u64 {
+        self.tables.iter().map(|t| t.files.len() as u64).sum()
+    }
+
     /// Bytes of the files.
     pub fn bytes(&self) -> u64 {
         self.tables

@@ -17,11 +17,18 @@
 //! | `amid_checkpoint` | half of the files of a checkpoint are written |
 //! | `after_checkpoint` | a checkpoint is complete; Postgres does not know, nothing is trimmed |
 
+//! And disks that a test fills: with `MAST_FAULT_FULL=<folder>` the disk of `log`, `lake` or `checkpoints` has no room as
+//! long as a file of that name is in the folder. Every write of theirs then ends as one on a full disk does.
+
+use std::io;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Name of the environment variable.
 pub const VARIABLE: &str = "MAST_FAULT_POINT";
+/// Name of the variable that names the folder of full disks.
+pub const FULL: &str = "MAST_FAULT_FULL";
 
 struct Plan {
     name: String,
@@ -48,6 +55,19 @@ pub fn point(name: &str) {
     let plan = PLAN.get_or_init(|| std::env::var(VARIABLE).ok().map(|text| Plan::parse(&text)));
     if plan.as_ref().is_some_and(|plan| plan.due(name)) {
         die();
+    }
+}
+
+/// An error if the environment says that this disk is full.
+///
+/// # Errors
+/// [`io::ErrorKind::StorageFull`].
+pub fn room(disk: &str) -> io::Result<()> {
+    static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| std::env::var_os(FULL).map(PathBuf::from));
+    match folder {
+        Some(folder) if folder.join(disk).exists() => Err(io::ErrorKind::StorageFull.into()),
+        _ => Ok(()),
     }
 }
 

@@ -7,6 +7,7 @@ mod embedded;
 mod error;
 pub mod fault;
 mod kafka;
+mod metered;
 mod record;
 mod served;
 mod topic;
@@ -19,6 +20,7 @@ pub use kafka::{
     KafkaConfig, KafkaLog, Login, MAX_BUFFERED_BYTES, MAX_RECORD_BYTES, Mechanism, Password,
     Security,
 };
+pub use metered::Metered;
 pub use record::{Ends, Entry, Record, TopicSpec};
 pub use served::{LogServer, ServedLog};
 pub use topic::MAX_PARTITIONS;

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod error;
+pub mod health;
 pub mod lease;
 mod migrate;
 mod private;

@@ -28,6 +28,7 @@ use sqlx::PgPool;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Sleep;
+use tracing::Instrument;
 
 use crate::cancel::CancelOnDrop;
 use crate::lake::{LakeProvider, STORE};
@@ -162,17 +163,23 @@ impl Session {
         let mut deadline = Box::pin(tokio::time::sleep(limit));
         let ended = Ended::default();
         let ended_for_plan = ended.clone();
-        let task = threads.spawn(async move {
+        let id = uuid::Uuid::now_v7();
+        let span = tracing::error_span!("query", query = %id);
+        let work = async move {
+            tracing::debug!(sql, "query begins");
             match plan(&inner, &scope, &sql, ended_for_plan).await {
                 Ok(planned) => {
                     let _ = started.send(Ok((planned.stream.schema(), planned.as_of)));
                     run(planned, &sender, inner.config.max_rows).await;
                 }
                 Err(error) => {
+                    tracing::debug!(%error, "query refused");
                     let _ = started.send(Err(error));
                 }
             }
-        });
+            tracing::debug!("query ends");
+        };
+        let task = threads.spawn(work.instrument(span));
         let stop = Stop::new(task.abort_handle(), ended);
         let (schema, as_of) = tokio::select! {
             answer = start => answer

@@ -5,6 +5,7 @@ pub mod column;
 pub mod control;
 pub mod epochs;
 mod error;
+pub mod health;
 pub mod ids;
 pub mod inventory;
 pub mod message;

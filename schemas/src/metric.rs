@@ -69,6 +69,8 @@ pub enum Label {
     Outcome,
     /// A topic of the log.
     Topic,
+    /// A partition of a topic.
+    Partition,
     /// Which part asks.
     Asker,
     /// A kind of history row.
@@ -85,6 +87,7 @@ impl Label {
         match self {
             Self::Outcome => "outcome",
             Self::Topic => "topic",
+            Self::Partition => "partition",
             Self::Asker => "asker",
             Self::Table => "table",
             Self::Relay => "relay",
@@ -98,7 +101,7 @@ impl Label {
             Self::Outcome => Outcome::ALL.iter().map(|o| o.as_str()).collect(),
             Self::Asker => vec!["ingest", "dataflow", "lake", "query"],
             Self::Relay => vec!["outbox", "events"],
-            Self::Topic | Self::Table | Self::Reason => Vec::new(),
+            Self::Topic | Self::Partition | Self::Table | Self::Reason => Vec::new(),
         }
     }
 }
@@ -110,10 +113,6 @@ impl Metric {
     }
 
     /// Sets a gauge.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "gauges are floats by the facade, and nobody reads the 16th digit"
-    )]
     pub fn set_count(self, labels: &[&str], value: u64) {
         self.gauge(labels).set(value as f64);
     }

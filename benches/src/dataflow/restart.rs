@@ -6,6 +6,7 @@ use std::time::Instant;
 use mast_dataflow::checkpoint;
 use mast_dataflow::engine::{Engine, EngineConfig};
 use mast_dataflow::outputs::SlotInput;
+use mast_schemas::Epoch;
 use mast_schemas::checkpoint::{Manifest, VERSION};
 
 use super::Restart;
@@ -44,7 +45,8 @@ pub(super) fn restart(
         .collect::<Result<_, _>>()?;
 
     let clock = Instant::now();
-    let (_, snapshot) = checkpoint::newest(dir.path())?.ok_or(BenchError::NoCheckpoint)?;
+    let (_, snapshot) =
+        checkpoint::newest(dir.path(), Epoch(u64::MAX))?.ok_or(BenchError::NoCheckpoint)?;
     let load_s = clock.elapsed().as_secs_f64();
     let clock = Instant::now();
     let mut engine = Engine::start(config, snapshot)?;

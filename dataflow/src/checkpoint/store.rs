@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mast_log::fault;
+use mast_schemas::Epoch;
 use mast_schemas::checkpoint::{Manifest, Part, StandingRecord};
+use mast_schemas::metric::Metric;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -58,10 +60,7 @@ pub fn list(dir: &Path) -> Result<Vec<Stored>, DataflowError> {
         if temporary(&path) || !manifest.exists() {
             continue;
         }
-        match fs::read(&manifest)
-            .map_err(|e| e.to_string())
-            .and_then(|bytes| parse(&bytes))
-        {
+        match read_manifest(&manifest) {
             Ok(manifest) => found.push(Stored { path, manifest }),
             Err(reason) => {
                 tracing::warn!(file = %manifest.display(), reason, "checkpoint left out");
@@ -72,8 +71,40 @@ pub fn list(dir: &Path) -> Result<Vec<Stored>, DataflowError> {
     Ok(found)
 }
 
-fn parse(bytes: &[u8]) -> Result<Manifest, String> {
-    serde_json::from_slice(bytes).map_err(|e| e.to_string())
+fn read_manifest(file: &Path) -> Result<Manifest, String> {
+    let bytes = fs::read(file).map_err(|e| e.to_string())?;
+    serde_json::from_slice(&bytes).map_err(|e| e.to_string())
+}
+
+/// Every checkpoint in `dir`, newest first by name, with its epoch, and what is wrong with it if something is. Reads all
+/// files.
+///
+/// # Errors
+/// [`DataflowError::File`] when the folder cannot be read.
+pub fn inspect(dir: &Path) -> Result<Vec<(PathBuf, Result<Epoch, String>)>, DataflowError> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(DataflowError::file(dir)(e)),
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(DataflowError::file(dir))?.path();
+        if !temporary(&path) && path.join(MANIFEST).exists() {
+            paths.push(path);
+        }
+    }
+    paths.sort_unstable();
+    paths.reverse();
+    let look = |path: PathBuf| {
+        let manifest = read_manifest(&path.join(MANIFEST));
+        let whole = manifest.and_then(|manifest| match load(&path, &manifest) {
+            Ok(_) => Ok(manifest.epoch),
+            Err(error) => Err(error.to_string()),
+        });
+        (path, whole)
+    };
+    Ok(paths.into_iter().map(look).collect())
 }
 
 /// The state of a checkpoint. Its files are read by all cores: a restart waits for nothing else.
@@ -151,17 +182,27 @@ fn read<R: DeserializeOwned>(
     Ok(())
 }
 
-/// The newest checkpoint whose files are whole, with its state. An older one stands in for a damaged one, which is told in
-/// the log.
+/// The newest checkpoint whose files are whole, with its state, that is not newer than `committed`: outputs between a
+/// database that was put back from a copy and a checkpoint would never be made. An older one stands in for a damaged one,
+/// which is told in the log.
 ///
 /// # Errors
 /// [`DataflowError::File`] when the folder cannot be read.
-pub fn newest(dir: &Path) -> Result<Option<(Stored, Snapshot)>, DataflowError> {
+pub fn newest(dir: &Path, committed: Epoch) -> Result<Option<(Stored, Snapshot)>, DataflowError> {
     for stored in list(dir)? {
+        if stored.manifest.epoch > committed {
+            let (checkpoint, epoch) = (stored.path.display(), committed.0);
+            tracing::warn!(%checkpoint, epoch, "checkpoint left out: it is newer than what the database holds");
+            continue;
+        }
         match load(&stored.path, &stored.manifest) {
             Ok(snapshot) => return Ok(Some((stored, snapshot))),
             Err(error) => {
-                tracing::warn!(checkpoint = %stored.path.display(), %error, "damaged checkpoint; trying an older one");
+                Metric::DataflowCheckpointFailures.add(&[], 1);
+                let checkpoint = stored.path.display();
+                let remedy =
+                    "put it back from a copy; until then a restart replays more of the log";
+                tracing::error!(%checkpoint, %error, remedy, "damaged checkpoint; trying an older one");
             }
         }
     }
@@ -280,6 +321,7 @@ impl Files<'_> {
 }
 
 fn write_file(path: &Path, bytes: &[u8]) -> Result<fs::File, DataflowError> {
+    fault::room("checkpoints").map_err(DataflowError::file(path))?;
     let mut file = fs::File::create(path).map_err(DataflowError::file(path))?;
     file.write_all(bytes).map_err(DataflowError::file(path))?;
     Ok(file)

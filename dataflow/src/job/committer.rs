@@ -12,6 +12,7 @@ use mast_log::fault;
 use mast_schemas::Epoch;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 use super::driver::{CheckpointWork, Work};
 use super::lake::{Group, LakeWork};
@@ -23,6 +24,7 @@ use crate::outputs::Outputs;
 use crate::relay::events::{self, EventRecord};
 use crate::sink::gauges::{GaugeBatch, GaugeBuffer};
 use crate::sink::{Batch, Committed, Sink};
+use crate::troubles::Place;
 
 pub(crate) struct Committer {
     pub(crate) sink: Sink,
@@ -47,7 +49,12 @@ impl Committer {
         let mut checkpoint: Option<JoinHandle<()>> = None;
         while let Some(work) = work.recv().await {
             match work {
-                Work::Group(outputs) => self.group(*outputs).await?,
+                Work::Group(outputs) => {
+                    let (job, generation) = (self.sink.job(), self.sink.generation());
+                    let epoch = outputs.upto.0;
+                    let span = tracing::error_span!("commit", job, generation, epoch);
+                    self.group(*outputs).instrument(span).await?;
+                }
                 Work::Checkpoint(work) => {
                     if let Some(before) = checkpoint.take() {
                         wait(before).await?;
@@ -104,13 +111,14 @@ impl Committer {
     }
 
     async fn commit(&mut self, batch: &Batch) -> Result<(), DataflowError> {
-        let mut retry = Retry::new("a group cannot be committed", self.shared.clone());
+        let mut retry = Retry::new(Place::Commit, self.shared.clone());
         let done = loop {
             match self.sink.commit(batch).await {
                 Ok(done) => break done,
                 Err(error) => retry.wait(error).await?,
             }
         };
+        retry.done();
         fault::point("after_commit");
         if done == Committed::Before {
             tracing::info!(
@@ -163,11 +171,10 @@ impl Committer {
             // An error here means that the lake task ended, which says why itself.
             if lake_done.await.is_ok() {
                 match publisher.publish(work).await {
-                    Ok(()) => {}
+                    Ok(()) => shared.troubles.mended(Place::Checkpoint),
                     Err(error @ DataflowError::Fenced { .. }) => shared.fail(error),
-                    Err(error) => {
-                        tracing::error!(%error, "no checkpoint was written; the job goes on without");
-                    }
+                    // The job goes on without; the log keeps what a restart needs.
+                    Err(error) => shared.troubles.tell(Place::Checkpoint, &error),
                 }
             }
             checkpointing.store(false, Ordering::Release);

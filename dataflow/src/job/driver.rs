@@ -24,6 +24,7 @@ use crate::error::DataflowError;
 use crate::outputs::{Message, Outputs, SlotInput, Snapshot};
 use crate::relay;
 use crate::sequencer::Sequencer;
+use crate::troubles::Place as Trouble;
 
 /// A group is committed when it has been fed this many bytes,
 const GROUP_BYTES: usize = 16 << 20;
@@ -289,14 +290,19 @@ impl Driver {
         loop {
             match self.source.log.append(topics::EPOCHS, 0, &records) {
                 Ok(first) if first == self.place.bindings => {
+                    self.shared.troubles.mended(Trouble::Bindings);
                     for binding in &minted {
                         self.chain.accept(binding);
                     }
                     return Ok(Some((first..).zip(minted).collect()));
                 }
-                Ok(first) => return self.settle(first, &minted).map(Some),
-                Err(error) if error.is_passing() => {
-                    tracing::warn!(%error, "bindings cannot be appended; trying again");
+                Ok(first) => {
+                    self.shared.troubles.mended(Trouble::Bindings);
+                    return self.settle(first, &minted).map(Some);
+                }
+                Err(source) if source.is_passing() => {
+                    let error = DataflowError::log(topics::EPOCHS, 0)(source);
+                    self.shared.troubles.tell(Trouble::Bindings, &error);
                     // A checkpoint lets the log be trimmed.
                     self.checkpoint_if_due()?;
                     std::thread::sleep(IDLE * 5);

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use mast_log::{Ends, LogError};
-use mast_schemas::topics;
+use mast_schemas::{Epoch, topics};
 
 use super::JobConfig;
 use super::driver::Place;
@@ -18,7 +18,8 @@ use crate::sink::Sink;
 /// The first place where the log begins behind what is needed. An error unless a person accepts it.
 pub(super) async fn check(config: &JobConfig) -> Result<Option<DataflowError>, DataflowError> {
     let dir = config.checkpoints();
-    let newest = tokio::task::spawn_blocking(move || checkpoint::newest(&dir)).await;
+    let newest =
+        tokio::task::spawn_blocking(move || checkpoint::newest(&dir, Epoch(u64::MAX))).await;
     let needed = match newest.map_err(ended)?? {
         Some((stored, _)) => Place {
             epoch: stored.manifest.epoch,

@@ -3,12 +3,14 @@
 //! Apart from the committer, so that the encoding of a minute's files delays no commit of the views. The channel to it is
 //! short: when the disk cannot follow, the job waits.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mast_lake::{LakeError, LakeWriter, Table};
 use mast_log::fault;
 use mast_schemas::column::Record;
+use mast_schemas::metric::Metric;
 use mast_schemas::views::{DeviceEvent, LinkEvent};
 use mast_schemas::{Epoch, Timestamp};
 use mast_state::messages::Verdict;
@@ -20,6 +22,7 @@ use super::status::JobStatus;
 use super::{Retry, Shared};
 use crate::error::DataflowError;
 use crate::outputs::Message;
+use crate::troubles::Place;
 
 /// Memory of waiting rows that ends a range early, in bytes.
 const BUFFER_BYTES: u64 = 256 << 20;
@@ -45,6 +48,8 @@ pub(crate) struct Group {
 pub(crate) struct LakeTask {
     pub(crate) pool: PgPool,
     pub(crate) writer: LakeWriter,
+    /// Folder of the lake.
+    pub(crate) root: PathBuf,
     pub(crate) every: Duration,
     pub(crate) status: Arc<watch::Sender<JobStatus>>,
     pub(crate) shared: Arc<Shared>,
@@ -108,13 +113,14 @@ impl LakeTask {
 
     /// Commits with as many attempts as it takes; rows stay buffered until one succeeds.
     async fn commit(&mut self, upto: Epoch) -> Result<(), DataflowError> {
-        let mut retry = Retry::new("the lake cannot be committed", self.shared.clone());
+        let mut retry = Retry::new(Place::Lake, self.shared.clone());
         loop {
             match self.attempt(upto).await {
                 Ok(()) => break,
                 Err(error) => retry.wait(DataflowError::Lake(error)).await?,
             }
         }
+        retry.done();
         if let Some(epoch) = self.writer.committed() {
             self.status.send_modify(|status| status.lake_epoch = epoch);
         }
@@ -122,15 +128,22 @@ impl LakeTask {
     }
 
     async fn attempt(&mut self, upto: Epoch) -> Result<(), LakeError> {
+        fault::room("lake").map_err(|source| LakeError::File {
+            path: self.root.join("full"),
+            source,
+        })?;
         let Some(pending) = self.writer.prepare(upto).await? else {
             return Ok(());
         };
+        let (rows, files) = (pending.rows(), pending.files());
         fault::point("after_lake_file");
         let mut tx = self.pool.begin().await?;
         let end = pending.insert(&mut tx).await?;
         tx.commit().await?;
         fault::point("after_manifest");
         self.writer.confirm(end);
+        Metric::LakeFiles.add(&[], files);
+        Metric::LakeRows.add(&[], rows);
         Ok(())
     }
 }

@@ -15,9 +15,11 @@ mod bindings;
 mod committer;
 mod driver;
 mod gap;
+mod health;
 mod history;
 mod lake;
 mod lease;
+mod origin;
 mod publisher;
 mod source;
 mod start;
@@ -39,6 +41,7 @@ pub use status::{Counters, Freshness, JobStatus};
 
 use crate::error::DataflowError;
 use crate::sink::is_transient;
+use crate::troubles::{Place, Troubles};
 
 /// Says what time it is. The one clock of a job: for heartbeats, silences and measurements.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -166,13 +169,15 @@ impl Drop for JobHandle {
 pub(crate) struct Shared {
     stop: watch::Sender<bool>,
     failure: Mutex<(bool, Option<DataflowError>)>,
+    troubles: Troubles,
 }
 
 impl Shared {
-    fn new() -> Arc<Self> {
+    fn new(troubles: Troubles) -> Arc<Self> {
         Arc::new(Self {
             stop: watch::Sender::new(false),
             failure: Mutex::new((false, None)),
+            troubles,
         })
     }
 
@@ -193,6 +198,7 @@ impl Shared {
     fn fail(&self, error: DataflowError) {
         let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
         if !failure.0 {
+            self.troubles.tell(Place::Job, &error);
             *failure = (true, Some(error));
         }
         drop(failure);
@@ -217,14 +223,14 @@ impl Shared {
 
 /// Tries again while that can help, ever more slowly; a stop ends the patience.
 pub(crate) struct Retry {
-    what: &'static str,
+    what: Place,
     shared: Arc<Shared>,
     delay: Duration,
     left_after_stop: u32,
 }
 
 impl Retry {
-    fn new(what: &'static str, shared: Arc<Shared>) -> Self {
+    fn new(what: Place, shared: Arc<Shared>) -> Self {
         Self {
             what,
             shared,
@@ -245,9 +251,14 @@ impl Retry {
                 return Err(error);
             }
         }
-        tracing::warn!(%error, retry_in_ms = self.delay.as_millis(), "{}; trying again", self.what);
+        self.shared.troubles.tell(self.what, &error);
         tokio::time::sleep(self.delay).await;
         self.delay = (self.delay * 2).min(Duration::from_secs(2));
         Ok(())
+    }
+
+    /// It worked.
+    fn done(self) {
+        self.shared.troubles.mended(self.what);
     }
 }

@@ -18,6 +18,7 @@ use super::driver::{Driver, Parts, Place, Settings, Work};
 use super::gap;
 use super::lake::LakeTask;
 use super::lease::{self, FolderLock};
+use super::origin;
 use super::publisher::Publisher;
 use super::source::Source;
 use super::status::JobStatus;
@@ -30,6 +31,7 @@ use crate::relay::events::EventRelay;
 use crate::relay::outbox::OutboxRelay;
 use crate::sink::Sink;
 use crate::sink::gauges::{self, GaugeBatch, GaugeBuffer};
+use crate::troubles::{Place as Trouble, Troubles};
 
 /// Groups between driver and committer.
 const GROUPS: usize = 2;
@@ -77,6 +79,18 @@ async fn begin(
     lock: FolderLock,
 ) -> Result<JobHandle, DataflowError> {
     let generation = held.fencing_epoch;
+    // Before anything is written, or removed from the lake because the database does not name it.
+    let (job, dir, log) = (
+        config.name.clone(),
+        config.checkpoints(),
+        config.log.clone(),
+    );
+    let check = move || origin::check(&job, generation, &dir, log.as_ref());
+    let checked = tokio::task::spawn_blocking(check).await;
+    checked.map_err(|e| DataflowError::Task {
+        task: "look at the log",
+        reason: e.to_string(),
+    })??;
     let gap = gap::check(config).await?;
     let (sink, mut committed) = Sink::open(config.pool.clone(), &config.name, generation).await?;
     let begin_at = match gap {
@@ -106,7 +120,7 @@ async fn begin(
     )
     .await?;
     let events = EventRelay::open(&config.pool, config.log.clone(), generation, committed).await?;
-    let (engine, chain, place) = restore(config, begin_at).await?;
+    let (engine, chain, place) = restore(config, committed, begin_at).await?;
 
     let status = Arc::new(watch::Sender::new(JobStatus {
         generation,
@@ -147,6 +161,7 @@ async fn begin(
 /// The flow with the state of the newest checkpoint, and where in the log that is; without one, where history begins.
 async fn restore(
     config: &JobConfig,
+    committed: Epoch,
     begin_at: Place,
 ) -> Result<(Engine, Chain, Place), DataflowError> {
     let (dir, partitions) = (config.checkpoints(), config.partitions);
@@ -156,7 +171,7 @@ async fn restore(
         thresholds: config.thresholds,
     };
     let load = move || {
-        let (chain, place, snapshot) = match checkpoint::newest(&dir)? {
+        let (chain, place, snapshot) = match checkpoint::newest(&dir, committed)? {
             Some((stored, snapshot)) => {
                 let manifest = stored.manifest;
                 let place = Place {
@@ -227,7 +242,8 @@ impl Running {
         status: Arc<watch::Sender<JobStatus>>,
     ) -> Self {
         let generation = held.fencing_epoch;
-        let (shared, checkpointing) = (Shared::new(), Arc::new(AtomicBool::new(false)));
+        let shared = Shared::new(status.borrow().troubles.clone());
+        let checkpointing = Arc::new(AtomicBool::new(false));
         let (to_lake, lake_rows) = mpsc::channel(LAKE_GROUPS);
         let (to_events, event_rows) = mpsc::channel(EVENT_COMMITS);
         let (to_gauges, gauge_rows) = mpsc::channel(1);
@@ -254,6 +270,7 @@ impl Running {
         let lake = LakeTask {
             pool: config.pool.clone(),
             writer,
+            root: config.lake(),
             every: config.lake_every,
             status: status.clone(),
             shared: shared.clone(),
@@ -329,14 +346,16 @@ impl Running {
             let done = lake.run(&mut lake_rows).await;
             (done, Some(lake_rows)).into()
         });
-        let stops = shared.stops();
+        let (stops, told) = (shared.stops(), shared.troubles.clone());
         let events = watched(&shared, async move {
-            (self.events.run(event_rows, stops).await, None::<()>).into()
+            (self.events.run(event_rows, stops, told).await, None::<()>).into()
         });
+        let told = shared.troubles.clone();
         let outbox = watched(&shared, async move {
-            (self.outbox.run(relay_ends).await, None::<()>).into()
+            (self.outbox.run(relay_ends, told).await, None::<()>).into()
         });
-        let gauges = tokio::spawn(write_gauges(self.pool.clone(), gauge_rows, status));
+        let told = shared.troubles.clone();
+        let gauges = tokio::spawn(write_gauges(self.pool.clone(), gauge_rows, status, told));
         let lease = tokio::spawn(lease::keep(
             self.pool,
             self.held,
@@ -410,17 +429,19 @@ async fn write_gauges(
     pool: PgPool,
     mut batches: mpsc::Receiver<GaugeBatch>,
     status: Arc<watch::Sender<JobStatus>>,
+    troubles: Troubles,
 ) {
     while let Some(batch) = batches.recv().await {
         match gauges::write(&pool, &batch).await {
             Ok(()) => {
+                troubles.mended(Trouble::Gauges);
                 let rows = batch.rows() as u64;
                 status.send_if_modified(|status| {
                     status.counters.gauges += rows;
                     false
                 });
             }
-            Err(error) => tracing::warn!(%error, rows = batch.rows(), "gauges dropped"),
+            Err(error) => troubles.tell(Trouble::Gauges, &error.into()),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use mast_schemas::{Epoch, Timestamp};
 
+use crate::troubles::Troubles;
+
 /// How a job is doing.
 #[derive(Clone, Debug, Default)]
 pub struct JobStatus {
@@ -21,6 +23,8 @@ pub struct JobStatus {
     pub counters: Counters,
     /// Time from the observation of a row to the commit of the slot that holds it, of accepted rows since this start.
     pub freshness: Freshness,
+    /// What it cannot do right now; the same list in every copy of the status.
+    pub troubles: Troubles,
 }
 
 /// Sums since the start of the job.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use mast_log::{Log, Record};
 use mast_schemas::message::{Header, ProducerId};
+use mast_schemas::metric::Metric;
 use mast_schemas::views::{DeviceEvent, EventId, LinkEvent};
 use mast_schemas::{DeviceId, Epoch, Mac, SchemaError, TenantId, Timestamp, topics};
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,7 @@ use uuid::Uuid;
 use super::{blocking, newest};
 use crate::error::DataflowError;
 use crate::sink::Batch;
+use crate::troubles::{Place, Troubles};
 
 /// Records looked at to find where to go on.
 const TAIL: u64 = 10_000;
@@ -139,17 +141,18 @@ impl EventRelay {
         self,
         mut commits: mpsc::Receiver<Vec<EventRecord>>,
         stop: watch::Receiver<bool>,
+        troubles: Troubles,
     ) -> Result<(), DataflowError> {
         while let Some(mut events) = commits.recv().await {
             while let Err(error) = self.append(&events).await {
                 if !error.is_log_away() {
                     return Err(error);
                 }
+                troubles.tell(Place::Events, &error);
                 if *stop.borrow() {
                     tracing::warn!(%error, "events wait for the next start");
                     return Ok(());
                 }
-                tracing::warn!(%error, "events cannot be appended; trying again");
                 tokio::time::sleep(std::time::Duration::from_secs(1)).await;
                 // What was appended without an answer is not appended again.
                 if let Ok(tail) = self.tail().await {
@@ -157,6 +160,8 @@ impl EventRelay {
                     events.retain(|event| !known.contains(&event.id()));
                 }
             }
+            troubles.mended(Place::Events);
+            Metric::DataflowRelayed.add(&["events"], events.len() as u64);
         }
         Ok(())
     }

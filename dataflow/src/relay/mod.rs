@@ -13,6 +13,15 @@ use mast_log::{Entry, Log, LogError, Record};
 
 use crate::error::DataflowError;
 
+/// Whether a round that failed may succeed later without anybody's doing.
+pub(crate) fn passes(error: &DataflowError) -> bool {
+    match error {
+        DataflowError::Postgres(e) => mast_postgres::is_passing(e),
+        DataflowError::Log { source, .. } => source.is_passing(),
+        _ => false,
+    }
+}
+
 /// Runs a blocking call on the log.
 pub(crate) async fn blocking<T: Send + 'static>(
     topic: &'static str,

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use mast_log::{Log, LogError, Record, fault};
 use mast_schemas::control::{Change, ControlRecord};
 use mast_schemas::message::{Header, Heartbeat, ProducerId};
+use mast_schemas::metric::Metric;
 use mast_schemas::{Timestamp, topics};
 use sqlx::PgPool;
 use sqlx::types::Json;
@@ -23,6 +24,7 @@ use uuid::Uuid;
 use super::{blocking, newest, read_all, relayed};
 use crate::error::DataflowError;
 use crate::job::Clock;
+use crate::troubles::{Place, Troubles};
 
 /// How often the outbox is read and a heartbeat sent.
 pub const EVERY: Duration = Duration::from_millis(250);
@@ -102,7 +104,11 @@ impl OutboxRelay {
     ///
     /// # Errors
     /// [`DataflowError::Log`], or [`DataflowError::Postgres`] when waiting does not mend it.
-    pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<(), DataflowError> {
+    pub async fn run(
+        mut self,
+        mut stop: watch::Receiver<bool>,
+        troubles: Troubles,
+    ) -> Result<(), DataflowError> {
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // Whether an append may have succeeded without an answer.
@@ -120,13 +126,10 @@ impl OutboxRelay {
             }
             unsure = false;
             match self.round().await {
-                Ok(()) => {}
-                Err(DataflowError::Postgres(e)) if mast_postgres::is_passing(&e) => {
-                    tracing::warn!(error = %e, "the outbox cannot be read; trying again");
-                }
-                Err(error) if error.is_log_away() => {
-                    tracing::warn!(%error, "control records cannot be appended; trying again");
-                    unsure = true;
+                Ok(()) => troubles.mended(Place::Outbox),
+                Err(error) if super::passes(&error) => {
+                    unsure = error.is_log_away();
+                    troubles.tell(Place::Outbox, &error);
                 }
                 Err(e) => return Err(e),
             }
@@ -150,11 +153,13 @@ impl OutboxRelay {
             .await?;
             let full = rows.len() as i64 == ROUND;
             if let Some(last) = rows.last().map(|row| row.id) {
-                let records = rows
+                let records: Vec<Record> = rows
                     .into_iter()
                     .map(|row| self.record(row.id, row.change.0))
                     .collect();
+                let count = records.len() as u64;
                 self.append(records).await?;
+                Metric::DataflowRelayed.add(&["outbox"], count);
                 self.relayed = last;
                 fault::point("after_relay_append");
                 self.note().await?;

@@ -107,6 +107,16 @@ impl Sink {
         Ok(())
     }
 
+    /// Name of the job.
+    pub(crate) fn job(&self) -> &str {
+        &self.job
+    }
+
+    /// Generation of the job.
+    pub(crate) const fn generation(&self) -> u64 {
+        self.generation
+    }
+
     /// Commits a run of slots; all of it or nothing.
     ///
     /// # Errors

@@ -124,7 +124,7 @@ fn a_torn_checkpoint_is_replaced_by_the_one_before() {
     let bytes = fs::read(&torn).unwrap();
     fs::write(&torn, &bytes[..bytes.len() - 1]).unwrap();
     fs::remove_file(dir.path().join("2-3").join("control-000.bin")).unwrap();
-    let (stored, state) = newest(dir.path()).unwrap().unwrap();
+    let (stored, state) = newest(dir.path(), Epoch(u64::MAX)).unwrap().unwrap();
     assert_eq!((stored.manifest.epoch, state.epoch), (Epoch(1), Epoch(1)));
     let broken = &list(dir.path()).unwrap()[0];
     let error = load(&broken.path, &broken.manifest)
@@ -139,12 +139,16 @@ fn a_torn_checkpoint_is_replaced_by_the_one_before() {
 #[test]
 fn without_a_manifest_there_is_no_checkpoint() {
     let dir = tempfile::tempdir().unwrap();
-    assert!(newest(&dir.path().join("missing")).unwrap().is_none());
+    assert!(
+        newest(&dir.path().join("missing"), Epoch(u64::MAX))
+            .unwrap()
+            .is_none()
+    );
     write(dir.path(), manifest(5), &snapshot(5, 5)).unwrap();
     // Killed before the manifest's rename, and before the folder's.
     fs::remove_file(dir.path().join("5-3").join("manifest.json")).unwrap();
     fs::create_dir(dir.path().join(".part-6-3")).unwrap();
-    assert!(newest(dir.path()).unwrap().is_none());
+    assert!(newest(dir.path(), Epoch(u64::MAX)).unwrap().is_none());
     write(dir.path(), manifest(6), &snapshot(6, 5)).unwrap();
     assert_eq!(names(dir.path()), ["6-3"], "what was left over is gone");
 }

@@ -8,6 +8,7 @@ use mast_dataflow::outputs::Outputs;
 use mast_dataflow::relay::events::{self, EventRecord, EventRelay};
 use mast_dataflow::relay::outbox::OutboxRelay;
 use mast_dataflow::sink::{Batch, Sink};
+use mast_dataflow::troubles::Troubles;
 use mast_log::{EmbeddedConfig, EmbeddedLog, Fsync, Log, TopicSpec};
 use mast_postgres::testing::{Database, database};
 use mast_postgres::{Role, tenant_tx};
@@ -203,7 +204,7 @@ async fn a_new_log_gets_everything_again() {
 async fn a_clean_stop_says_goodbye() {
     let w = world().await;
     let (stop, stops) = watch::channel(false);
-    let running = tokio::spawn(w.relay(1).await.run(stops));
+    let running = tokio::spawn(w.relay(1).await.run(stops, Troubles::default()));
     stop.send_replace(true);
     running.await.unwrap().unwrap();
     let last = w.control().pop().unwrap().0;
@@ -250,7 +251,7 @@ async fn events_missed_by_a_kill_follow_at_the_next_start_and_none_twice() {
         .unwrap();
     let (commits, receiver) = mpsc::channel(1);
     let (_stop, stops) = watch::channel(false);
-    let running = tokio::spawn(relay.run(receiver, stops));
+    let running = tokio::spawn(relay.run(receiver, stops, Troubles::default()));
     commits.send(events::of(&batches[0])).await.unwrap();
     drop(commits);
     running.await.unwrap().unwrap();

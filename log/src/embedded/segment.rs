@@ -372,6 +372,7 @@ fn write_fresh(path: &Path, bytes: &[u8], durable: bool) -> io::Result<File> {
 
 #[cfg(not(test))]
 fn write_all_at(file: &File, bytes: &[u8], position: u64) -> io::Result<()> {
+    crate::fault::room("log")?;
     file.write_all_at(bytes, position)
 }
 

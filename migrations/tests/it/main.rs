@@ -7,6 +7,7 @@
 
 mod leases;
 mod outbox;
+mod parts;
 mod private;
 mod roles;
 mod schema;

@@ -68,7 +68,7 @@ async fn every_policy_of_the_api_is_by_tenant_and_covers_all_that_it_may_touch()
     .unwrap();
     assert_eq!(
         other,
-        ["job_progress", "lake_manifest"],
+        ["job_progress", "lake_manifest", "parts"],
         "without a tenant, and meant to be"
     );
 }
@@ -129,6 +129,7 @@ async fn output_tables_have_no_key_to_the_model() {
 #[tokio::test]
 async fn the_words_of_the_records_are_the_words_of_the_checks() {
     use mast_schemas::control::{Role as DeviceRole, TlsPolicy};
+    use mast_schemas::health::{Part, State};
     use mast_schemas::records::{Outcome, Source};
     use mast_schemas::views::{DeviceState, LinkReason, LinkState};
     fn words<T: std::fmt::Display>(all: &[T]) -> Vec<String> {
@@ -146,6 +147,8 @@ async fn the_words_of_the_records_are_the_words_of_the_checks() {
         ("links", "source", words(Source::ALL)),
         ("links", "state", words(LinkState::ALL)),
         ("links", "reason", words(LinkReason::ALL)),
+        ("part_reports", "part", words(Part::ALL)),
+        ("part_reports", "state", words(State::ALL)),
     ] {
         let mut checked: Vec<String> = sqlx::query_scalar(
             "SELECT m[1] FROM pg_constraint, regexp_matches(pg_get_constraintdef(oid), '''([a-z0-9_]+)''', 'g') m

@@ -95,12 +95,10 @@ metrics_of! {
         LogRefused = "mast_log_refused_total", Counter, Count, [Topic];
         /// Bytes appended.
         LogAppended = "mast_log_appended_bytes_total", Counter, Bytes, [Topic];
-        /// Bytes that the embedded log keeps.
-        LogKept = "mast_log_kept_bytes", Gauge, Bytes;
-        /// Offsets of a topic that were ever appended, over its partitions.
-        LogEnd = "mast_log_end_offsets", Gauge, Count, [Topic];
-        /// Offsets of a topic that are no longer kept, over its partitions.
-        LogStart = "mast_log_start_offsets", Gauge, Count, [Topic];
+        /// The next offset after the last append of this process.
+        LogEnd = "mast_log_end_offset", Gauge, Count, [Topic, Partition];
+        /// Up to here this process let the log drop records.
+        LogTrimmed = "mast_log_trimmed_offset", Gauge, Count, [Topic, Partition];
     }
     Dataflow {
         /// End of the last committed slot, in milliseconds since 1970.
