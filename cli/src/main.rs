@@ -3,6 +3,7 @@
 mod commands;
 mod compare;
 mod config;
+mod health;
 mod logging;
 mod output;
 mod standalone;

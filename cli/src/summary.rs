@@ -6,7 +6,7 @@ use crossterm::style::{Attribute, Color, Stylize};
 use crossterm::{cursor, queue, terminal};
 
 /// What the summary shows.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Picture {
     /// Seconds since the start.
     pub(crate) elapsed_s: u64,
@@ -36,6 +36,8 @@ pub(crate) struct Picture {
     pub(crate) transitions: Vec<String>,
     /// Whether all devices have been online at once.
     pub(crate) warm: bool,
+    /// What is not as it should be with the parts, a line each.
+    pub(crate) trouble: Vec<String>,
 }
 
 impl Picture {
@@ -87,6 +89,10 @@ impl Picture {
                 .iter()
                 .map(|reason| format!("ingest   waits: {reason}")),
         );
+        lines.extend(self.trouble.iter().map(|part| format!("trouble  {part}")));
+        if !self.trouble.is_empty() {
+            lines.push("trouble  `mast status` tells what to do".to_owned());
+        }
         lines.push(String::new());
         lines.push("Recent transitions".to_owned());
         lines.extend(self.transitions.iter().map(|t| format!("  {t}")));
@@ -125,7 +131,11 @@ impl Picture {
                 |lag| format!("{lag} ms behind")
             ),
             self.differences.len()
-        )
+        ) + &self
+            .trouble
+            .iter()
+            .map(|part| format!("; {part}"))
+            .collect::<String>()
     }
 }
 
@@ -240,6 +250,7 @@ impl Screen {
         let heading = !line.is_empty() && !line.starts_with(' ') && !line.contains("  ");
         match heading {
             true => line.attribute(Attribute::Bold).to_string(),
+            false if line.starts_with("trouble ") => line.with(Color::Red).to_string(),
             false if line.contains(" differences, ") => line.with(Color::Yellow).to_string(),
             false => line,
         }

@@ -3,9 +3,11 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
+use mast_schemas::metric::Part;
 
 use crate::commands::shared::Place;
 use crate::config::{Config, Flags};
+use crate::health::Process;
 use crate::standalone::{self, Database, INTERRUPTED, Paths, at_once, patiently, stop_signal};
 
 /// Keep the views: read the log, bring every view up to date, commit to Postgres and to the lake, and carry changes of the
@@ -78,14 +80,25 @@ async fn run(
         let start = || standalone::dataflow(config, paths, database, &log);
         patiently("the dataflow", start).await
     };
+    let parts = [Part::Dataflow, Part::Lake, Part::Log, Part::Postgres];
+    let mut health = Process::start(config, paths, "dataflow", &parts).await;
     let mut job = tokio::select! {
-        started = start => started?,
+        started = start => match started {
+            Ok(job) => job,
+            Err(error) => {
+                health.job_failed(database, &error).await;
+                return Err(error);
+            }
+        },
         () = &mut *stop => return Ok(ExitCode::from(INTERRUPTED)),
     };
+    health.job(database, &job).await?;
     let generation = job.status().borrow().generation;
     crate::output::json(&serde_json::json!({ "generation": generation }))?;
     tokio::select! {
         ended = job.finished() => {
+            // Its last words are why it ended.
+            health.stop().await;
             ended.context("the dataflow stopped")?;
             anyhow::bail!("the dataflow stopped");
         }
@@ -95,5 +108,6 @@ async fn run(
         stopped = job.stop() => stopped.context("stop the dataflow")?,
         code = at_once() => return code,
     }
+    health.stop().await;
     Ok(ExitCode::SUCCESS)
 }

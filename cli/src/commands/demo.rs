@@ -145,6 +145,8 @@ struct Demo {
     last: (Instant, u64, u64),
     /// Freshness when everything was online first: what was seen before is warm-up.
     warm: Option<Freshness>,
+    /// What was shown last.
+    shown: Picture,
 }
 
 impl Demo {
@@ -185,6 +187,7 @@ impl Demo {
             devices,
             last: (begun, 0, 0),
             warm: None,
+            shown: Picture::default(),
         })
     }
 
@@ -216,8 +219,14 @@ impl Demo {
                         looked = self.tick() => looked,
                     };
                     match looked {
-                        Ok(picture) => screen.draw(&picture),
-                        Err(error) => tracing::warn!(error = format!("{error:#}"), "the views cannot be read"),
+                        Ok(picture) => {
+                            screen.draw(&picture);
+                            self.shown = picture;
+                        }
+                        Err(error) => {
+                            tracing::warn!(error = format!("{error:#}"), "the views cannot be read");
+                            screen.draw(&self.stale(&error));
+                        }
                     }
                 }
                 failed = self.installation.job.finished() => {
@@ -234,6 +243,17 @@ impl Demo {
         let comparison = compare(&self.fleet, &served, now_ms(), self.interval);
         let status = self.installation.job.status().borrow().clone();
         Ok((served, comparison, self.installation.node.stats(), status))
+    }
+
+    /// The last picture, with why there is no newer one.
+    fn stale(&self, error: &anyhow::Error) -> Picture {
+        let mut trouble = self.installation.health.trouble();
+        trouble.push(format!("the views are those of before: {error:#}"));
+        Picture {
+            elapsed_s: self.begun.elapsed().as_secs(),
+            trouble,
+            ..self.shown.clone()
+        }
     }
 
     async fn tick(&mut self) -> anyhow::Result<Picture> {
@@ -270,6 +290,7 @@ impl Demo {
             differences: comparison.differences,
             transitions: served.transitions,
             warm: self.warm.is_some(),
+            trouble: self.installation.health.trouble(),
         })
     }
 

@@ -1,9 +1,13 @@
 //! `mast ingest`: the pollers, as a process of their own.
 
 use std::process::ExitCode;
+use std::sync::Arc;
+
+use mast_schemas::metric::Part;
 
 use crate::commands::shared::Place;
 use crate::config::{Config, Flags};
+use crate::health::Process;
 use crate::standalone::{self, Database, INTERRUPTED, NotYet, Paths, patiently, stop_signal};
 
 /// Poll the devices and write what they say to the log.
@@ -42,17 +46,29 @@ impl Args {
             let database = patiently("Postgres", || attach(config, &paths)).await?;
             let log = patiently("the log", || standalone::log::open(&config.log, &paths)).await?;
             let start = || standalone::ingest(config, &paths, &database, &log);
-            patiently("ingest", start).await
+            let node = patiently("ingest", start).await?;
+            anyhow::Ok((Arc::new(node), database))
         };
-        let node = tokio::select! {
+        let parts = [Part::Ingest, Part::Log, Part::Postgres];
+        let mut health = Process::start(config, &paths, "ingest", &parts).await;
+        let (node, database) = tokio::select! {
             started = start => started?,
             () = &mut stop => return Ok(ExitCode::from(INTERRUPTED)),
         };
+        let name = paths.holder()?.to_string();
+        health.node(&database, name, Arc::clone(&node)).await?;
         crate::output::json(&serde_json::json!({ "process": std::process::id() }))?;
         stop.await;
         tracing::info!("stopping ingest");
+        let stopping = async {
+            health.stop().await;
+            // Whoever told of it has let go.
+            if let Some(node) = Arc::into_inner(node) {
+                node.stop().await;
+            }
+        };
         tokio::select! {
-            () = node.stop() => Ok(ExitCode::SUCCESS),
+            () = stopping => Ok(ExitCode::SUCCESS),
             code = standalone::at_once() => code,
         }
     }

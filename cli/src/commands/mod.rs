@@ -11,6 +11,7 @@ mod query;
 mod schema;
 mod shared;
 mod simulate;
+mod status;
 mod verify;
 
 use std::fmt;
@@ -44,6 +45,8 @@ pub(crate) enum Command {
     Query(query::Args),
     /// Recompute the views from the log and compare them with what is served.
     Verify(verify::Args),
+    /// Show how each part of an installation is, why, and what to do.
+    Status(status::Args),
     /// Show the record kinds with their columns, types and units.
     Schema(schema::Args),
     /// Show the configuration that holds here, and where each value was set.
@@ -68,6 +71,7 @@ impl Command {
             Self::Import(args) => args.flags(flags),
             Self::Query(args) => args.flags(flags),
             Self::Verify(args) => args.flags(flags),
+            Self::Status(args) => args.flags(flags),
             _ => Ok(flags),
         }
     }
@@ -88,6 +92,7 @@ impl Command {
             Self::Decode(args) => args.run(),
             Self::Query(args) => block_on(args.run(config)),
             Self::Verify(args) => block_on(args.run(config)),
+            Self::Status(args) => block_on(args.run(config)),
             Self::Config(args) => args.run(effective),
             Self::Schema(args) => args.run(),
             Self::Bench(args) => args.run(),

@@ -9,6 +9,7 @@
 mod layers;
 mod load;
 mod log;
+mod metrics;
 mod postgres;
 mod secret;
 
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::layers::Flags;
 pub(crate) use self::load::{Effective, is_secret, load};
 pub(crate) use self::log::{Kind, Log};
+pub(crate) use self::metrics::Metrics;
 pub(crate) use self::postgres::Postgres;
 use crate::commands::Pace;
 
@@ -34,6 +36,7 @@ pub(crate) struct Config {
     pub(crate) logging: Logging,
     pub(crate) log: Log,
     pub(crate) postgres: Postgres,
+    pub(crate) metrics: Metrics,
     pub(crate) demo: Demo,
     pub(crate) simulator: Simulator,
     pub(crate) ingest: Ingest,
@@ -118,6 +121,7 @@ impl Default for Config {
             logging: Logging::default(),
             log: Log::default(),
             postgres: Postgres::default(),
+            metrics: Metrics::default(),
             demo: Demo::default(),
             simulator: Simulator::default(),
             ingest: Ingest::default(),
@@ -189,7 +193,7 @@ impl Default for Query {
 impl Config {
     /// Every value that can't be worked with: its key, and what it must be.
     fn problems(&self) -> Vec<Problem> {
-        let mut found: Vec<Problem> = Vec::new();
+        let mut found: Vec<Problem> = self.metrics.problems();
         let mut must = |key, holds: bool, what: String| {
             if !holds {
                 found.push((key, what));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use mast_log::{EmbeddedConfig, EmbeddedLog, KafkaLog, Log, LogError};
+use mast_log::{EmbeddedConfig, EmbeddedLog, KafkaLog, Log, LogError, Metered};
 use mast_schemas::topics;
 
 use super::Paths;
@@ -12,13 +12,14 @@ use crate::config::Kind;
 
 /// Opens the log to write to it.
 pub(crate) async fn open(config: &config::Log, paths: &Paths) -> anyhow::Result<Arc<dyn Log>> {
-    match config.kind {
-        Kind::Embedded => Ok(Arc::new(
+    let log: Arc<dyn Log> = match config.kind {
+        Kind::Embedded => Arc::new(
             EmbeddedLog::open(paths.log(), EmbeddedConfig::default())
                 .with_context(|| format!("open the log {}", paths.log().display()))?,
-        )),
-        Kind::Kafka => connect(config).await,
-    }
+        ),
+        Kind::Kafka => connect(config).await?,
+    };
+    Ok(Arc::new(Metered::new(log)))
 }
 
 /// Opens the log to look at it, beside whoever writes to it.

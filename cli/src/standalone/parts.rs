@@ -7,10 +7,12 @@ use mast_dataflow::job::{Job, JobConfig, JobHandle};
 use mast_ingest::{Node, NodeConfig, NodeHandle};
 use mast_log::Log;
 use mast_postgres::Role;
+use mast_schemas::metric;
 use mast_secrets::{KeyFile, KeyProvider};
 
 use super::{Database, JOB, Paths, log};
 use crate::config::Config;
+use crate::health::Process;
 
 /// Opens or makes the key file.
 pub(crate) fn keys(paths: &Paths) -> anyhow::Result<Arc<dyn KeyProvider>> {
@@ -53,7 +55,8 @@ pub(crate) async fn ingest(
 pub(crate) struct Installation {
     pub(crate) database: Database,
     pub(crate) job: JobHandle,
-    pub(crate) node: NodeHandle,
+    pub(crate) node: Arc<NodeHandle>,
+    pub(crate) health: Process,
     log: Arc<dyn Log>,
 }
 
@@ -64,21 +67,38 @@ impl Installation {
         paths: &Paths,
         database: Database,
     ) -> anyhow::Result<Self> {
+        let mut health = Process::start(config, paths, "demo", metric::Part::ALL).await;
         let log = log::open(&config.log, paths).await?;
-        let job = dataflow(config, paths, &database, &log).await?;
-        let node = ingest(config, paths, &database, &log).await?;
+        let job = match dataflow(config, paths, &database, &log).await {
+            Ok(job) => job,
+            Err(error) => {
+                health.job_failed(&database, &error).await;
+                return Err(error);
+            }
+        };
+        health.job(&database, &job).await?;
+        let node = Arc::new(ingest(config, paths, &database, &log).await?);
+        let name = paths.holder()?.to_string();
+        health.node(&database, name, Arc::clone(&node)).await?;
         Ok(Self {
             database,
             job,
             node,
+            health,
             log,
         })
     }
 
     /// Stops all in order: ingest says goodbye, the dataflow finishes its slot and writes a checkpoint, Postgres ends.
-    pub(crate) async fn stop(self) -> anyhow::Result<()> {
-        self.node.stop().await;
-        self.job.stop().await.context("stop the dataflow")?;
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+        self.health.node_stops().await;
+        // Whoever told of it has let go.
+        if let Some(node) = Arc::into_inner(self.node) {
+            node.stop().await;
+        }
+        let stopped = self.job.stop().await.context("stop the dataflow");
+        self.health.stop().await;
+        stopped?;
         self.log.sync()?;
         drop(self.log);
         self.database.stop().await

@@ -69,6 +69,16 @@ impl Paths {
         self.root.join("key")
     }
 
+    /// Folder of the last words of parts.
+    pub(crate) fn health(&self) -> PathBuf {
+        self.root.join("health")
+    }
+
+    /// Where it is noted at which address a command serves its metrics.
+    pub(crate) fn address(&self, command: &str) -> PathBuf {
+        self.root.join(format!("{command}.address"))
+    }
+
     pub(crate) fn simulator_socket(&self) -> PathBuf {
         self.root.join("simulator.sock")
     }

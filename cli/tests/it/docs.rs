@@ -9,6 +9,7 @@ const DOCUMENTS: &[&str] = &[
     "README.md",
     "CONTRIBUTING.md",
     "docs/architecture.md",
+    "docs/operating.md",
     "docs/adr/README.md",
 ];
 

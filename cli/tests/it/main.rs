@@ -2,10 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod bench;
+mod damage;
 mod decode;
 mod demo;
 mod docs;
 mod edges;
+mod full_disks;
+mod health;
 mod kills;
 mod parts;
 mod postgres_away;

@@ -1,4 +1,5 @@
-//! Postgres is cut off under a running system and comes back: polling goes on, nothing is lost, nothing is there twice.
+//! Postgres is cut off, killed and stalled under a running system, and comes back each time: that is told, polling goes on,
+//! nothing is lost, nothing is there twice.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
@@ -9,7 +10,9 @@ use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
 use mast_schemas::Timestamp;
+use rustix::process::{Pid, Signal, kill_process};
 
+use crate::health::{get, metric, until_ok, until_troubled};
 use crate::support::{agrees, demo, folder, last_json, query, verified};
 
 const DEVICES: u64 = 24;
@@ -30,6 +33,39 @@ impl Server {
         Self { cluster, pg_ctl }
     }
 
+    /// The server and all its processes.
+    fn processes(&self) -> Vec<Pid> {
+        let file = std::fs::read_to_string(self.cluster.join("postmaster.pid")).unwrap();
+        let server: i32 = file.lines().next().unwrap().parse().unwrap();
+        let tasks = format!("/proc/{server}/task/{server}/children");
+        let children = std::fs::read_to_string(tasks).unwrap();
+        let children = children.split_whitespace().map(|pid| pid.parse().unwrap());
+        let all = [server].into_iter().chain(children);
+        all.map(|pid| Pid::from_raw(pid).unwrap()).collect()
+    }
+
+    fn signal(&self, signal: Signal) {
+        for process in self.processes() {
+            // A session may have ended since it was listed.
+            let _ = kill_process(process, signal);
+        }
+    }
+
+    /// SIGKILL of the server; returns when the last of its processes has noticed.
+    fn kill(&self) {
+        let all = self.processes();
+        kill_process(all[0], Signal::KILL).unwrap();
+        for process in all {
+            while std::path::Path::new(&format!("/proc/{}/cmdline", process.as_raw_nonzero()))
+                .metadata()
+                .is_ok()
+                && !is_zombie(process)
+            {
+                sleep(Duration::from_millis(50));
+            }
+        }
+    }
+
     /// Runs pg_ctl as the owner of the cluster.
     fn control(&self, args: &[&str]) {
         let owner = std::fs::metadata(&self.cluster).unwrap();
@@ -48,6 +84,12 @@ impl Server {
     }
 }
 
+/// Ended, and nobody has asked how.
+fn is_zombie(process: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero()));
+    stat.is_ok_and(|stat| stat.contains(") Z "))
+}
+
 fn now() -> Timestamp {
     Timestamp::from_system(SystemTime::now())
 }
@@ -56,7 +98,7 @@ fn now() -> Timestamp {
 fn while_postgres_is_away_polling_goes_on_and_nothing_is_lost_or_repeated() {
     let folder = folder();
     let data = folder.path().join("data");
-    let child = demo(&data, (DEVICES, "1s"), &["--for", "50s"]);
+    let child = demo(&data, (DEVICES, "1s"), &[]);
     let child = { child }.spawn().unwrap();
     // History has begun, so the job commits all the time.
     while !data.join("lake/polls/main").is_dir() || history(&data) == 0 {
@@ -66,10 +108,44 @@ fn while_postgres_is_away_polling_goes_on_and_nothing_is_lost_or_repeated() {
     // No transaction ends, no connection is closed in order.
     server.control(&["stop", "--mode", "immediate"]);
     let cut = now();
-    sleep(Duration::from_secs(12));
+    let found = until_troubled(&data, "postgres", "main", &["failed"]);
+    assert_eq!(found["reason"], "PostgreSQL does not run");
+    let found = until_troubled(&data, "dataflow", "main", &["waiting"]);
+    let reason = found["reason"].as_str().unwrap();
+    assert!(
+        reason.starts_with("a group cannot be committed"),
+        "{reason}"
+    );
+    assert!(
+        found["remedy"].as_str().unwrap().contains("PostgreSQL"),
+        "{found}"
+    );
+    assert_eq!(get(&data, "/health/ready").0, 503);
+    assert!(metric(&data, "mast_postgres_errors_total") > Some(0.0));
+    // Each device is polled some times meanwhile.
+    sleep(Duration::from_secs(6));
     let back = now();
     server.control(&["start"]);
+    until_ok(&data);
 
+    server.kill();
+    until_troubled(&data, "postgres", "main", &["failed"]);
+    server.control(&["start"]);
+    until_ok(&data);
+
+    server.signal(Signal::STOP);
+    let found = until_troubled(&data, "postgres", "main", &["failed"]);
+    let reason = found["reason"].as_str().unwrap();
+    assert!(reason.contains("does not answer"), "{reason}");
+    server.signal(Signal::CONT);
+    until_ok(&data);
+    assert_eq!(get(&data, "/health/ready").0, 200);
+
+    let online = "SELECT count(*) AS n FROM devices WHERE state = 'online'";
+    while count(&query(&data, online)) < DEVICES {
+        sleep(Duration::from_millis(300));
+    }
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     let output = child.wait_with_output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{told}");
@@ -90,6 +166,12 @@ fn while_postgres_is_away_polling_goes_on_and_nothing_is_lost_or_repeated() {
     let polled = polled.as_array().unwrap().iter();
     let devices: BTreeSet<&str> = polled.map(|p| p["device_id"].as_str().unwrap()).collect();
     assert_eq!(devices.len() as u64, DEVICES, "polled meanwhile");
+}
+
+/// Over all tenants.
+fn count(rows: &serde_json::Value) -> u64 {
+    let rows = rows.as_array().unwrap().iter();
+    rows.map(|row| row["n"].as_u64().unwrap()).sum()
 }
 
 /// Files of polls.
