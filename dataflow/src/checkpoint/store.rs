@@ -76,12 +76,15 @@ fn read_manifest(file: &Path) -> Result<Manifest, String> {
     serde_json::from_slice(&bytes).map_err(|e| e.to_string())
 }
 
+/// A checkpoint's folder, and its epoch or what is wrong with it.
+pub type Inspected = (PathBuf, Result<Epoch, String>);
+
 /// Every checkpoint in `dir`, newest first by name, with its epoch, and what is wrong with it if something is. Reads all
 /// files.
 ///
 /// # Errors
 /// [`DataflowError::File`] when the folder cannot be read.
-pub fn inspect(dir: &Path) -> Result<Vec<(PathBuf, Result<Epoch, String>)>, DataflowError> {
+pub fn inspect(dir: &Path) -> Result<Vec<Inspected>, DataflowError> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
