@@ -12,4 +12,4 @@ mod file;
 mod store;
 
 pub use file::{decode, encode};
-pub use store::{KEPT, Stored, inspect, list, load, newest, write};
+pub use store::{Inspected, KEPT, Stored, inspect, list, load, newest, write};
