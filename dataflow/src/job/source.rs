@@ -272,7 +272,7 @@ mod tests {
             Source {
                 log: Arc::new(log),
                 checkpoints,
-                shared: Shared::new(),
+                shared: Shared::new(crate::troubles::Troubles::default()),
             },
         )
     }
