@@ -300,18 +300,18 @@ impl Reader {
     }
 }
 
-/// Whether a cluster that is well answers so for a moment.
+/// Whether a cluster that is well answers so for a moment, or the client before it knows a topic's partitions.
 fn settles(error: &KafkaError) -> bool {
-    use RDKafkaErrorCode::{
-        LeaderNotAvailable, NotLeaderForPartition, OffsetNotAvailable, UnknownTopicOrPartition,
-    };
+    use RDKafkaErrorCode as Code;
     matches!(
         error.rdkafka_error_code(),
         Some(
-            LeaderNotAvailable
-                | NotLeaderForPartition
-                | OffsetNotAvailable
-                | UnknownTopicOrPartition
+            Code::LeaderNotAvailable
+                | Code::NotLeaderForPartition
+                | Code::OffsetNotAvailable
+                | Code::UnknownPartition
+                | Code::UnknownTopic
+                | Code::UnknownTopicOrPartition
         )
     )
 }
