@@ -13,7 +13,8 @@ use crate::standalone::{self, Database, INTERRUPTED, Paths, at_once, patiently, 
 /// Keep the views: read the log, bring every view up to date, commit to Postgres and to the lake, and carry changes of the
 /// inventory to the pollers.
 ///
-/// For an installation whose parts run apart, over Kafka. Without `postgres.url` it starts a private Postgres in the data
+/// For an installation whose parts run apart, over Kafka or over the embedded log, which this process owns and serves to
+/// `mast ingest`. Without `postgres.url` it starts a private Postgres in the data
 /// folder, which `mast ingest` and other commands with the same --data use. It makes topics and tables where they are
 /// missing. While Kafka or Postgres is away it waits, says so, and goes on when they are back.
 ///
@@ -35,6 +36,7 @@ pub(crate) struct Args {
 
 const EXAMPLES: &str = "\
 Examples:
+  mast dataflow --data noc                              with a log and a PostgreSQL of its own
   mast dataflow --data noc --log kafka --brokers kafka1:9092,kafka2:9092
   mast --config /etc/mast.toml dataflow
   mast dataflow --data noc --accept-gap      a person accepts that records were lost";
@@ -52,7 +54,6 @@ impl Args {
     }
 
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        standalone::log::shared(&config.log, "dataflow")?;
         let stop = stop_signal()?;
         tokio::pin!(stop);
         let paths = Paths::made(&config.data)?;
@@ -78,13 +79,15 @@ async fn run(
     let start = async {
         let log = patiently("the log", || standalone::log::open(&config.log, paths)).await?;
         let start = || standalone::dataflow(config, paths, database, &log);
-        patiently("the dataflow", start).await
+        let job = patiently("the dataflow", start).await?;
+        let served = standalone::log::serve(&config.log, paths, &log)?;
+        anyhow::Ok((job, served))
     };
     let parts = [Part::Dataflow, Part::Lake, Part::Log, Part::Postgres];
     let mut health = Process::start(config, paths, "dataflow", &parts).await;
-    let mut job = tokio::select! {
+    let (mut job, _served) = tokio::select! {
         started = start => match started {
-            Ok(job) => job,
+            Ok(started) => started,
             Err(error) => {
                 health.job_failed(database, &error).await;
                 return Err(error);

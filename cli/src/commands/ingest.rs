@@ -12,7 +12,7 @@ use crate::standalone::{self, Database, INTERRUPTED, NotYet, Paths, patiently, s
 
 /// Poll the devices and write what they say to the log.
 ///
-/// For an installation whose parts run apart, over Kafka. Without `postgres.url` it uses the private Postgres that `mast
+/// For an installation whose parts run apart, over Kafka or over the embedded log that `mast dataflow` owns. Without `postgres.url` it uses the private Postgres that `mast
 /// dataflow` runs in the same data folder; the folder's key file opens the credentials. While Postgres or Kafka is away at
 /// the start it waits and says so; later it goes on polling with what it knows.
 ///
@@ -28,6 +28,7 @@ pub(crate) struct Args {
 
 const EXAMPLES: &str = "\
 Examples:
+  mast ingest --data noc                                beside mast dataflow --data noc
   mast ingest --data noc --log kafka --brokers kafka1:9092,kafka2:9092
   mast --config /etc/mast.toml ingest";
 
@@ -37,14 +38,13 @@ impl Args {
     }
 
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        standalone::log::shared(&config.log, "ingest")?;
         let stop = stop_signal()?;
         tokio::pin!(stop);
         let paths = Paths::made(&config.data)?;
         let _lock = paths.lock("ingest")?;
         let start = async {
             let database = patiently("Postgres", || attach(config, &paths)).await?;
-            let log = patiently("the log", || standalone::log::open(&config.log, &paths)).await?;
+            let log = patiently("the log", || standalone::log::ask(&config.log, &paths)).await?;
             let start = || standalone::ingest(config, &paths, &database, &log);
             let node = patiently("ingest", start).await?;
             anyhow::Ok((Arc::new(node), database))

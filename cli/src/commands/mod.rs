@@ -70,6 +70,7 @@ impl Command {
             Self::Simulate(args) => args.flags(flags),
             Self::Import(args) => args.flags(flags),
             Self::Query(args) => args.flags(flags),
+            Self::Bench(args) => args.flags(flags),
             Self::Verify(args) => args.flags(flags),
             Self::Status(args) => args.flags(flags),
             _ => Ok(flags),
@@ -95,7 +96,7 @@ impl Command {
             Self::Status(args) => block_on(args.run(config)),
             Self::Config(args) => args.run(effective),
             Self::Schema(args) => args.run(),
-            Self::Bench(args) => args.run(),
+            Self::Bench(args) => args.run(config),
             Self::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, cli, "mast", &mut script);

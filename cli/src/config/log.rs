@@ -47,7 +47,7 @@ pub(crate) struct Log {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
-    /// Segment files in the data folder, for one process.
+    /// Segment files in the data folder, for one machine.
     Embedded,
     /// Topics of Apache Kafka or Redpanda.
     Kafka,

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use mast_log::{EmbeddedConfig, EmbeddedLog, KafkaLog, Log, LogError, Metered};
+use mast_log::{
+    EmbeddedConfig, EmbeddedLog, KafkaLog, Log, LogError, LogServer, Metered, ServedLog,
+};
 use mast_schemas::topics;
 
 use super::Paths;
@@ -54,13 +56,23 @@ pub(crate) async fn partitions(config: &config::Log, log: &Arc<dyn Log>) -> anyh
     }
 }
 
-/// Refuses a log that several processes cannot share.
-pub(crate) fn shared(config: &config::Log, part: &str) -> anyhow::Result<()> {
-    if config.kind == Kind::Kafka {
-        return Ok(());
+/// Opens the log of an installation whose embedded log another process owns.
+pub(crate) async fn ask(config: &config::Log, paths: &Paths) -> anyhow::Result<Arc<dyn Log>> {
+    let log: Arc<dyn Log> = match config.kind {
+        Kind::Embedded => Arc::new(ServedLog::connect(paths.log_socket())?),
+        Kind::Kafka => connect(config).await?,
+    };
+    Ok(Arc::new(Metered::new(log)))
+}
+
+/// Serves the embedded log to the parts that run as processes of their own, until the result is dropped.
+pub(crate) fn serve(
+    config: &config::Log,
+    paths: &Paths,
+    log: &Arc<dyn Log>,
+) -> anyhow::Result<Option<LogServer>> {
+    match config.kind {
+        Kind::Embedded => Ok(Some(LogServer::start(Arc::clone(log), paths.log_socket())?)),
+        Kind::Kafka => Ok(None),
     }
-    bail!(
-        "the embedded log belongs to one process, so `mast {part}` cannot run on its own with it: use --log kafka --brokers \
-         HOST:PORT, or run everything in one process with `mast demo`"
-    )
 }

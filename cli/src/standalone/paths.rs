@@ -57,6 +57,11 @@ impl Paths {
         self.root.join("log")
     }
 
+    /// Where the process that owns the embedded log serves it.
+    pub(crate) fn log_socket(&self) -> PathBuf {
+        self.root.join("log.sock")
+    }
+
     pub(crate) fn lake(&self) -> PathBuf {
         self.root.join("lake")
     }

@@ -51,6 +51,41 @@ fn a_short_soak_leaks_no_descriptor_and_ends_in_the_truth() {
     );
 }
 
+/// Ingest and dataflow are processes of their own here, over the embedded log.
+#[test]
+fn the_pipeline_says_its_figures() {
+    let report = finish(&mut mast(&[
+        "bench",
+        "pipeline",
+        "--devices",
+        "20",
+        "--interval",
+        "2s",
+        "--seconds",
+        "6",
+    ]));
+    for key in [
+        "rows_per_s",
+        "fresh_p50_ms",
+        "fresh_p99_ms",
+        "missed_polls",
+        "cpu_cores",
+        "rss_bytes",
+    ] {
+        assert!(report[key].is_number(), "{key}: {report}");
+    }
+    assert!(report["polls"].as_u64() > Some(0), "{report}");
+    assert!(report["due_polls"].as_u64() >= Some(40), "{report}");
+    assert!(report["fresh_rows"].as_u64() > Some(0), "{report}");
+    let parts = report["parts"].as_array().unwrap();
+    assert!(
+        parts
+            .iter()
+            .all(|part| part["rss_bytes"].as_u64() > Some(0)),
+        "{report}"
+    );
+}
+
 #[test]
 fn nonsense_is_refused_by_name() {
     let run = mast(&["bench", "ingest", "--devices", "3"])

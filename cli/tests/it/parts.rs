@@ -276,15 +276,3 @@ fn a_part_on_its_own_waits_and_says_what_for() {
         assert_eq!(child.wait().unwrap().code(), Some(130), "{}", part.said());
     }
 }
-
-#[test]
-fn the_embedded_log_is_not_for_several_processes() {
-    for part in ["ingest", "dataflow"] {
-        let refused = mast(&[part, "--data", "nowhere"]).output().unwrap();
-        assert_eq!(refused.status.code(), Some(1));
-        let told = String::from_utf8(refused.stderr).unwrap();
-        for word in ["one process", "--log kafka", "mast demo"] {
-            assert!(told.contains(word), "{told}");
-        }
-    }
-}

@@ -1,13 +1,16 @@
 //! `mast bench`: measures a part.
 
+mod pipeline;
+
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Subcommand;
 use mast_benches::{Launcher, Part};
 
-use crate::commands::block_on;
-use crate::standalone::stop_signal;
+use crate::commands::{Pace, block_on};
+use crate::config::{Config, Flags, Kind};
+use crate::standalone::{INTERRUPTED, stop_signal};
 
 /// Measure a part; progress on standard error, one JSON object on standard output.
 #[derive(clap::Args)]
@@ -20,6 +23,7 @@ pub(crate) struct Args {
 const EXAMPLES: &str = "\
 Examples:
   mast bench ingest --devices 2000 --seconds 20      polls a core reads over TLS, memory of a session
+  mast bench pipeline --devices 15000 --seconds 180  the whole way: freshness, missed polls, cores, memory
   mast bench dataflow --clients 1000000 --workers 2  rows a core keeps views of, memory of a client
 
 Measure with nothing else running; benches/README.md says what each figure is.";
@@ -56,6 +60,32 @@ enum What {
         #[arg(long, default_value_t = 20)]
         seconds: u32,
     },
+    /// The whole way of a sample, from simulated devices to what is committed in Postgres: freshness, missed polls, CPU, memory.
+    ///
+    /// The simulator and ingest are processes of their own, the commands `mast simulate` and `mast ingest`; this process is the
+    /// dataflow, with a private Postgres beside it. Every device is polled once before it counts. What is fresh is told by the
+    /// commit, what was polled by the log.
+    #[command(after_help = PIPELINE_EXAMPLES)]
+    Pipeline {
+        /// Simulated devices.
+        #[arg(long, default_value_t = 15_000)]
+        devices: u32,
+        /// How long is measured, after warm-up.
+        #[arg(long, default_value_t = 180)]
+        seconds: u32,
+        /// Time between two polls of a device.
+        #[arg(long, default_value_t = Pace::seconds(60))]
+        interval: Pace,
+        /// Seed of the fleet.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Where the log of records is kept [default: embedded]
+        #[arg(long, value_enum)]
+        log: Option<Kind>,
+        /// Some Kafka brokers, with empty topics of ours.
+        #[arg(long, value_name = "HOST:PORT,...")]
+        brokers: Option<String>,
+    },
     /// The demo under trouble for as long as wished: are memory and file descriptors flat, and the answers right?
     ///
     /// Devices lose power, reboot, fall silent, clients flap and roam, PostgreSQL stands still for seconds. Memory and
@@ -88,8 +118,23 @@ Examples:
   mast bench soak
   mast bench soak --minutes 600 --devices 2000 --seed 7 | jq .memory";
 
+const PIPELINE_EXAMPLES: &str = "\
+Examples:
+  mast bench pipeline
+  mast bench pipeline --devices 500 --interval 10s --seconds 60
+  mast bench pipeline --log kafka --brokers localhost:9092";
+
 impl Args {
-    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+    pub(crate) fn flags(&self, flags: Flags) -> anyhow::Result<Flags> {
+        match &self.what {
+            What::Pipeline { log, brokers, .. } => flags
+                .with("--log", "log.kind", log.as_ref())?
+                .with("--brokers", "log.brokers", brokers.as_ref()),
+            _ => Ok(flags),
+        }
+    }
+
+    pub(crate) fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         match self.what {
             What::Dataflow {
                 clients,
@@ -144,6 +189,32 @@ impl Args {
                     }
                 })
             }
+            What::Pipeline {
+                devices,
+                seconds,
+                interval,
+                seed,
+                ..
+            } => {
+                let load = pipeline::Load {
+                    devices,
+                    interval,
+                    seconds,
+                    seed,
+                };
+                let launcher = Launcher::this(["bench", "part"])?;
+                block_on(async {
+                    let stop = stop_signal()?;
+                    let report = pipeline::run(&load, config, &launcher, stop).await;
+                    match report.context("bench pipeline")? {
+                        Some(report) => {
+                            crate::output::json(&report)?;
+                            Ok(ExitCode::SUCCESS)
+                        }
+                        None => Ok(stopped()),
+                    }
+                })
+            }
             What::Part { part } => {
                 let part: Part = serde_json::from_str(&part).context("which part")?;
                 part.run()?;
@@ -156,5 +227,5 @@ impl Args {
 /// The processes have ended with what started them.
 fn stopped() -> ExitCode {
     eprintln!("stopped; there are no figures");
-    ExitCode::from(130)
+    ExitCode::from(INTERRUPTED)
 }
