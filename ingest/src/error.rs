@@ -9,14 +9,22 @@ pub enum IngestError {
     /// The log is away or refuses.
     #[error("the log: {0}")]
     Log(#[from] mast_log::LogError),
-    /// Another node polls. Retried until its lease ends.
-    #[error("another ingest node holds the lease {0}")]
-    Held(String),
+    /// Postgres does not answer; retried while the node runs.
+    #[error("PostgreSQL does not answer")]
+    Silent,
+    /// The spool can't be used.
+    #[error(transparent)]
+    Spool(#[from] crate::spool::SpoolError),
     /// This machine's clock and Postgres's differ too much for the rows' times to mean anything.
     #[error(
-        "this machine's clock is {0} ms off PostgreSQL's; at most 2000 ms are allowed, synchronise it (NTP)"
+        "this machine's clock is {} ms {} of PostgreSQL's; at most 2000 ms are allowed, else the times of rows mean nothing. Nothing is \
+        polled until the clocks agree: set them by NTP, on this machine and on PostgreSQL's", ahead_ms.abs(),
+        if *ahead_ms > 0 { "ahead" } else { "behind" }
     )]
-    Clock(i64),
+    Clock {
+        /// Ours minus Postgres's.
+        ahead_ms: i64,
+    },
     /// A row of Postgres that no program of ours wrote.
     #[error("device {device}: {reason}")]
     Device {

@@ -2,7 +2,7 @@
 
 use mast_schemas::health::{Health, Part, State};
 
-use crate::node::{NodeStats, Status};
+use crate::node::{Concern, NodeStats, Status};
 
 /// Polls that begin later than this are a machine that can't follow.
 const LATE_MS: u64 = 5_000;
@@ -18,6 +18,7 @@ impl NodeStats {
             .number("polls_failed", self.polls_failed)
             .number("rows", self.rows)
             .number("waiting_bytes", self.waiting_bytes)
+            .number("spool_bytes", self.spool_bytes)
             .number("dropped_polls", self.polls_dropped)
             .number("late_ms", self.late_ms);
         let mut health = match &self.status {
@@ -32,6 +33,9 @@ impl NodeStats {
             Status::Polling(_) => health,
             Status::Stopped => health.troubled(State::Stopped, "", ""),
         };
+        for (concern, reason) in &self.troubles {
+            health = health.troubled(State::Degraded, reason, remedy(*concern));
+        }
         let Some(before) = before else {
             return health;
         };
@@ -62,6 +66,18 @@ impl NodeStats {
     }
 }
 
+/// What helps, beyond what the reason says of itself.
+const fn remedy(concern: Concern) -> &'static str {
+    match concern {
+        Concern::Clock => "set the clocks of this machine and of PostgreSQL's by NTP",
+        Concern::Keys => "put the key of this installation back from its backup",
+        Concern::Postgres => "see that PostgreSQL runs and can be reached",
+        Concern::Log | Concern::Control => LOG,
+        Concern::Spool => "make room on the spool's disk, and see that it can be written",
+        Concern::Capacity => "raise the limit of open files, or start another ingest node",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,8 +95,12 @@ mod tests {
             polls_dropped: 0,
             bytes: 0,
             waiting_bytes: 0,
+            spool_bytes: 0,
+            spool_polls: 0,
             sessions: 3,
+            breakers_open: 0,
             late_ms: 0,
+            troubles: Vec::new(),
         }
     }
 

@@ -15,6 +15,7 @@ pub mod producer;
 pub mod round_trips;
 pub mod session;
 pub mod slower;
+pub mod spool;
 pub mod store;
 pub mod tail;
 pub mod trust;
@@ -22,4 +23,4 @@ pub mod wheel;
 
 pub use decode::{DecodeSummary, decode_records};
 pub use error::IngestError;
-pub use node::{Node, NodeConfig, NodeHandle, NodeStats, Status};
+pub use node::{Concern, Node, NodeConfig, NodeHandle, NodeStats, Status};

@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use mast_schemas::Timestamp;
 use mast_schemas::message::{SlowRows, WholePoll};
+use mast_schemas::metric::Histogram;
 use mast_schemas::records::{Outcome, Poll};
 use mast_schemas::time::Span;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::clock::TimeSource;
 use crate::kin::{Kin, Place, Told};
@@ -36,7 +38,7 @@ pub struct Shared {
     /// The time.
     pub clock: Arc<dyn TimeSource>,
     /// How devices are trusted.
-    pub trust: Trust,
+    pub trust: Arc<Trust>,
     /// Who is in front of whom.
     pub kin: Arc<Kin>,
     /// How often the slower kinds are read, and how far logs were.
@@ -45,6 +47,8 @@ pub struct Shared {
     pub lease_epoch: u64,
     /// Counters.
     pub stats: Arc<PollStats>,
+    /// How long polls take.
+    pub times: Histogram,
     /// Ends all tasks.
     pub stop: CancellationToken,
 }
@@ -62,8 +66,12 @@ pub struct PollStats {
     pub round_trips: RoundTrips,
     /// Open sessions.
     pub sessions: AtomicI64,
+    /// Devices whose breaker is open.
+    pub breakers: AtomicI64,
     /// The longest that a poll began after it was due, of late; milliseconds.
     pub late_ms: AtomicU64,
+    /// The same, since metrics were last written.
+    pub late_metric: AtomicU64,
 }
 
 /// The breaker of one device.
@@ -113,9 +121,10 @@ pub async fn run(
         session: Session::sharing(spec, Arc::clone(&shared.slower)),
         breaker: Breaker::default(),
         sequence,
-        reached: false,
+        reached: None,
         looked_at: None,
         counted_open: false,
+        counted_breaker: false,
     };
     loop {
         let now = shared.clock.now();
@@ -147,7 +156,7 @@ pub async fn run(
         }
     }
     device.session.close().await;
-    device.count_session(false);
+    device.count(false, false);
 }
 
 /// Ends when the sender is gone.
@@ -163,11 +172,12 @@ struct Poller {
     session: Session,
     breaker: Breaker,
     sequence: Arc<AtomicU64>,
-    /// Whether the last poll read anything.
-    reached: bool,
+    /// Whether the last poll read anything, faults of ours left out; null before the first.
+    reached: Option<bool>,
     /// When it was last polled because others failed.
     looked_at: Option<Timestamp>,
     counted_open: bool,
+    counted_breaker: bool,
 }
 
 impl Poller {
@@ -187,7 +197,7 @@ impl Poller {
         }
         let interval = Span::millis(i64::from(self.session.device().interval_ms));
         let looks = told.look
-            && self.reached
+            && self.reached == Some(true)
             && self.looked_at.is_none_or(|before| now - before >= interval);
         if looks {
             self.looked_at = Some(now);
@@ -198,38 +208,62 @@ impl Poller {
     async fn poll(&mut self, due: Timestamp) {
         let now = self.shared.clock.now();
         let late_ms = (now - due).0.max(0).unsigned_abs() / 1_000;
-        self.shared.stats.late_ms.fetch_max(late_ms, Relaxed);
+        for late in [&self.shared.stats.late_ms, &self.shared.stats.late_metric] {
+            late.fetch_max(late_ms, Relaxed);
+        }
         if self.breaker.open_until(now).is_some() && !self.session.is_open() {
+            let (sequence, span) = self.begin("probe");
             // A row only when it fails: the device answers, and what we think of it stands.
-            if let Err(failed) = self.session.probe().await {
-                self.hand_over(failed);
+            if let Err(failed) = self.session.probe().instrument(span).await {
+                self.hand_over(failed, sequence);
             }
             return;
         }
-        let polled = Box::pin(self.session.poll(&self.shared.trust)).await;
-        let (before, after) = (self.reached, polled.outcome.reached());
-        self.hand_over(polled);
-        if after && !before {
-            self.place.returned();
-        }
-        if before && !after {
-            self.place.fell();
-            let again = Box::pin(self.session.poll(&self.shared.trust)).await;
-            self.hand_over(again);
+        let before = self.reached;
+        self.try_once().await;
+        match (before, self.reached) {
+            (Some(false), Some(true)) => self.place.returned(),
+            // The first failure is looked at again at once, and so are those in front, if there was anything to lose.
+            (None | Some(true), Some(false)) => {
+                if before.is_some() {
+                    self.place.fell();
+                }
+                self.try_once().await;
+            }
+            _ => {}
         }
     }
 
-    fn hand_over(&mut self, mut polled: Polled) {
-        let now = self.shared.clock.now();
+    async fn try_once(&mut self) {
+        let (sequence, span) = self.begin("poll");
+        let trust = Arc::clone(&self.shared.trust);
+        let polled = Box::pin(self.session.poll(&trust).instrument(span)).await;
+        self.hand_over(polled, sequence);
+    }
+
+    /// The number of a poll, and the span in which all that is said of it carries its id: device, lease epoch, sequence.
+    fn begin(&self, what: &'static str) -> (u64, tracing::Span) {
         let sequence = self.sequence.fetch_add(1, Relaxed) + 1;
+        let device = self.session.device();
+        let span = tracing::debug_span!("poll", what, device = %device.id, name = device.name,
+            lease_epoch = self.shared.lease_epoch, sequence);
+        (sequence, span)
+    }
+
+    fn hand_over(&mut self, mut polled: Polled, sequence: u64) {
+        let now = self.shared.clock.now();
         let jitter = jitter(self.session.device().id, sequence);
         self.breaker.count(polled.outcome, now, jitter);
-        self.reached = polled.outcome.reached();
-        self.count_session(self.session.is_open());
+        if polled.outcome != Outcome::Internal {
+            self.reached = Some(polled.outcome.reached());
+        }
+        let open_until = self.breaker.open_until(now);
+        self.count(self.session.is_open(), open_until.is_some());
         // Behind an open breaker the next row may come with the next login only.
-        let next_due_at = self
-            .grid
-            .next(self.breaker.open_until(now).unwrap_or(now).max(now));
+        let next_due_at = self.grid.next(open_until.unwrap_or(now).max(now));
+        if let Some(round_trip) = polled.round_trip {
+            self.shared.times.record(round_trip.as_secs_f64() * 1_000.0);
+        }
         let device = self.session.device();
         let stamp = Stamp {
             tenant_id: device.tenant_id,
@@ -238,6 +272,8 @@ impl Poller {
             lease_epoch: self.shared.lease_epoch,
             sequence,
         };
+        tracing::debug!(device = %device.id, lease_epoch = self.shared.lease_epoch, sequence, outcome = ?polled.outcome,
+            detail = polled.detail, "polled");
         let stats = &self.shared.stats;
         stats.outcomes[polled.outcome as usize].fetch_add(1, Relaxed);
         if let Some(took) = polled.round_trip {
@@ -251,7 +287,7 @@ impl Poller {
         let whole = whole(stamp, device.interval_ms, next_due_at, polled);
         let (tenant, poll) = (whole.poll.tenant_id, whole.poll.id());
         let ticket = self.shared.producer.submit(whole);
-        if let Some(mark) = mark {
+        if let Some(mark) = mark.filter(|_| !ticket.is_lost()) {
             let kept = KeptMark {
                 device: stamp.device_id,
                 tenant,
@@ -262,14 +298,21 @@ impl Poller {
         }
     }
 
-    fn count_session(&mut self, open: bool) {
-        match (self.counted_open, open) {
-            (false, true) => self.shared.stats.sessions.fetch_add(1, Relaxed),
-            (true, false) => self.shared.stats.sessions.fetch_sub(1, Relaxed),
-            _ => 0,
-        };
-        self.counted_open = open;
+    fn count(&mut self, session: bool, breaker: bool) {
+        let stats = &self.shared.stats;
+        step(&stats.sessions, &mut self.counted_open, session);
+        step(&stats.breakers, &mut self.counted_breaker, breaker);
     }
+}
+
+/// Keeps a gauge of how many say yes.
+fn step(gauge: &AtomicI64, before: &mut bool, now: bool) {
+    match (*before, now) {
+        (false, true) => gauge.fetch_add(1, Relaxed),
+        (true, false) => gauge.fetch_sub(1, Relaxed),
+        _ => 0,
+    };
+    *before = now;
 }
 
 /// From 0 to 1; spreads the returns of devices that failed together.

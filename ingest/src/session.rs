@@ -181,15 +181,8 @@ impl Session {
     /// Whether the device takes a TCP connection at all.
     pub async fn probe(&self) -> Result<(), Polled> {
         let address = self.address().await?;
-        let dial = tokio::net::TcpStream::connect(address);
-        match tokio::time::timeout(self.deadline(), dial).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(Polled::failed(Outcome::Refused, error.to_string())),
-            Err(_) => Err(Polled::failed(
-                Outcome::Timeout,
-                "no answer to a TCP connection",
-            )),
-        }
+        let knocked = Client::knock(address, self.deadline()).await;
+        knocked.map_err(|error| Polled::failed(outcome_of(&error), error.to_string()))
     }
 
     /// Ends the session.
@@ -219,7 +212,7 @@ impl Session {
         let spec = Arc::clone(&self.spec);
         let credentials = match &spec.credentials {
             Ok(credentials) => credentials,
-            Err(reason) => return Err(Polled::failed(Outcome::Internal, reason.clone())),
+            Err(reason) => return Err(Polled::failed(Outcome::Internal, reason.to_string())),
         };
         let name = (spec.device.address.parse::<std::net::IpAddr>().is_err())
             .then(|| spec.device.address.clone());

@@ -1,6 +1,5 @@
 //! What ingest reads and writes in Postgres: devices, their credentials, and the pins of certificates.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures::FutureExt as _;
@@ -13,7 +12,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::error::IngestError;
-use crate::trust::{DeviceSpec, Manner, PinStore};
+use crate::trust::{DeviceSpec, Manner, NoCredentials, PinStore};
 
 /// Postgres as the role `mast_ingest`.
 #[derive(Clone)]
@@ -55,37 +54,24 @@ impl Store {
         &self.pool
     }
 
-    /// All devices with their credentials opened. One whose credentials can't be opened comes too,
-    /// with the reason.
+    /// Ids of all devices that are to be polled.
     ///
     /// # Errors
     /// [`IngestError::Postgres`].
-    pub async fn devices(&self) -> Result<HashMap<DeviceId, DeviceSpec>, IngestError> {
-        let rows = self.rows(None).await?;
-        let mut found = HashMap::with_capacity(rows.len());
-        for row in rows {
-            match self.spec(row) {
-                Ok(spec) => {
-                    found.insert(spec.device.id, spec);
-                }
-                Err(error) => tracing::error!(%error, "a device is not polled"),
-            }
-        }
-        Ok(found)
+    pub async fn ids(&self) -> Result<Vec<DeviceId>, IngestError> {
+        let ids = sqlx::query_scalar!("SELECT id FROM devices WHERE enabled");
+        let ids = ids.fetch_all(&self.pool).await?;
+        Ok(ids.into_iter().map(DeviceId).collect())
     }
 
-    /// One device, as [`Store::devices`]; null when it is gone.
+    /// Devices with their credentials opened. One whose credentials can't be opened comes too, with the reason; one that
+    /// is gone does not.
     ///
     /// # Errors
-    /// [`IngestError::Postgres`], [`IngestError::Device`].
-    pub async fn device(&self, id: DeviceId) -> Result<Option<DeviceSpec>, IngestError> {
-        let row = self.rows(Some(id)).await?.pop();
-        row.map(|row| self.spec(row)).transpose()
-    }
-
-    /// All devices, or the one of an id.
-    async fn rows(&self, id: Option<DeviceId>) -> Result<Vec<Row>, sqlx::Error> {
-        sqlx::query_as!(
+    /// [`IngestError::Postgres`].
+    pub async fn devices(&self, ids: &[DeviceId]) -> Result<Vec<DeviceSpec>, IngestError> {
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+        let rows = sqlx::query_as!(
             Row,
             r#"SELECT d.id, d.tenant_id, d.name, d.address, d.api_port, d.api_ssl_port, d.tls, d.site_id, d.sector_id,
                  d.role, d.interval_ms, d.enabled, d.credentials_version, d.version, c.ciphertext AS "ciphertext?",
@@ -94,11 +80,19 @@ impl Store {
                FROM devices d
                LEFT JOIN device_credentials c ON c.device_id = d.id
                LEFT JOIN device_pins p ON p.device_id = d.id
-               WHERE $1::uuid IS NULL OR d.id = $1"#,
-            id.map(|id| id.0),
+               WHERE d.id = ANY($1::uuid[])"#,
+            &ids,
         )
         .fetch_all(&self.pool)
-        .await
+        .await?;
+        let mut found = Vec::with_capacity(rows.len());
+        for row in rows {
+            match self.spec(row) {
+                Ok(spec) => found.push(spec),
+                Err(error) => tracing::error!(%error, "a device is not polled"),
+            }
+        }
+        Ok(found)
     }
 
     fn spec(&self, row: Row) -> Result<DeviceSpec, IngestError> {
@@ -147,13 +141,14 @@ impl Store {
     }
 
     /// Opens a device's credentials; why not, in words for the poll row.
-    fn open(&self, device: &Device, sealed: Option<&[u8]>) -> Result<Credentials, String> {
-        let sealed = sealed.ok_or("there are no credentials for this device")?;
+    fn open(&self, device: &Device, sealed: Option<&[u8]>) -> Result<Credentials, NoCredentials> {
+        let sealed = sealed.ok_or(NoCredentials::Missing)?;
+        let locked = |error: mast_secrets::SecretsError| NoCredentials::Locked(error.to_string());
         let plain = self
             .keys
             .decrypt(device.tenant_id, sealed)
-            .map_err(|e| e.to_string())?;
-        let opened = mast_secrets::Credentials::decode(&plain).map_err(|e| e.to_string())?;
+            .map_err(locked)?;
+        let opened = mast_secrets::Credentials::decode(&plain).map_err(locked)?;
         Ok(Credentials::new(
             opened.username.clone(),
             opened.password.expose(),

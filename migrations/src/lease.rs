@@ -105,3 +105,102 @@ pub async fn release(executor: impl PgExecutor<'_>, lease: &Lease) -> Result<boo
     .await?;
     Ok(done.rows_affected() == 1)
 }
+
+/// As [`acquire`], of many names at once: those that were free.
+///
+/// # Errors
+/// Those of the connection.
+pub async fn acquire_all(
+    executor: impl PgExecutor<'_>,
+    names: &[String],
+    holder: Uuid,
+    time_to_live: Duration,
+) -> Result<Vec<Lease>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"INSERT INTO leases AS held (name, holder, fencing_epoch, expires_at)
+           SELECT name, $2::uuid, 1, clock_timestamp() + $3::float8 * interval '1 second'
+           FROM unnest($1::text[]) AS name ORDER BY name
+           ON CONFLICT (name) DO UPDATE SET
+               holder = excluded.holder,
+               fencing_epoch = held.fencing_epoch + 1,
+               expires_at = excluded.expires_at
+           WHERE held.holder = excluded.holder OR held.expires_at <= clock_timestamp()
+           RETURNING name, fencing_epoch, micros(expires_at) AS "expires_at!", micros(clock_timestamp()) AS "now!""#,
+        names,
+        holder,
+        time_to_live.as_secs_f64(),
+    )
+    .fetch_all(executor)
+    .await?;
+    let lease = |(name, epoch, expires_at, now): (String, i64, i64, i64)| Lease {
+        name,
+        holder,
+        fencing_epoch: epoch.unsigned_abs(),
+        expires_at: Timestamp(expires_at),
+        database_now: Timestamp(now),
+    };
+    let rows = rows.into_iter();
+    Ok(rows
+        .map(|row| lease((row.name, row.fencing_epoch, row.expires_at, row.now)))
+        .collect())
+}
+
+/// As [`renew`], of many leases of one holder at once: those that are still held.
+///
+/// # Errors
+/// Those of the connection.
+pub async fn renew_all(
+    executor: impl PgExecutor<'_>,
+    leases: &[Lease],
+    time_to_live: Duration,
+) -> Result<Vec<Lease>, sqlx::Error> {
+    let names: Vec<String> = leases.iter().map(|lease| lease.name.clone()).collect();
+    let holders: Vec<Uuid> = leases.iter().map(|lease| lease.holder).collect();
+    let epochs: Vec<i64> = leases
+        .iter()
+        .map(|lease| lease.fencing_epoch.cast_signed())
+        .collect();
+    // Locked in the order of their names, as by `acquire_all`: two nodes never wait for each other.
+    let rows = sqlx::query!(
+        r#"WITH mine AS (
+               SELECT held.name FROM leases AS held
+               JOIN unnest($1::text[], $2::uuid[], $3::bigint[]) AS m (name, holder, fencing_epoch)
+                 ON held.name = m.name AND held.holder = m.holder AND held.fencing_epoch = m.fencing_epoch
+               ORDER BY held.name FOR UPDATE OF held)
+           UPDATE leases SET expires_at = clock_timestamp() + $4::float8 * interval '1 second'
+           FROM mine WHERE leases.name = mine.name
+           RETURNING leases.name, micros(expires_at) AS "expires_at!", micros(clock_timestamp()) AS "now!""#,
+        &names,
+        &holders,
+        &epochs,
+        time_to_live.as_secs_f64(),
+    )
+    .fetch_all(executor)
+    .await?;
+    let renewed = rows.into_iter().filter_map(|row| {
+        let lease = leases.iter().find(|lease| lease.name == row.name)?;
+        Some(Lease {
+            expires_at: Timestamp(row.expires_at),
+            database_now: Timestamp(row.now),
+            ..lease.clone()
+        })
+    });
+    Ok(renewed.collect())
+}
+
+/// Holders of the leases whose names begin so, as far as they have not expired.
+///
+/// # Errors
+/// Those of the connection.
+pub async fn holders(
+    executor: impl PgExecutor<'_>,
+    prefix: &str,
+) -> Result<Vec<(String, Uuid)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "SELECT name, holder FROM leases WHERE starts_with(name, $1) AND expires_at > clock_timestamp()",
+        prefix,
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.name, row.holder)).collect())
+}

@@ -2,6 +2,7 @@
 
 mod error;
 pub mod health;
+pub mod ingest_nodes;
 pub mod lease;
 mod migrate;
 mod private;

@@ -79,6 +79,8 @@ pub enum Label {
     Relay,
     /// Why a device's session ended or a login failed.
     Reason,
+    /// What is wrong with an ingest node.
+    Concern,
 }
 
 impl Label {
@@ -92,6 +94,7 @@ impl Label {
             Self::Table => "table",
             Self::Relay => "relay",
             Self::Reason => "reason",
+            Self::Concern => "concern",
         }
     }
 
@@ -101,6 +104,9 @@ impl Label {
             Self::Outcome => Outcome::ALL.iter().map(|o| o.as_str()).collect(),
             Self::Asker => vec!["ingest", "dataflow", "lake", "query"],
             Self::Relay => vec!["outbox", "events"],
+            Self::Concern => vec![
+                "clock", "keys", "postgres", "log", "spool", "control", "capacity",
+            ],
             Self::Topic | Self::Partition | Self::Table | Self::Reason => Vec::new(),
         }
     }

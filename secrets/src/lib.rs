@@ -2,6 +2,7 @@
 
 mod credentials;
 mod error;
+mod followed;
 mod key_file;
 mod secret;
 
@@ -9,6 +10,7 @@ use mast_schemas::TenantId;
 
 pub use credentials::Credentials;
 pub use error::SecretsError;
+pub use followed::FollowedKeyFile;
 pub use key_file::KeyFile;
 pub use secret::{Plaintext, Secret};
 
@@ -26,6 +28,11 @@ pub trait KeyProvider: Send + Sync {
     /// [`SecretsError::Unreadable`] when the bytes were changed, are another tenant's or another key's;
     /// [`SecretsError::Form`] when this version does not know their form; [`SecretsError::Unavailable`].
     fn decrypt(&self, tenant_id: TenantId, sealed: &[u8]) -> Result<Plaintext, SecretsError>;
+
+    /// What keeps the keys from being used, now or after a restart, with the remedy.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 
     /// Opens many of one tenant, each with its own outcome; one round trip where the keys are remote.
     ///

@@ -18,6 +18,7 @@ use mast_ingest::round_trips::RoundTrips;
 use mast_ingest::trust::{DeviceSpec, LoginPace, Manner, PinStore, Trust};
 use mast_log::{EmbeddedConfig, EmbeddedLog, Log, TopicSpec};
 use mast_schemas::control::{Device, Role, TlsPolicy};
+use mast_schemas::metric::Metric;
 use mast_schemas::records::Outcome;
 use mast_schemas::{DeviceId, TenantId, topics};
 use routeros_api::{Credentials, Fingerprint};
@@ -84,10 +85,11 @@ impl Node {
         let producer = Arc::new(Producer::new(
             Arc::new(log),
             Arc::clone(&clock) as _,
-            1,
             ProducerConfig::default(),
+            None,
             Arc::clone(&produced),
         )?);
+        producer.open_all(1);
         let writing = tokio::task::spawn_blocking({
             let producer = Arc::clone(&producer);
             move || producer.run()
@@ -95,15 +97,16 @@ impl Node {
         let shared = Arc::new(Shared {
             producer,
             clock,
-            trust: Trust {
+            trust: Arc::new(Trust {
                 roots: None,
                 pins: Arc::new(Pins::default()),
-                logins: LoginPace::new(500),
-            },
+                logins: Arc::new(LoginPace::new(500)),
+            }),
             kin: Arc::default(),
             slower: Arc::default(),
             lease_epoch: 1,
             stats: Arc::<PollStats>::default(),
+            times: Metric::IngestPollTime.histogram(&[]),
             stop: CancellationToken::new(),
         });
         Ok(Self {

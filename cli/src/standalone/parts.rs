@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use mast_dataflow::job::{Job, JobConfig, JobHandle};
+use mast_ingest::spool::SpoolConfig;
 use mast_ingest::{Node, NodeConfig, NodeHandle};
 use mast_log::Log;
 use mast_postgres::Role;
 use mast_schemas::metric;
-use mast_secrets::{KeyFile, KeyProvider};
+use mast_secrets::{FollowedKeyFile, KeyFile, KeyProvider};
 
 use super::{Database, JOB, Paths, log};
 use crate::config::Config;
@@ -45,7 +46,11 @@ pub(crate) async fn ingest(
     log: &Arc<dyn Log>,
 ) -> anyhow::Result<NodeHandle> {
     let pool = database.pool(Role::Ingest, 8).await?;
-    let mut node = NodeConfig::new(pool, Arc::clone(log), keys(paths)?);
+    // The key is there now; what becomes of it while we run, the node tells.
+    keys(paths)?;
+    let keys = Arc::new(FollowedKeyFile::new(&paths.key_file()));
+    let mut node = NodeConfig::new(pool, Arc::clone(log), keys);
+    node.spool = Some(SpoolConfig::new(paths.root().join("spool")));
     node.partitions = log::partitions(&config.log, log).await?;
     node.holder = paths.holder()?;
     Node::start(node).await.context("start ingest")

@@ -76,6 +76,14 @@ impl std::fmt::Debug for Client {
 }
 
 impl Client {
+    /// Opens a TCP connection and closes it: whether anybody is there, without a login.
+    ///
+    /// # Errors
+    /// Those of [`Client::connect`]'s first step.
+    pub async fn knock(address: SocketAddr, deadline: Duration) -> Result<(), Error> {
+        transport::dial(address, deadline).await.map(drop)
+    }
+
     /// Connects, protects the channel and logs in, each within its deadline.
     ///
     /// # Errors

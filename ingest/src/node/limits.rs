@@ -1,30 +1,24 @@
-//! What this process may hold.
+//! What this process may hold: a session is a file descriptor.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors for everything that is no session: the log, Postgres, listeners.
-const OTHERS: u64 = 256;
+/// Descriptors for everything that is no session: the log, Postgres, the spool, listeners.
+pub(super) const OTHERS: u64 = 256;
 
-/// Raises the soft limit of file descriptors as far as needed and allowed; says so when it is short.
-/// A device without a descriptor is an `internal` outcome, which counts against nobody.
-pub(super) fn check(devices: usize) {
-    let needed = devices as u64 + OTHERS;
+/// Raises the soft limit of file descriptors as far as allowed; how many there may be.
+pub(super) fn descriptors() -> u64 {
     let limit = getrlimit(Resource::Nofile);
-    let Some(current) = limit.current.filter(|current| *current < needed) else {
-        return;
-    };
-    let most = limit.maximum.unwrap_or(needed);
+    let (current, most) = (limit.current, limit.maximum);
+    if current == most {
+        return current.unwrap_or(u64::MAX);
+    }
     let wanted = Rlimit {
-        current: Some(needed.min(most)),
-        maximum: limit.maximum,
+        current: most,
+        maximum: most,
     };
-    let raised = setrlimit(Resource::Nofile, wanted).is_ok();
-    if !raised || most < needed {
-        tracing::error!(
-            devices,
-            limit = if raised { most } else { current },
-            needed,
-            "not enough file descriptors for a session each; raise the limit (ulimit -n)"
-        );
+    match setrlimit(Resource::Nofile, wanted) {
+        Ok(()) => most.unwrap_or(u64::MAX),
+        // An unlimited number may be refused where the system has a bound of its own.
+        Err(_) => current.unwrap_or(u64::MAX),
     }
 }

@@ -2,12 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod bench;
 mod corpus;
 mod fleet;
 mod node;
 mod outcomes;
 mod poller;
 mod producer;
+mod sharing;
 mod slower;
+mod spool;
 mod support;
 mod surprising;
+mod troubles;

@@ -2,6 +2,7 @@
 
 use super::support::{Pins, access_point, listen, router, spec, trust};
 use mast_ingest::session::{Polled, Session};
+use mast_ingest::trust::NoCredentials;
 use mast_schemas::control::TlsPolicy;
 use mast_schemas::records::{FarEnd, Outcome, Source, Tables};
 use mast_schemas::{Mac, Timestamp};
@@ -238,12 +239,15 @@ async fn a_session_that_ended_while_idle_is_opened_again_at_once() {
 #[tokio::test]
 async fn missing_credentials_are_our_fault() {
     let mut device = spec(([127, 0, 0, 1], 9).into(), TlsPolicy::Plain, "");
-    device.credentials = Err("the key service is away".to_owned());
+    device.credentials = Err(NoCredentials::Locked("the key service is away".to_owned()));
     let polled = Session::new(Arc::new(device))
         .poll(&trust(Arc::default()))
         .await;
     assert_eq!(polled.outcome, Outcome::Internal);
-    assert_eq!(polled.detail.as_deref(), Some("the key service is away"));
+    assert_eq!(
+        polled.detail.as_deref(),
+        Some("its credentials can't be opened: the key service is away")
+    );
 }
 
 mod breaker {

@@ -6,6 +6,7 @@ use mast_ingest::poller::{self, Shared};
 use mast_ingest::producer::{Producer, ProducerConfig};
 use mast_ingest::trust::DeviceSpec;
 use mast_schemas::control::{Role, TlsPolicy};
+use mast_schemas::metric::Metric;
 use mast_schemas::records::{Outcome, Poll};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,15 +27,17 @@ fn start(address: SocketAddr, password: &str, interval_ms: u32) -> Polling {
         Arc::new(SystemClock::default()),
     );
     let config = ProducerConfig::default();
-    let producer = Producer::new(log.clone(), clock.clone(), 1, config, Arc::default()).unwrap();
+    let producer = Producer::new(log.clone(), clock.clone(), config, None, Arc::default()).unwrap();
+    producer.open_all(1);
     let shared = Arc::new(Shared {
         producer: Arc::new(producer),
         clock,
-        trust: trust(Arc::default()),
+        trust: Arc::new(trust(Arc::default())),
         kin: Arc::default(),
         slower: Arc::default(),
         lease_epoch: 1,
         stats: Arc::default(),
+        times: Metric::IngestPollTime.histogram(&[]),
         stop: CancellationToken::new(),
     });
     let mut device = spec(address, TlsPolicy::Plain, password);

@@ -409,11 +409,12 @@ async fn what_is_safe_is_not_read_again_by_the_next_process_and_what_is_not_is()
     let producer = Producer::new(
         log.clone(),
         Arc::new(SystemClock::default()),
-        1,
         ProducerConfig::default(),
+        None,
         Arc::default(),
     )
     .unwrap();
+    producer.open_all(1);
     let address = router.address().await;
     let device = Arc::new(spec(address, TlsPolicy::Plain, "secret"));
     let (id, tenant) = (device.device.id, device.device.tenant_id);

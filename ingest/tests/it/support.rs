@@ -200,7 +200,7 @@ pub(crate) fn trust(pins: Arc<Pins>) -> Trust {
     Trust {
         roots: None,
         pins,
-        logins: LoginPace::new(500),
+        logins: Arc::new(LoginPace::new(500)),
     }
 }
 
@@ -210,6 +210,8 @@ pub(crate) struct MemoryLog {
     pub(crate) partitions: u32,
     entries: Mutex<HashMap<u32, Vec<Record>>>,
     pub(crate) refuses: AtomicBool,
+    /// Takes an append and says that it failed, as a broker does whose answer is lost.
+    pub(crate) deceives: AtomicBool,
 }
 
 impl MemoryLog {
@@ -247,6 +249,13 @@ impl Log for MemoryLog {
         let mut entries = self.entries.lock().unwrap();
         let held = entries.entry(partition).or_default();
         held.extend_from_slice(records);
+        if self.deceives.load(Relaxed) {
+            return Err(LogError::Broker {
+                action: "append",
+                brokers: "none".to_owned(),
+                reason: "the answer was lost".to_owned(),
+            });
+        }
         Ok((held.len() - records.len()) as u64)
     }
     fn read(&self, _: &str, _: u32, _: u64, _: usize) -> Result<Vec<Entry>, LogError> {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use mast_postgres::lease::{acquire, release, renew};
+use mast_postgres::ingest_nodes::{self, LiveNode};
+use mast_postgres::lease::{acquire, acquire_all, holders, release, renew, renew_all};
 use mast_postgres::{Role, testing};
 use uuid::Uuid;
 
@@ -85,4 +86,51 @@ async fn a_role_holds_only_leases_of_its_own_kind() {
         .await
         .unwrap_err();
     assert_eq!(code(&error), REFUSED);
+}
+
+#[tokio::test]
+async fn many_leases_are_taken_and_renewed_at_once_and_what_is_lost_is_missing() {
+    let pool = testing::database().await.pool(Role::Ingest).await;
+    let (one, two) = (Uuid::now_v7(), Uuid::now_v7());
+    let names: Vec<String> = (0..4).map(|n| format!("ingest/telemetry/{n}")).collect();
+    let held = acquire_all(&pool, &names, one, LONG).await.unwrap();
+    assert_eq!(held.len(), 4);
+    assert_eq!(acquire_all(&pool, &names, two, LONG).await.unwrap(), []);
+    let mut by_name: Vec<String> = holders(&pool, "ingest/telemetry/")
+        .await
+        .unwrap()
+        .into_iter()
+        .filter(|(_, holder)| *holder == one)
+        .map(|(name, _)| name)
+        .collect();
+    by_name.sort();
+    assert_eq!(by_name, names);
+
+    // One ends, and another node takes it.
+    assert_eq!(renew_all(&pool, &held[..1], OVER).await.unwrap().len(), 1);
+    let taken = acquire_all(&pool, &names, two, LONG).await.unwrap();
+    assert_eq!(taken.len(), 1);
+    assert_eq!(taken[0].name, held[0].name);
+    assert_eq!(taken[0].fencing_epoch, 2);
+    let renewed = renew_all(&pool, &held, LONG).await.unwrap();
+    let mut still: Vec<String> = renewed.into_iter().map(|lease| lease.name).collect();
+    still.sort();
+    let expected: Vec<&String> = names.iter().filter(|n| **n != held[0].name).collect();
+    assert_eq!(still.iter().collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test]
+async fn a_node_that_leaves_or_dies_is_not_among_those_that_live() {
+    let pool = testing::database().await.pool(Role::Ingest).await;
+    let node = |capacity| LiveNode {
+        holder: Uuid::now_v7(),
+        name: "tower/1".to_owned(),
+        capacity,
+    };
+    let (lives, dies) = (node(100), node(200));
+    ingest_nodes::live(&pool, &lives, LONG).await.unwrap();
+    ingest_nodes::live(&pool, &dies, OVER).await.unwrap();
+    assert_eq!(ingest_nodes::all(&pool).await.unwrap(), [lives.clone()]);
+    ingest_nodes::leave(&pool, lives.holder).await.unwrap();
+    assert_eq!(ingest_nodes::all(&pool).await.unwrap(), []);
 }

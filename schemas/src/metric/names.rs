@@ -85,8 +85,12 @@ metrics_of! {
         IngestLeasesLost = "mast_ingest_leases_lost_total", Counter, Count;
         /// File descriptors that this process may open.
         IngestDescriptorLimit = "mast_ingest_descriptor_limit", Gauge, Count;
-        /// Devices that have no session because file descriptors are short.
+        /// Devices that nobody polls because file descriptors are short.
         IngestUnheld = "mast_ingest_unheld_devices", Gauge, Count;
+        /// Devices whose credentials can't be opened or read; their polls end as internal.
+        IngestLocked = "mast_ingest_locked_devices", Gauge, Count;
+        /// Whether a node is in trouble, by what is wrong; its log lines say why, and the remedy.
+        IngestTrouble = "mast_ingest_trouble", Gauge, Flag, [Concern];
     }
     Log {
         /// Appends that are in the log.
