@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod bench;
+mod clock;
 mod damage;
 mod decode;
 mod demo;
@@ -10,6 +11,7 @@ mod edges;
 mod full_disks;
 mod health;
 mod kills;
+mod live;
 mod parts;
 mod postgres_away;
 mod support;
