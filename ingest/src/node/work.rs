@@ -443,6 +443,12 @@ impl Work {
                 "the last polls of partitions are not in the log yet"
             );
         }
+        // What was read to the end is in the log now: whoever polls these devices next goes on from there.
+        let patience = self.inner.config.lease_ttl / 3;
+        let flushed = self.slower.marks.flush(&self.producer);
+        if tokio::time::timeout(patience, flushed).await.is_err() {
+            tracing::warn!("how far logs were read was not kept; some lines may come twice");
+        }
         ended.into_iter().map(|tenure| tenure.lease).collect()
     }
 
