@@ -10,7 +10,6 @@ CREATE TABLE ingest_nodes (
     expires_at timestamptz NOT NULL
 );
 GRANT SELECT, INSERT, UPDATE, DELETE ON ingest_nodes TO mast_ingest;
-GRANT SELECT ON ingest_nodes TO mast_api;
 
 -- Each partition has a lease of its own from here on. Their fencing epochs go on from that of the one lease over all,
 -- else all rows of a new holder would count as those of an old one. The owner is bound by row level security too.

@@ -118,6 +118,7 @@ async fn output_tables_have_no_key_to_the_model() {
         keyed,
         [
             "device_credentials",
+            "device_log_marks",
             "device_pins",
             "devices",
             "sectors",
