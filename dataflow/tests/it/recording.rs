@@ -172,19 +172,27 @@ fn with_slower_kinds(whole: &WholePoll) -> WholePoll {
             .extend(more.as_object().unwrap().clone());
         row
     };
+    let rows = serde_json::json!({
+        "arp": {"address": "192.0.2.7"},
+        "dhcp_leases": {"address": "192.0.2.7", "host_name": "tv"},
+        "neighbors": {"interface": "ether1"},
+        "routes": {"protocol": "all", "active": 3, "total": 4},
+        "firmware": {"channel": "stable"},
+        "line": {"topics": "info", "message": "again", "line": 0, "origin": "device"},
+        "next line": {"topics": "info", "message": "again", "line": 1, "origin": "device"},
+    });
+    fn typed<R: serde::de::DeserializeOwned>(row: serde_json::Value) -> R {
+        serde_json::from_value(row).unwrap()
+    }
     if poll.sequence.is_multiple_of(3) {
-        let entry = serde_json::json!({"address": "192.0.2.7"});
-        whole
-            .slow
-            .arp
-            .push(serde_json::from_value(row(entry)).unwrap());
-        for line in 0..2 {
-            let event = serde_json::json!({"topics": "info", "message": "again", "line": line, "origin": "device"});
-            whole
-                .slow
-                .events
-                .push(serde_json::from_value(row(event)).unwrap());
-        }
+        let (slow, row) = (&mut whole.slow, |name: &str| row(rows[name].clone()));
+        slow.arp.push(typed(row("arp")));
+        slow.dhcp_leases.push(typed(row("dhcp_leases")));
+        slow.neighbors.push(typed(row("neighbors")));
+        slow.routes.push(typed(row("routes")));
+        slow.firmware.push(typed(row("firmware")));
+        slow.events
+            .extend(["line", "next line"].map(|name| typed(row(name))));
     }
     whole
 }
