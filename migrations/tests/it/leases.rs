@@ -130,7 +130,10 @@ async fn a_node_that_leaves_or_dies_is_not_among_those_that_live() {
     let (lives, dies) = (node(100), node(200));
     ingest_nodes::live(&pool, &lives, LONG).await.unwrap();
     ingest_nodes::live(&pool, &dies, OVER).await.unwrap();
-    assert_eq!(ingest_nodes::all(&pool).await.unwrap(), [lives.clone()]);
+    assert_eq!(
+        ingest_nodes::all(&pool).await.unwrap(),
+        std::slice::from_ref(&lives)
+    );
     ingest_nodes::leave(&pool, lives.holder).await.unwrap();
     assert_eq!(ingest_nodes::all(&pool).await.unwrap(), []);
 }
