@@ -6,7 +6,6 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -20,7 +19,6 @@ use mast_log::{Log, LogServer};
 use mast_postgres::Role;
 use mast_schemas::Timestamp;
 use serde_json::Value;
-use tempfile::TempDir;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::commands::Pace;
@@ -87,10 +85,7 @@ pub(super) async fn run(
     eprintln!("starting PostgreSQL …");
     let paths = Paths::made(&config.data)?;
     let database = Database::owned(&config, &paths).await?;
-    let ended = tokio::select! {
-        ended = with(load, &config, &paths, &database, &folder, launcher) => ended.map(Some),
-        () = &mut stop => Ok(None),
-    };
+    let ended = with(load, &config, &paths, &database, launcher, &mut stop).await;
     let stopped = database.stop().await;
     let report = ended?;
     stopped?;
@@ -102,11 +97,11 @@ async fn with(
     config: &Config,
     paths: &Paths,
     database: &Database,
-    folder: &TempDir,
     launcher: &Launcher,
-) -> anyhow::Result<Report> {
+    stop: &mut (impl Future<Output = ()> + Unpin),
+) -> anyhow::Result<Option<Report>> {
     let begun = Instant::now();
-    let fleet = start_fleet(load, folder.path(), config, paths, database, launcher).await?;
+    let fleet = start_fleet(load, config, paths, database, launcher).await?;
     eprintln!("starting the dataflow and ingest …");
     let log = standalone::log::open(&config.log, paths).await?;
     let job = standalone::dataflow(config, paths, database, &log).await?;
@@ -126,7 +121,11 @@ async fn with(
         log,
         _served: served,
     };
-    let measured = measure(load, config, &parts, begun).await;
+    // Whatever comes of it, all parts stop in order: they write to the folder until then.
+    let measured = tokio::select! {
+        measured = measure(load, config, &parts, begun) => measured.map(Some),
+        () = stop => Ok(None),
+    };
     eprintln!("stopping all …");
     drop(parts.ingest);
     drop(parts.follower);
@@ -139,14 +138,13 @@ async fn with(
 /// Starts the simulator and has its devices in the inventory.
 async fn start_fleet(
     load: &Load,
-    folder: &Path,
     config: &Config,
     paths: &Paths,
     database: &Database,
     launcher: &Launcher,
 ) -> anyhow::Result<Tied> {
     eprintln!("starting {} simulated devices …", load.devices);
-    let file = folder.join("inventory.json");
+    let file = paths.root().join("inventory.json");
     let (devices, interval) = (load.devices.to_string(), load.interval.to_string());
     let (seed, inventory) = (load.seed.to_string(), file.display().to_string());
     let words = [
