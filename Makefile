@@ -15,8 +15,10 @@ DEMO_ARGS ?= --devices 300 --interval 2s
 TEST_ARGS ?=
 SOAK_MINUTES ?= 30
 SOAK_ARGS ?=
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?=
 
-.PHONY: help demo demo-clean kafka build soak test lint doc deny sqlx ci
+.PHONY: help demo demo-clean kafka build soak test lint doc deny sqlx ci fuzz
 
 help: ## lists what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -60,6 +62,10 @@ deny: ## licences, sources and bans of what we depend on
 sqlx: ## whether .sqlx is what the queries and migrations say
 	@deploy/dev/install.sh
 	env -u SQLX_OFFLINE deploy/dev/sqlx.sh --check
+
+fuzz: ## fuzzes the parsers, see fuzz/README.md; FUZZ_SECONDS for each, FUZZ_TARGETS (all)
+	@deploy/dev/install.sh
+	FUZZ_SECONDS=$(FUZZ_SECONDS) deploy/dev/fuzz.sh $(FUZZ_TARGETS)
 
 ci: ## lint, deny, doc, sqlx and test, as CI does
 	.ci/run

@@ -55,12 +55,26 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         ],
     ),
     ("mast-simulator", &["mast-schemas", "routeros-api"]),
+    (
+        FUZZ,
+        &[
+            "mast-dataflow",
+            "mast-ingest",
+            "mast-log",
+            "mast-schemas",
+            "mast-secrets",
+            "mast-simulator",
+            "routeros-api",
+        ],
+    ),
     (BENCHES, EVERYTHING_BELOW),
     (BINARY, EVERYTHING_BELOW),
 ];
 
 const BINARY: &str = "mast";
 const BENCHES: &str = "mast-benches";
+/// Tries the parsers of all that reads foreign bytes; nothing depends on it.
+const FUZZ: &str = "mast-fuzz";
 
 /// What the binary and the benches may know: every crate but the binary.
 const EVERYTHING_BELOW: &[&str] = &[
@@ -231,11 +245,11 @@ fn what_must_stay_apart_is_not_reached_over_others_either() {
 }
 
 #[test]
-fn only_the_binary_and_the_benches_bring_the_simulator() {
+fn only_the_binary_the_benches_and_the_fuzzing_bring_the_simulator() {
     for package in workspace().workspace_packages() {
         let brings = declared(package, false).contains("mast-simulator");
         assert!(
-            !brings || [BINARY, BENCHES].contains(&package.name.as_str()),
+            !brings || [BINARY, BENCHES, FUZZ].contains(&package.name.as_str()),
             "{}",
             package.name
         );
