@@ -11,6 +11,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/architecture.md",
     "docs/operating.md",
     "docs/adr/README.md",
+    "docs/defects.md",
 ];
 
 /// Words in backticks that look like a path of this repository.
@@ -83,6 +84,65 @@ fn targets_of_make_that_documents_name_are_there() {
             );
         }
     }
+}
+
+/// Cells of the rows of a table, without its head.
+fn rows(text: &str) -> Vec<Vec<&str>> {
+    let lines = text.lines().filter(|line| line.starts_with("| "));
+    lines
+        .skip(1)
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect()
+}
+
+/// Whether the file has a test of that name: a function behind an attribute that makes it one.
+fn has_test(source: &str, name: &str) -> bool {
+    let declared = [format!("fn {name}()"), format!("fn {name}(\n")];
+    let lines: Vec<&str> = source.lines().collect();
+    lines.iter().enumerate().any(|(at, line)| {
+        let is_it = declared
+            .iter()
+            .any(|form| format!("{line}\n").contains(form.as_str()));
+        let attributes = lines[..at]
+            .iter()
+            .rev()
+            .map(|line| line.trim())
+            .take_while(|line| line.starts_with("#[") || line.starts_with("//"));
+        is_it && { attributes }.any(|line| line == "#[test]" || line.starts_with("#[tokio::test"))
+    })
+}
+
+#[test]
+fn each_mistake_has_a_test_that_is_there() {
+    let text = fs::read_to_string(root().join("docs/defects.md")).unwrap();
+    let rows = rows(&text);
+    assert!(rows.len() > 18, "{} mistakes", rows.len());
+    let mut wrong = Vec::new();
+    for row in rows {
+        let [mistake, instead, tests] = row[..] else {
+            panic!("not three cells: {row:?}")
+        };
+        let tests: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        if tests.is_empty() != instead.contains("not built yet") {
+            wrong.push(format!("{mistake}: a test, or \"not built yet\""));
+        }
+        for test in tests {
+            let (file, name) = test.split_once("::").unwrap_or((test, ""));
+            let source = fs::read_to_string(root().join(file)).unwrap_or_default();
+            if !has_test(&source, name) {
+                wrong.push(format!("{mistake}: {test}"));
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn a_test_is_told_from_other_functions() {
+    let source = "#[test]\nfn one() {\n}\nfn helper() {}\n#[tokio::test]\nasync fn two() {\n}\n";
+    assert!(has_test(source, "one") && has_test(source, "two"));
+    assert!(!has_test(source, "helper") && !has_test(source, "on"));
+    assert_eq!(rows("| a | b |\n|---|---|\n| c | d |\n"), [["c", "d"]]);
 }
 
 /// A command of ours in a document: its subcommands and its flags.

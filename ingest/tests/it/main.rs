@@ -4,6 +4,7 @@
 
 mod bench;
 mod corpus;
+mod defects;
 mod fleet;
 mod node;
 mod outcomes;
