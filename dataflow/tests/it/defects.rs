@@ -49,11 +49,18 @@ fn state(served: &Served, ap: DeviceId, mac: Mac) -> (LinkState, LinkReason) {
     (link.state, link.reason)
 }
 
+/// Client `n` of the access point of a number.
+fn client(number: u32, n: u32) -> Mac {
+    mac(100 * (number - 1) + n)
+}
+
 /// An access point whose links with clients 1 to `n` are active at 20 s.
 fn with_clients(script: &mut Script, number: u32, n: u32) -> DeviceId {
     let ap = script.device(at(0), number);
     for t in [10, 20] {
-        let clients: Vec<_> = (1..=n).map(|n| good(mac(n), 1_000 + t)).collect();
+        let clients: Vec<_> = (1..=n)
+            .map(|n| good(client(number, n), 1_000 + t))
+            .collect();
         script.ap_poll(ap, at(t as i64), &clients);
     }
     ap
@@ -89,7 +96,7 @@ fn an_access_point_that_died_takes_its_links_down_and_one_nobody_looks_at_says_s
     let after = served(&s, at(120));
     for n in 1..=2 {
         assert_eq!(state(&after, dead, mac(n)), (Down, ApOffline));
-        let last_known = link(&after, forgotten, radio(forgotten), mac(n));
+        let last_known = link(&after, forgotten, radio(forgotten), client(2, n));
         assert!(last_known.unobserved, "never green for ever");
     }
     assert_eq!(
@@ -181,7 +188,7 @@ fn rows_of_what_was_just_deleted_stop_nothing() {
     assert!(!after.views.devices.contains_key(&gone));
     assert!(after.views.links.keys().all(|id| id.ap_device_id == stays));
     assert_eq!(
-        state(&after, stays, mac(1)),
+        state(&after, stays, client(2, 1)),
         (Down, Lost),
         "those after it were read"
     );

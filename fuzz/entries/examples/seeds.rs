@@ -284,6 +284,7 @@ fn polls() -> Result<Vec<WholePoll>> {
                 .into_iter()
                 .collect(),
                 radios: vec![radio.row.row(stamp, Source::Wireless, None)],
+                slow: Default::default(),
             })
         })
         .collect()

@@ -77,23 +77,21 @@ async fn a_controllers_table_shows_the_clients_of_its_access_points() {
 /// A level with its rate behind it is a level, of either name; one that is not told is none, never 0 dBm.
 #[test]
 fn a_signal_is_read_in_each_form_and_is_never_zero_for_want_of_one() {
-    let signal = |name: &'static str, value: &'static str| {
+    let signal = |source, name: &'static str, value: &'static str| {
         let words = [
             ("interface", "wlan1"),
             ("mac-address", "02:00:00:00:00:99"),
             (name, value),
         ];
         let (stamp, known) = (Stamp::default(), Known::default());
-        let parsed = parse::registration(stamp, Source::Wifi, &known, None, &words[..]);
+        let parsed = parse::registration(stamp, source, &known, None, &words[..]);
         (parsed.row.unwrap().signal_dbm, parsed.issues.len())
     };
-    assert_eq!(signal("signal-strength", "-51@1Mbps"), (Some(-51), 0));
-    assert_eq!(signal("signal", "-51"), (Some(-51), 0));
-    assert_eq!(signal("comment", "x"), (None, 0));
-    assert_eq!(signal("signal", ""), (None, 0));
-    assert_eq!(
-        signal("signal", "strong"),
-        (None, 1),
-        "and what can't be read is named"
-    );
+    let (old, new) = (Source::Wireless, Source::Wifi);
+    assert_eq!(signal(old, "signal-strength", "-51@1Mbps"), (Some(-51), 0));
+    assert_eq!(signal(new, "signal", "-51"), (Some(-51), 0));
+    assert_eq!(signal(old, "comment", "x"), (None, 0));
+    assert_eq!(signal(new, "signal", ""), (None, 0));
+    let unreadable = signal(new, "signal", "strong");
+    assert_eq!(unreadable, (None, 1), "and what can't be read is named");
 }
