@@ -27,4 +27,29 @@ impl Board {
         let states = self.parts().into_iter().map(|part| part.state);
         states.max().unwrap_or(State::Starting)
     }
+
+    /// Whether every part does its work. A degraded one does, and does not hide one that waits.
+    pub(crate) fn is_ready(&self) -> bool {
+        let parts = self.parts();
+        let works = |part: &Health| matches!(part.state, State::Ok | State::Degraded);
+        !parts.is_empty() && parts.iter().all(works)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_degraded_part_does_not_hide_one_that_waits() {
+        let board = Board::default();
+        assert!(!board.is_ready(), "nobody has said anything yet");
+        let ingest = Health::ok(Part::Ingest, "a").troubled(State::Degraded, "why", "what to do");
+        board.put(&[ingest]);
+        assert!(board.is_ready());
+        let job = Health::ok(Part::Dataflow, "main").troubled(State::Waiting, "why", "what to do");
+        board.put(&[job]);
+        assert_eq!(board.state(), State::Degraded);
+        assert!(!board.is_ready());
+    }
 }

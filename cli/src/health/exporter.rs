@@ -15,7 +15,6 @@ use hyper::header::{ALLOW, CONTENT_TYPE};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use mast_schemas::health::State;
 use mast_schemas::metric::{Metric, Part};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::{TcpListener, TcpStream};
@@ -161,12 +160,12 @@ fn answer(
             (StatusCode::OK, JSON, r#"{"state":"alive"}"#.to_owned())
         }
         (&Method::GET | &Method::HEAD, "/health/ready") => {
-            let state = board.state();
-            let status = match state {
-                State::Ok | State::Degraded => StatusCode::OK,
-                _ => StatusCode::SERVICE_UNAVAILABLE,
+            let status = if board.is_ready() {
+                StatusCode::OK
+            } else {
+                StatusCode::SERVICE_UNAVAILABLE
             };
-            let body = serde_json::json!({ "state": state, "parts": board.parts() });
+            let body = serde_json::json!({ "state": board.state(), "parts": board.parts() });
             (status, JSON, body.to_string())
         }
         (_, "/metrics" | "/health" | "/health/ready") => {
