@@ -1,7 +1,7 @@
 //! Every attribute that is known, by what its values are.
 //!
 //! A name means one thing wherever it stands, as a rule; where menus differ, its form takes all that they say (see
-//! [`super::generic`]). Names that are not here are known by how they are built: see [`family`].
+//! [`super::generic`]). Names that are not here are known by how they are built: see `family`.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
