@@ -272,37 +272,35 @@ sae-password secret static-key-0 static-key-1 static-key-2 static-key-3 static-s
 wpa-pre-shared-key wpa2-pre-shared-key wpa3-pre-shared-key client-private-key radius-secret
 ";
 
+/// Every name that is listed, with its form.
+fn names() -> impl Iterator<Item = (&'static str, Form)> {
+    let lists = [
+        (Form::Flag, FLAGS),
+        (Form::Count, COUNTS),
+        (Form::Span, SPANS),
+        (Form::Rate, RATES),
+        (Form::Mac, MACS),
+        (Form::Address, ADDRESSES),
+        (Form::Day, DAYS),
+        (Form::Moment, MOMENTS),
+        (Form::Offset, OFFSETS),
+        (Form::Time, TIMES),
+        (Form::List, LISTS),
+        (Form::Text, TEXTS),
+        (Form::Secret, SECRETS),
+    ];
+    let numbers = NUMBERS
+        .iter()
+        .map(|(unit, names)| (Form::Number(unit), *names));
+    let words = |(form, names): (Form, &'static str)| {
+        names.split_ascii_whitespace().map(move |name| (name, form))
+    };
+    lists.into_iter().chain(numbers).flat_map(words)
+}
+
 /// The form of an attribute; null for one that nobody knows.
 pub fn form(name: &str) -> Option<Form> {
-    static KNOWN: LazyLock<HashMap<&'static str, Form>> = LazyLock::new(|| {
-        let mut known = HashMap::new();
-        let mut add = |form: Form, names: &'static str| {
-            for name in names.split_ascii_whitespace() {
-                known.insert(name, form);
-            }
-        };
-        for (form, names) in [
-            (Form::Flag, FLAGS),
-            (Form::Count, COUNTS),
-            (Form::Span, SPANS),
-            (Form::Rate, RATES),
-            (Form::Mac, MACS),
-            (Form::Address, ADDRESSES),
-            (Form::Day, DAYS),
-            (Form::Moment, MOMENTS),
-            (Form::Offset, OFFSETS),
-            (Form::Time, TIMES),
-            (Form::List, LISTS),
-            (Form::Text, TEXTS),
-            (Form::Secret, SECRETS),
-        ] {
-            add(form, names);
-        }
-        for (unit, names) in NUMBERS {
-            add(Form::Number(unit), names);
-        }
-        known
-    });
+    static KNOWN: LazyLock<HashMap<&'static str, Form>> = LazyLock::new(|| names().collect());
     let name = name.trim();
     let last = name.rsplit('.').next().filter(|last| !last.is_empty());
     KNOWN
@@ -392,26 +390,9 @@ mod tests {
 
     #[test]
     fn no_name_has_two_forms() {
-        let mut lists: Vec<(Form, &str)> = NUMBERS
-            .iter()
-            .map(|(unit, names)| (Form::Number(unit), *names))
-            .collect();
-        lists.extend([
-            (Form::Flag, FLAGS),
-            (Form::Count, COUNTS),
-            (Form::Span, SPANS),
-            (Form::Rate, RATES),
-            (Form::Mac, MACS),
-            (Form::Address, ADDRESSES),
-            (Form::List, LISTS),
-            (Form::Text, TEXTS),
-            (Form::Secret, SECRETS),
-        ]);
         let mut seen = HashMap::new();
-        for (form, names) in lists {
-            for name in names.split_ascii_whitespace() {
-                assert_eq!(seen.insert(name, form), None, "{name}");
-            }
+        for (name, form) in names() {
+            assert_eq!(seen.insert(name, form), None, "{name}");
         }
     }
 
