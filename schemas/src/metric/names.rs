@@ -147,8 +147,6 @@ metrics_of! {
         DataflowCheckpointFailures = "mast_dataflow_checkpoint_failures_total", Counter, Count;
         /// End of the last committed slot minus that of the newest checkpoint.
         DataflowCheckpointAge = "mast_dataflow_checkpoint_age_ms", Gauge, Milliseconds;
-        /// Records that a broker or a damaged disk dropped before they were read.
-        DataflowGap = "mast_dataflow_gap_records_total", Counter, Count;
         /// Records that a relay has passed on.
         DataflowRelayed = "mast_dataflow_relayed_records_total", Counter, Count, [Relay];
         /// Rounds of a relay that failed; they are tried again.
@@ -167,7 +165,5 @@ metrics_of! {
     Postgres {
         /// Statements and transactions that failed.
         PostgresErrors = "mast_postgres_errors_total", Counter, Count, [Asker];
-        /// Tries after a failure.
-        PostgresRetries = "mast_postgres_retries_total", Counter, Count, [Asker];
     }
 }
