@@ -42,6 +42,8 @@ struct Follower {
 struct Place {
     /// `None` = never read.
     queue: Option<PartitionQueue<Context>>,
+    /// The client fetches the partition.
+    assigned: bool,
     /// The offset that the queue gives next.
     next: u64,
     /// A record that did not fit into the last answer; it has offset `next`.
@@ -120,9 +122,9 @@ impl Reader {
     ) -> Result<Vec<Entry>, LogError> {
         let follower = self.follower(topic, partition);
         let mut place = lock(&follower.place);
-        if place.queue.is_none() || place.next != from {
+        if !place.assigned || place.next != from {
             self.check(topic, partition, from)?;
-            self.seek(topic, partition, from, &mut place)?;
+            self.restart(topic, partition, from, &mut place)?;
         }
         let deadline = Instant::now() + self.config.timeout;
         let mut entries: Vec<Entry> = Vec::new();
@@ -188,7 +190,7 @@ impl Reader {
                 // A hole: trimmed under us, or the queue was moved by somebody else.
                 self.check(topic, partition, place.next)?;
                 let from = place.next;
-                self.seek(topic, partition, from, place)?;
+                self.restart(topic, partition, from, place)?;
             }
         }
     }
@@ -207,7 +209,7 @@ impl Reader {
                 self.check(topic, partition, place.next)?;
                 // Its end came back: the fetch goes on where it stopped.
                 let from = place.next;
-                self.seek(topic, partition, from, place)
+                self.restart(topic, partition, from, place)
             }
             _ => {
                 self.context.health.bad(&words(error));
@@ -228,7 +230,9 @@ impl Reader {
         Ok(ends)
     }
 
-    fn seek(
+    /// Fetches from another offset. The partition is assigned anew, as only a fetch that runs can seek, and the client stops
+    /// one whose offset is out of range.
+    fn restart(
         &self,
         topic: &str,
         partition: u32,
@@ -236,13 +240,8 @@ impl Reader {
         place: &mut Place,
     ) -> Result<(), LogError> {
         let failed = |error| self.broker("read from it", &error);
-        let offset = Offset::Offset(from as i64);
         place.held = None;
-        if place.queue.is_some() {
-            self.client
-                .seek(topic, partition as i32, offset, self.config.timeout)
-                .map_err(failed)?;
-        } else {
+        if place.queue.is_none() {
             // The queue is split off before the partition is assigned: so nothing goes elsewhere first.
             let queue = self.client.split_partition_queue(topic, partition as i32);
             let Some(mut queue) = queue else {
@@ -252,13 +251,17 @@ impl Reader {
             };
             let bell = self.context.bell.clone();
             queue.set_nonempty_callback(move || bell.ring());
-            let mut list = TopicPartitionList::new();
-            list.add_partition_offset(topic, partition as i32, offset)
-                .and_then(|()| self.client.incremental_assign(&list))
-                .map_err(failed)?;
             place.queue = Some(queue);
         }
-        (place.next, place.sought) = (from, true);
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition as i32, Offset::Offset(from as i64))
+            .map_err(failed)?;
+        if place.assigned {
+            self.client.incremental_unassign(&list).map_err(failed)?;
+            place.assigned = false;
+        }
+        self.client.incremental_assign(&list).map_err(failed)?;
+        (place.assigned, place.next, place.sought) = (true, from, true);
         Ok(())
     }
 

@@ -45,6 +45,28 @@ fn record(text: impl Into<String>) -> Record {
     }
 }
 
+/// Records of a MiB each, which compression makes no smaller.
+fn noise(count: usize) -> Vec<Record> {
+    let mut state = 1_u64;
+    let mut body = || -> Vec<u8> {
+        let word = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_le_bytes()
+        };
+        std::iter::repeat_with(word)
+            .take(1 << 17)
+            .flatten()
+            .collect()
+    };
+    let record = || Record {
+        body: body().into(),
+        ..Record::default()
+    };
+    std::iter::repeat_with(record).take(count).collect()
+}
+
 fn topic(log: &dyn Log, name: &str) -> String {
     log.ensure_topic(&TopicSpec {
         name: name.to_owned(),
@@ -232,6 +254,38 @@ fn a_trim_by_another_client_is_a_gap() {
     assert_eq!(rest.len(), 10);
 }
 
+/// The broker refuses a fetch of what was trimmed meanwhile, and the client stops fetching: the reader is told, and can go on.
+#[test]
+fn a_trim_under_a_reader_is_a_gap_behind_which_it_reads_on() {
+    let broker = shared();
+    let log = KafkaLog::connect(broker.plain()).unwrap();
+    let topic = topic(&log, "trimmed-under");
+    // More than is fetched ahead, so that fetching is not done before the trim.
+    for record in noise(32) {
+        log.append(&topic, 0, &[record]).unwrap();
+    }
+    let reader = KafkaLog::connect(broker.plain()).unwrap();
+    let mut next = reader.read(&topic, 0, 0, 1).unwrap().len() as u64;
+    log.trim(&topic, 0, 31).unwrap();
+    let gap = loop {
+        match reader.read(&topic, 0, next, 1) {
+            Ok(entries) => next += entries.len() as u64,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(gap, LogError::Gap { first: 31 }), "{gap:?}");
+    assert!(next < 31, "all of it was fetched ahead");
+    for from in [31, 31] {
+        assert_eq!(reader.read(&topic, 0, from, 1).unwrap().len(), 1);
+    }
+    assert_eq!(log.append(&topic, 0, &[record("after")]).unwrap(), 32);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while reader.read(&topic, 0, 32, 1).unwrap().is_empty() {
+        assert!(Instant::now() < deadline, "it does not read on");
+        reader.wait(0, Duration::from_millis(50));
+    }
+}
+
 /// Appends to many partitions wait for the broker together.
 #[test]
 fn appends_to_many_partitions_are_each_answered() {
@@ -282,26 +336,7 @@ fn a_partition_that_is_not_read_on_pauses_alone() {
         partitions: 2,
     };
     log.ensure_topic(&spec).unwrap();
-    // Nothing that zstd could make smaller.
-    let mut noise = 1_u64;
-    let mut body = || -> Vec<u8> {
-        let word = || {
-            noise ^= noise << 13;
-            noise ^= noise >> 7;
-            noise ^= noise << 17;
-            noise.to_le_bytes()
-        };
-        std::iter::repeat_with(word)
-            .take(1 << 17)
-            .flatten()
-            .collect()
-    };
-    let sent: Vec<Record> = (0..64)
-        .map(|_| Record {
-            body: body().into(),
-            ..Record::default()
-        })
-        .collect();
+    let sent = noise(64);
     for record in &sent {
         log.append("paused", 0, std::slice::from_ref(record))
             .unwrap();

@@ -110,7 +110,7 @@ impl Folder {
     }
 
     /// Whether a process works in the cluster's folder, as every server does. Without `/proc` it is believed.
-    fn runs_here(&self, pid: u32) -> bool {
+    pub(super) fn runs_here(&self, pid: u32) -> bool {
         if !Path::new("/proc/self").exists() {
             return true;
         }

@@ -11,6 +11,12 @@ use super::folder::Folder;
 use super::{SUPERUSER, login};
 use crate::PostgresError;
 
+/// How long a running server may take to answer before another is started in its place: a busy machine is no dead server.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// How long a stopped server may take to be gone.
+const GONE: Duration = Duration::from_secs(10);
+
 /// Only a name in the socket's path; no port is opened.
 pub(super) const PORT: u16 = 5432;
 
@@ -117,7 +123,7 @@ impl Server {
     async fn answers(&self) -> bool {
         let options = login(&self.folder.socket_dir, SUPERUSER, "postgres");
         let connect = PgConnection::connect_with(&options);
-        match tokio::time::timeout(Duration::from_secs(5), connect).await {
+        match tokio::time::timeout(ANSWER, connect).await {
             Ok(Ok(connection)) => connection.close().await.is_ok(),
             _ => false,
         }
@@ -166,12 +172,20 @@ impl Server {
         if self.stopped {
             return Ok(());
         }
+        let pid = self.folder.server_pid()?.filter(|_| Path::new("/proc/self").exists());
         if run("pg_ctl", self.stop_command("fast")).await.is_err()
             && self.folder.server_pid()?.is_some()
         {
             run("pg_ctl", self.stop_command("immediate")).await?;
         }
         self.stopped = true;
+        // `pg_ctl` waits for the server's pid file to go, which is the last but one thing that a server does.
+        let gone = async {
+            while pid.is_some_and(|pid| self.folder.runs_here(pid)) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let _ = tokio::time::timeout(GONE, gone).await;
         Ok(())
     }
 
