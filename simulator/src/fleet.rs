@@ -26,7 +26,11 @@ use crate::{
     menus, scenario,
     server::{Stage, listen},
     truth::Truth,
-    world::{World, layout::lay_out, model::Plan},
+    world::{
+        World,
+        layout::{Mix, lay_out_mix},
+        model::Plan,
+    },
 };
 
 /// Most devices of one process: file descriptors are limited.
@@ -40,6 +44,8 @@ const TICK: Duration = Duration::from_millis(50);
 pub struct FleetConfig {
     /// Managed devices, at most [`MAX_DEVICES`].
     pub devices: usize,
+    /// What they are.
+    pub mix: Mix,
     /// Seed of everything.
     pub seed: u64,
     /// Number of the first device; fleets of several processes must not overlap.
@@ -64,6 +70,7 @@ impl Default for FleetConfig {
     fn default() -> Self {
         Self {
             devices: 300,
+            mix: Mix::default(),
             seed: 1,
             first_device: 0,
             api_port: 0,
@@ -112,7 +119,12 @@ impl Fleet {
                 config.devices
             )));
         }
-        let plan = Arc::new(lay_out(config.seed, config.devices, config.first_device));
+        let plan = Arc::new(lay_out_mix(
+            config.mix,
+            config.seed,
+            config.devices,
+            config.first_device,
+        ));
         let now_unix_ms = unix_ms(SystemTime::now());
         let (journal, origin, said) = open_journal(&config, now_unix_ms)?;
         let mut world = World::new(Arc::clone(&plan), origin);
@@ -287,8 +299,12 @@ fn open_journal(
     let Some(path) = &config.journal else {
         return Ok((None, now_unix_ms, Vec::new()));
     };
+    let mix = match config.mix {
+        Mix::Varied => "",
+        Mix::Carrier => " mix=carrier",
+    };
     let fleet = format!(
-        "seed={} devices={} first={}",
+        "seed={} devices={} first={}{mix}",
         config.seed, config.devices, config.first_device
     );
     let (journal, origin, said) = Journal::open(path, &fleet, now_unix_ms)?;

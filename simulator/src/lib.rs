@@ -23,3 +23,4 @@ pub use control::ctl_send;
 pub use error::SimulatorError;
 pub use fleet::{Fleet, FleetConfig, FleetHandle, MAX_DEVICES};
 pub use truth::Truth;
+pub use world::layout::Mix;

@@ -26,6 +26,8 @@ pub struct Report {
     pub rss_bytes: u64,
     /// Devices.
     pub devices: u32,
+    /// What they are: `varied` or `carrier`, see `mast simulate --help`.
+    pub mix: String,
     /// Time between two polls of a device, s.
     pub interval_s: f64,
     /// How long was measured, s.

@@ -27,6 +27,9 @@ pub(crate) struct Args {
     /// Managed devices, at most 15,000 a process [default: 300]
     #[arg(long)]
     devices: Option<usize>,
+    /// What they are.
+    #[arg(long, value_enum, default_value_t)]
+    mix: Mix,
     /// Seed of everything: the same seed and events make the same fleet [default: 1]
     #[arg(long)]
     seed: Option<u64>,
@@ -60,6 +63,35 @@ pub(crate) struct Args {
     /// End after this time; without it, at Ctrl-C.
     #[arg(long = "for")]
     duration: Option<Pace>,
+}
+
+/// What a simulated fleet is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Mix {
+    /// A fifth are access points, each with a few clients: every kind of table in a small fleet
+    #[default]
+    Varied,
+    /// One access point to nine managed customers, each with 25 clients
+    Carrier,
+}
+
+impl Mix {
+    /// Its name on the command line.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Varied => "varied",
+            Self::Carrier => "carrier",
+        }
+    }
+}
+
+impl From<Mix> for mast_simulator::Mix {
+    fn from(mix: Mix) -> Self {
+        match mix {
+            Mix::Varied => Self::Varied,
+            Mix::Carrier => Self::Carrier,
+        }
+    }
 }
 
 const EXAMPLES: &str = "\
@@ -162,6 +194,7 @@ impl Args {
         let scenario = scenario(&config.simulator)?;
         let fleet = Fleet::start(FleetConfig {
             devices: config.simulator.devices,
+            mix: self.mix.into(),
             seed: config.simulator.seed,
             first_device: self.first_device,
             api_port: self.api_port,

@@ -43,8 +43,12 @@ impl Seeds {
 /// The first lines of each recording: as lines, as the sentences they were, and their values.
 fn recorded(seeds: &Seeds, corpus: &Path) -> Result {
     let mut values: Vec<String> = Vec::new();
-    for entry in fs::read_dir(corpus)? {
-        let path = entry?.path();
+    let paths: std::io::Result<Vec<_>> = fs::read_dir(corpus)?
+        .map(|entry| Ok(entry?.path()))
+        .collect();
+    let mut paths = paths?;
+    paths.sort();
+    for path in paths {
         let (Some(name), Some("jsonl")) = (
             path.file_stem().and_then(|stem| stem.to_str()),
             path.extension().and_then(|extension| extension.to_str()),
@@ -478,6 +482,40 @@ fn by_hand(seeds: &Seeds) -> Result {
         ),
     ] {
         seeds.put("log_segments", name, bytes)?;
+    }
+    for (name, bytes) in [
+        ("whole", &[9, 2, 7, 7, 7][..]),
+        ("cut", &[12, 0, 0, 9, 0, 0, 0]),
+        ("flipped", &[12, 3, 0, 20, 3, 255]),
+        ("header", &[12, 3, 0, 2, 3, 255]),
+        ("zeros", &[15, 0, 0, 0, 2, 60]),
+        ("rubbish", &[15, 1, 0, 0, 1, 60]),
+    ] {
+        seeds.put("spool", name, bytes)?;
+    }
+    let topic = [&1u32.to_le_bytes()[..], b"t"].concat();
+    let call = |tag: u8, rest: &[u8]| {
+        let body = [&[tag], &topic[..], rest].concat();
+        [&[body.len() as u8], &body[..]].concat()
+    };
+    let record = [1, 0, 0, 0, b'k', 0, 0, 0, 0, 2, 0, 0, 0, b'b', b'b'];
+    for (name, bytes) in [
+        ("ensure", call(0, &1u32.to_le_bytes())),
+        ("partitions", call(1, &[])),
+        (
+            "append",
+            call(2, &[&[0, 0, 0, 0, 1, 0, 0, 0], &record[..]].concat()),
+        ),
+        ("read", call(3, &[0; 20])),
+        ("ends", call(4, &[0; 4])),
+        ("trim", call(5, &[0; 12])),
+        ("sync", vec![1, 6]),
+        ("wait", [&[17, 7], &[0; 16][..]].concat()),
+        ("unknown", vec![1, 99]),
+        ("cut", vec![255, 9, 0, 0, 0, 1, 2]),
+        ("large", vec![255, 255, 255, 255, 255, 1, 2]),
+    ] {
+        seeds.put("log_calls", name, bytes)?;
     }
     Ok(())
 }

@@ -1,13 +1,16 @@
 #![doc = include_str!("../README.md")]
 
 mod dataflow;
+mod folder;
 mod ingest;
 mod log;
 mod routeros;
 mod schemas;
 mod script;
 mod secrets;
+mod served;
 mod simulator;
+mod spool;
 mod wire;
 
 /// A parser under test: takes any bytes, and panics if it does not keep what it promises.
@@ -20,6 +23,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("epochs", schemas::binding),
     ("flow_message", dataflow::columns),
     ("inventory", schemas::inventory),
+    ("log_calls", served::calls),
     ("log_segments", log::segments),
     ("message", schemas::message),
     ("recording", ingest::recording),
@@ -32,6 +36,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("rows", ingest::rows),
     ("scenario", simulator::scenario),
     ("secrets", secrets::credentials),
+    ("spool", spool::segments),
     ("value", ingest::value),
 ];
 

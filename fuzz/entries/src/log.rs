@@ -2,52 +2,27 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use mast_log::{EmbeddedConfig, EmbeddedLog, Fsync, Log, LogError, Record, TopicSpec};
+
+use crate::folder::Folder;
 
 const TOPIC: &str = "t";
 const SEGMENT_HEADER_BYTES: usize = 32;
 const BATCH_HEADER_BYTES: usize = 40;
 
-/// A log of its own, in memory where the machine has a folder for that; gone when dropped.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let memory = Path::new("/dev/shm");
-        let parent = if memory.is_dir() {
-            memory.to_owned()
-        } else {
-            std::env::temp_dir()
-        };
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let folder = parent.join(format!("mast-fuzz-{}-{number}", std::process::id()));
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
-        Self(folder)
-    }
-
-    fn segments(&self) -> Vec<PathBuf> {
-        let partition = self.0.join("topics").join(TOPIC).join("0");
-        let entries = fs::read_dir(&partition).unwrap_or_else(|error| panic!("{error}"));
-        let mut files: Vec<PathBuf> = entries
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| path.extension().is_some_and(|extension| extension == "seg"))
-            .collect();
-        files.sort();
-        files
-    }
+fn files(folder: &Folder) -> Vec<PathBuf> {
+    let partition = folder.0.join("topics").join(TOPIC).join("0");
+    let entries = fs::read_dir(&partition).unwrap_or_else(|error| panic!("{error}"));
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "seg"))
+        .collect();
+    files.sort();
+    files
 }
 
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn config() -> EmbeddedConfig {
+pub(crate) fn config() -> EmbeddedConfig {
     EmbeddedConfig {
         segment_bytes: 400,
         fsync: Fsync::Never,
@@ -55,7 +30,7 @@ fn config() -> EmbeddedConfig {
     }
 }
 
-fn record(body: &[u8]) -> Record {
+pub(crate) fn record(body: &[u8]) -> Record {
     Record {
         body: body.to_vec().into(),
         ..Record::default()
@@ -106,7 +81,7 @@ fn open(folder: &Path) -> Result<EmbeddedLog, LogError> {
     EmbeddedLog::open(folder, config())
 }
 
-fn told(error: &LogError) {
+pub(crate) fn told(error: &LogError) {
     assert!(!error.to_string().is_empty());
 }
 
@@ -146,7 +121,7 @@ fn use_log(log: &EmbeddedLog, written: &[Vec<u8>], forged: bool) {
 /// Per four bytes: which file, where in it, what is done there.
 fn damage(folder: &Folder, script: &[u8]) {
     for step in script.chunks_exact(4).take(8) {
-        let files = folder.segments();
+        let files = files(folder);
         let Some(file) = files.get(usize::from(step[0]) % files.len().max(1)) else {
             return;
         };
@@ -172,7 +147,7 @@ fn damage(folder: &Folder, script: &[u8]) {
 
 /// Appends batches to the last segment: eight bytes for what its header says, then a payload. Both checksums hold.
 fn forge(folder: &Folder, script: &[u8]) {
-    let files = folder.segments();
+    let files = files(folder);
     let Some(file) = files.last() else {
         return;
     };

@@ -33,6 +33,9 @@ const SERVE: Duration = Duration::from_millis(100);
 
 /// A log in a Kafka cluster.
 ///
+/// A partition is fetched ahead of the one who reads it: several readers of the same partition each take a log of their own,
+/// or each read begins a fetch anew.
+///
 /// Appends are acknowledged by all in-sync copies, by an idempotent producer. Topics keep everything until it is trimmed.
 /// A broker that is away is waited for: appends and reads fail with [`LogError::Broker`] after
 /// [`KafkaConfig::timeout`], and the next ones succeed when it is back.

@@ -172,7 +172,10 @@ impl Server {
         if self.stopped {
             return Ok(());
         }
-        let pid = self.folder.server_pid()?.filter(|_| Path::new("/proc/self").exists());
+        let pid = self
+            .folder
+            .server_pid()?
+            .filter(|_| Path::new("/proc/self").exists());
         if run("pg_ctl", self.stop_command("fast")).await.is_err()
             && self.folder.server_pid()?.is_some()
         {

@@ -9,7 +9,42 @@ use super::model::{
 };
 use crate::noise::{between, hash, pareto, pick, unit};
 
-const DEVICES_PER_SITE: usize = 25;
+/// What a fleet is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mix {
+    /// A fifth of the devices behind a tower are access points, each with a few clients: every kind of table in a small
+    /// fleet.
+    #[default]
+    Varied,
+    /// One access point to about nine managed customers, each with 25 clients: what carriers have.
+    Carrier,
+}
+
+impl Mix {
+    const fn devices_per_site(self) -> usize {
+        match self {
+            Self::Varied => 25,
+            // A router, two ends of backhauls, and three sectors of ten.
+            Self::Carrier => 33,
+        }
+    }
+
+    /// Managed devices in a sector, its access point among them.
+    const fn devices_per_sector(self) -> usize {
+        match self {
+            Self::Varied => 5,
+            Self::Carrier => 10,
+        }
+    }
+
+    /// Clients of an access point that nobody manages, beside so many that are managed.
+    fn strangers(self, seed: u64, ap: usize, managed: usize) -> u64 {
+        match self {
+            Self::Varied => 2 + hash(seed, ap as u64, 41) % 3,
+            Self::Carrier => 25_u64.saturating_sub(managed as u64),
+        }
+    }
+}
 
 /// One in twelve has no TLS to speak of; where the login is old, the key exchange is too.
 fn tls_of(index: usize, version: Version) -> Tls {
@@ -21,9 +56,15 @@ fn tls_of(index: usize, version: Version) -> Tls {
     }
 }
 
-/// Lays out `devices` devices; device numbers start at `first_number`.
+/// Lays out `devices` devices of every kind; device numbers start at `first_number`.
 #[must_use]
 pub fn lay_out(seed: u64, devices: usize, first_number: u64) -> Plan {
+    lay_out_mix(Mix::default(), seed, devices, first_number)
+}
+
+/// Lays out `devices` devices of a mix; device numbers start at `first_number`.
+#[must_use]
+pub fn lay_out_mix(mix: Mix, seed: u64, devices: usize, first_number: u64) -> Plan {
     let mut plan = Plan {
         seed,
         tenants: vec!["north".into(), "south".into()],
@@ -37,9 +78,10 @@ pub fn lay_out(seed: u64, devices: usize, first_number: u64) -> Plan {
         0 => return plan,
         1..8 => 1,
         8..50 => 2,
-        _ => (devices + DEVICES_PER_SITE / 2) / DEVICES_PER_SITE,
+        _ => (devices + mix.devices_per_site() / 2) / mix.devices_per_site(),
     };
     let mut builder = Builder {
+        mix,
         plan: &mut plan,
         first_number,
         ap_cards: 0,
@@ -79,6 +121,7 @@ fn millionths(degrees: f64) -> f64 {
 }
 
 struct Builder<'a> {
+    mix: Mix,
     plan: &'a mut Plan,
     first_number: u64,
     ap_cards: usize,
@@ -101,7 +144,8 @@ impl Builder<'_> {
             tower: Vec::new(),
             radios: Vec::new(),
         });
-        let capsman = site % 5 == 4 || (site == 1 && (4..DEVICES_PER_SITE).contains(&share));
+        let capsman =
+            site % 5 == 4 || (site == 1 && (4..self.mix.devices_per_site()).contains(&share));
         let kind = match (capsman, site % 3) {
             (true, _) | (false, 0) => (Stack::Wireless, V6, &EDGE),
             (false, 1) => (Stack::Wifi, V7_18, &CORE),
@@ -127,7 +171,7 @@ impl Builder<'_> {
     }
 
     fn sectors(&mut self, site: usize, prefix: &str, devices: usize, controller: Option<usize>) {
-        let sectors = (devices / 5).clamp(usize::from(devices > 0), 5);
+        let sectors = (devices / self.mix.devices_per_sector()).clamp(usize::from(devices > 0), 5);
         let mut customers = devices - sectors;
         for s in 0..sectors {
             let sector = self.plan.sectors.len();
@@ -144,7 +188,7 @@ impl Builder<'_> {
                 self.customer(&name, site, sector, ap, c);
             }
             customers -= share;
-            self.strangers(ap);
+            self.strangers(ap, share);
         }
     }
 
@@ -263,17 +307,18 @@ impl Builder<'_> {
     }
 
     /// Clients whose MAC belongs to no managed device.
-    fn strangers(&mut self, ap: usize) {
+    fn strangers(&mut self, ap: usize, managed: usize) {
         let seed = self.plan.seed;
         let number = self.plan.devices[ap].number;
-        for n in 0..2 + hash(seed, ap as u64, 41) % 3 {
+        for n in 0..self.mix.strangers(seed, ap, managed) {
             let radios = &self.plan.devices[ap].radios;
             let home = radios[(n as usize) % radios.len()];
             // Locally administered, as the random addresses of phones are.
             let mac = 0x02_00_00_00_00_00
+                | (n >> 4 << 42)
                 | (number << 20 & 0xFF_FFFF_FFFF)
                 | (hash(seed, number, 50 + n) & 0xF_FFF0)
-                | n;
+                | (n & 0xF);
             let comment = (n == 1).then(|| "-= Pump house camera =-".to_owned());
             let distance_m = between(seed, number, 60 + n, 20.0, 180.0);
             self.plan.clients.push(Client {
@@ -373,6 +418,20 @@ mod tests {
                 "an end without a far end"
             );
         }
+    }
+
+    #[test]
+    fn a_carrier_has_nine_customers_and_twenty_five_clients_to_an_access_point() {
+        let plan = lay_out_mix(Mix::Carrier, 1, 3_300, 0);
+        let with = |role| plan.devices.iter().filter(|d| d.role == role).count();
+        let ratio = with(Role::Cpe) as f64 / with(Role::Ap) as f64;
+        assert!((8.5..9.5).contains(&ratio), "{ratio}");
+        for ap in plan.devices.iter().filter(|d| d.role == Role::Ap) {
+            let clients = ap.radios.iter().map(|r| plan.radios[*r].residents.len());
+            assert_eq!(clients.sum::<usize>(), 25, "{}", ap.name);
+        }
+        let macs: HashSet<u64> = plan.clients.iter().map(|c| c.mac).collect();
+        assert_eq!(macs.len(), plan.clients.len(), "station MACs are unique");
     }
 
     #[test]

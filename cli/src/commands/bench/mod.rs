@@ -8,6 +8,7 @@ use anyhow::Context;
 use clap::Subcommand;
 use mast_benches::{Launcher, Part};
 
+use crate::commands::simulate::Mix;
 use crate::commands::{Pace, block_on};
 use crate::config::{Config, Flags, Kind};
 use crate::standalone::{INTERRUPTED, stop_signal};
@@ -76,6 +77,9 @@ enum What {
         /// Time between two polls of a device.
         #[arg(long, default_value_t = Pace::seconds(60))]
         interval: Pace,
+        /// What they are.
+        #[arg(long, value_enum, default_value_t = Mix::Carrier)]
+        mix: Mix,
         /// Seed of the fleet.
         #[arg(long, default_value_t = 1)]
         seed: u64,
@@ -193,12 +197,14 @@ impl Args {
                 devices,
                 seconds,
                 interval,
+                mix,
                 seed,
                 ..
             } => {
                 let load = pipeline::Load {
                     devices,
                     interval,
+                    mix,
                     seconds,
                     seed,
                 };

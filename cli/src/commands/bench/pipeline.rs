@@ -22,6 +22,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::commands::Pace;
+use crate::commands::simulate::Mix;
 use crate::config::{Config, Kind};
 use crate::standalone::{self, Database, Paths};
 
@@ -32,6 +33,7 @@ const GRACE: Duration = Duration::from_secs(11);
 pub(super) struct Load {
     pub(super) devices: u32,
     pub(super) interval: Pace,
+    pub(super) mix: Mix,
     pub(super) seconds: u32,
     pub(super) seed: u64,
 }
@@ -106,10 +108,9 @@ async fn with(
     let log = standalone::log::open(&config.log, paths).await?;
     let job = standalone::dataflow(config, paths, database, &log).await?;
     let served = standalone::log::serve(&config.log, paths, &log)?;
-    let follower = {
-        let log = Arc::clone(&log);
-        tokio::task::spawn_blocking(move || Follower::start(log)).await??
-    };
+    // A log of its own: two readers of a partition in turn move the place from which Kafka's client fetches ahead.
+    let looked_at = standalone::log::look(&config.log, paths).await?;
+    let follower = tokio::task::spawn_blocking(move || Follower::start(looked_at)).await??;
     let mut ingest = launcher.tied("ingest", ingest_words(config)?)?;
     let _up: Value = ingest.says().await?;
     let parts = Parts {
@@ -149,7 +150,8 @@ async fn start_fleet(
     let (seed, inventory) = (load.seed.to_string(), file.display().to_string());
     let words = [
         ["simulate", "--devices"],
-        [&devices, "--interval"],
+        [&devices, "--mix"],
+        [load.mix.name(), "--interval"],
         [&interval, "--seed"],
         [&seed, "--inventory"],
         [&inventory, "--api-port"],
@@ -279,6 +281,7 @@ async fn measure(
         cpu_cores: used.iter().map(|part| part.cpu_cores).sum(),
         rss_bytes: used.iter().map(|part| part.rss_bytes).sum(),
         devices: load.devices,
+        mix: load.mix.name().to_owned(),
         interval_s: load.interval.0.as_secs_f64(),
         seconds,
         warm_up_s,
@@ -332,6 +335,7 @@ mod tests {
             devices,
             seconds,
             interval: Pace::milliseconds(interval),
+            mix: Mix::Carrier,
             seed: 1,
         };
         assert!(load(15_000, 180, 60_000).check().is_ok());

@@ -120,7 +120,7 @@ fn holds(name: &str, target: Target, seed: &str, input: &[u8]) {
 /// How many changed inputs a target gets: as many as cost it a part of a second.
 fn changes(name: &str) -> usize {
     match name {
-        "log_segments" => 300,
+        "log_segments" | "log_calls" | "spool" => 300,
         "rows" | "message" => 1_000,
         _ => 3_000,
     }
