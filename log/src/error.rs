@@ -139,6 +139,7 @@ impl LogError {
         )
     }
 
+    #[cfg(feature = "kafka")]
     pub(crate) fn broker(action: &'static str, brokers: &str, reason: &str) -> Self {
         Self::Broker {
             action,

@@ -6,6 +6,7 @@ pub mod dev_broker;
 mod embedded;
 mod error;
 pub mod fault;
+#[cfg(feature = "kafka")]
 mod kafka;
 mod metered;
 mod record;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 pub use embedded::{EmbeddedConfig, EmbeddedLog, Fsync, MAX_BATCH_BYTES};
 pub use error::LogError;
+#[cfg(feature = "kafka")]
 pub use kafka::{
     KafkaConfig, KafkaLog, Login, MAX_BUFFERED_BYTES, MAX_RECORD_BYTES, Mechanism, Password,
     Security,
