@@ -1,31 +1,87 @@
 //! Everything that ends a job, told apart by what a person must do next.
 
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
 
 use mast_lake::LakeError;
 use mast_log::LogError;
 use mast_schemas::SchemaError;
+use mast_schemas::metric::Metric;
 
 use crate::engine::Stopped;
+
+/// Records that a partition lost before they were worked off: the offsets `wanted..first`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// The topic.
+    pub topic: &'static str,
+    /// The partition.
+    pub partition: u32,
+    /// Offset that is needed.
+    pub wanted: u64,
+    /// First offset that is left.
+    pub first: u64,
+}
+
+impl Lost {
+    /// How many.
+    pub const fn records(&self) -> u64 {
+        self.first.saturating_sub(self.wanted)
+    }
+
+    /// Shows it in the metrics.
+    pub(crate) fn show(&self) {
+        let partition = self.partition.to_string();
+        Metric::DataflowGap.set_count(&[self.topic, &partition], self.records());
+    }
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            topic,
+            partition,
+            wanted,
+            first,
+        } = self;
+        let (last, records) = (first.saturating_sub(1), self.records());
+        write!(
+            f,
+            "{topic} partition {partition} lost {records} records that are needed, offsets {wanted} to {last}"
+        )
+    }
+}
+
+/// Partitions that an error names; the metrics name all.
+const NAMED: usize = 4;
+
+fn listed(lost: &[Lost]) -> String {
+    let named: Vec<String> = lost.iter().take(NAMED).map(Lost::to_string).collect();
+    let more = match lost.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!("; and {more} partitions more"),
+    };
+    named.join("; ") + &more
+}
+
+/// What a person does about a gap.
+pub(crate) fn accept(checkpoints: &Path) -> String {
+    format!(
+        "Restore a checkpoint that is newer than what was lost into {}; or accept that what was lost is missing in views and \
+         history, and begin anew with what the log still holds: `mast dataflow --accept-gap`, or dataflow.accept_gap = true \
+         for one start. Devices are unobserved then until a poll of theirs is read",
+        checkpoints.display()
+    )
+}
 
 /// Why a job could not start or had to stop.
 #[derive(Debug, thiserror::Error)]
 pub enum DataflowError {
     /// The log dropped records that the job still needs.
-    #[error(
-        "gap in {topic} partition {partition}: offset {wanted} is needed, the log begins at {first}. Restore a checkpoint \
-         that is at least that new into {checkpoints}; or accept that what was lost is missing in views and history, and \
-         begin anew with what the log still holds: `mast dataflow --accept-gap`, or dataflow.accept_gap = true for one start"
-    )]
+    #[error("gap: {}. {}", listed(lost), accept(checkpoints))]
     Gap {
-        /// The topic.
-        topic: &'static str,
-        /// The partition.
-        partition: u32,
-        /// Offset that is needed.
-        wanted: u64,
-        /// First offset that is left.
-        first: u64,
+        /// What was lost, by topic and partition.
+        lost: Vec<Lost>,
         /// Where the checkpoints are.
         checkpoints: PathBuf,
     },

@@ -14,4 +14,4 @@ pub mod sequencer;
 pub mod sink;
 pub mod troubles;
 
-pub use error::DataflowError;
+pub use error::{DataflowError, Lost};

@@ -11,7 +11,7 @@ use mast_log::LogError;
 use mast_schemas::health::{State, Trouble};
 use mast_schemas::metric::Metric;
 
-use crate::error::DataflowError;
+use crate::error::{DataflowError, Lost, accept};
 
 /// What can be in trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,6 +57,7 @@ impl Place {
             _ => {}
         }
         match error {
+            DataflowError::Gap { lost, .. } => lost.iter().for_each(Lost::show),
             DataflowError::Postgres(_) => Metric::PostgresErrors.add(&["dataflow"], 1),
             DataflowError::Lake(LakeError::Postgres(_)) => {
                 Metric::PostgresErrors.add(&["lake"], 1);
@@ -152,9 +153,8 @@ pub fn remedy(error: &DataflowError) -> (State, String) {
             State::Failed,
             "put the file back from a copy, or remove its folder: an older checkpoint then stands in",
         ),
-        DataflowError::Gap { .. } | DataflowError::Foreign { .. } => {
-            (State::Failed, "as the reason says")
-        }
+        DataflowError::Gap { checkpoints, .. } => return (State::Failed, accept(checkpoints)),
+        DataflowError::Foreign { .. } => (State::Failed, "as the reason says"),
         DataflowError::Held { .. }
         | DataflowError::Locked { .. }
         | DataflowError::Fenced { .. }

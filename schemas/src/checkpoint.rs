@@ -330,6 +330,10 @@ pub struct Manifest {
     pub telemetry: Vec<u64>,
     /// Offset up to which control was bound then.
     pub control: u64,
+    /// A person accepted that the log lost records: history begins anew here. What was told before, of slots up to this one,
+    /// stays told and is not told again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anew_after: Option<crate::Epoch>,
     /// All files, by name relative to the checkpoint's folder.
     pub files: Vec<String>,
 }

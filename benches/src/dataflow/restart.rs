@@ -33,6 +33,7 @@ pub(super) fn restart(
         bindings: 0,
         telemetry: vec![0; PARTITIONS as usize],
         control: 0,
+        anew_after: None,
         files: Vec::new(),
     };
     checkpoint::write(dir.path(), manifest, &snapshot)?;

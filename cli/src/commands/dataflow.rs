@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
+use mast_dataflow::DataflowError;
 use mast_schemas::metric::Part;
 
 use crate::commands::shared::Place;
@@ -16,7 +17,8 @@ use crate::standalone::{self, Database, INTERRUPTED, Paths, at_once, patiently, 
 /// For an installation whose parts run apart, over Kafka or over the embedded log, which this process owns and serves to
 /// `mast ingest`. Without `postgres.url` it starts a private Postgres in the data
 /// folder, which `mast ingest` and other commands with the same --data use. It makes topics and tables where they are
-/// missing. While Kafka or Postgres is away it waits, says so, and goes on when they are back.
+/// missing. While Kafka or Postgres is away it waits, says so, and goes on when they are back. Where the log lost records that
+/// are needed, it stands still and says so until it is stopped, as a start anew would not mend it.
 ///
 /// When it is up, a JSON object on standard output tells its generation. Ctrl-C or SIGTERM stops it in order, a second one at
 /// once. Exit codes: 0 stopped in order, 1 it failed (standard error says why), 2 the configuration is wrong, 130 stopped
@@ -90,6 +92,10 @@ async fn run(
             Ok(started) => started,
             Err(error) => {
                 health.job_failed(database, &error).await;
+                if is_gap(&error) {
+                    stand(&error, stop).await;
+                    health.stop().await;
+                }
                 return Err(error);
             }
         },
@@ -100,12 +106,16 @@ async fn run(
     crate::output::json(&serde_json::json!({ "generation": generation }))?;
     tokio::select! {
         ended = job.finished() => {
+            let ended = ended.context("the dataflow stopped");
+            if let Some(error) = ended.as_ref().err().filter(|error| is_gap(error)) {
+                stand(error, stop).await;
+            }
             // Its last words are why it ended.
             health.stop().await;
-            ended.context("the dataflow stopped")?;
+            ended?;
             anyhow::bail!("the dataflow stopped");
         }
-        () = stop => tracing::info!("stopping the dataflow"),
+        () = &mut *stop => tracing::info!("stopping the dataflow"),
     }
     tokio::select! {
         stopped = job.stop() => stopped.context("stop the dataflow")?,
@@ -113,4 +123,17 @@ async fn run(
     }
     health.stop().await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The log lost records that are needed.
+fn is_gap(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(DataflowError::Gap { .. }))
+}
+
+/// Stays to be asked: a person has to decide, and sees it in health and metrics. A process that ended would be started again
+/// and again, and show nothing.
+async fn stand(error: &anyhow::Error, stop: &mut (impl Future<Output = ()> + Unpin)) {
+    let reason = format!("{error:#}");
+    tracing::error!(reason, "the dataflow stands still until a person decides");
+    stop.await;
 }

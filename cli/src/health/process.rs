@@ -90,8 +90,8 @@ impl Process {
         Ok(Reporter::start(pool, folder, board, look))
     }
 
-    /// Tells that the job could not start. Another process that runs it speaks for itself.
-    pub(crate) async fn job_failed(&self, database: &Database, error: &anyhow::Error) {
+    /// Tells that the job could not start, for as long as this process lives. Another process that runs it speaks for itself.
+    pub(crate) async fn job_failed(&mut self, database: &Database, error: &anyhow::Error) {
         let known = error.downcast_ref::<DataflowError>();
         if matches!(
             known,
@@ -103,8 +103,10 @@ impl Process {
         let part = Health::ok(Part::Dataflow, JOB);
         let part = part.troubled(State::Failed, format!("{error:#}"), remedy);
         if let Ok(pool) = database.pool(Role::Dataflow, 1).await {
-            last_words(&pool, self.folder.clone(), vec![part]).await;
+            last_words(&pool, self.folder.clone(), vec![part.clone()]).await;
         }
+        let look = Box::new(move || vec![part.clone()]);
+        self.job = self.tell(database, Role::Dataflow, look).await.ok();
     }
 
     /// What is not as it should be, a line a part.

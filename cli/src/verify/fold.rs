@@ -28,6 +28,8 @@ const READ: usize = 4 << 20;
 pub(super) struct Folded {
     /// The slot of the checkpoint that the fold began with; 0 = the begin of history.
     pub(super) from: Epoch,
+    /// Events and history can be recounted after this slot: what they held before, the log may have lost.
+    pub(super) since: Epoch,
     pub(super) polls: u64,
     pub(super) views: Views,
     pub(super) events: BTreeSet<EventId>,
@@ -50,6 +52,7 @@ pub(super) fn fold(
         mut at,
         mut ledger,
         from,
+        since,
     } = begin(paths, (upto, in_lake), passed_over)?;
     let mut polls = 0;
     at.look_back(log)?;
@@ -78,18 +81,27 @@ pub(super) fn fold(
             polls += whole.len() as u64;
             ledger.slot(binding.first, &changes, &whole);
             oracle.slot(binding.first, binding.last, &changes, whole);
+            if binding.last <= since {
+                drop(oracle.take_events());
+            }
         }
     }
-    Ok(folded(from, polls, oracle, ledger))
+    Ok(folded((from, since), polls, oracle, ledger))
 }
 
-fn folded(from: Epoch, polls: u64, mut oracle: Oracle, ledger: Ledger) -> Folded {
+fn folded(
+    (from, since): (Epoch, Epoch),
+    polls: u64,
+    mut oracle: Oracle,
+    ledger: Ledger,
+) -> Folded {
     let events = oracle.take_events();
     let links = events.links.iter().map(|e| e.event_id);
     let devices = events.devices.iter().map(|e| e.event_id);
     let known = oracle.records().devices;
     Folded {
         from,
+        since,
         polls,
         views: oracle.views(),
         events: links.chain(devices).collect(),
@@ -105,6 +117,7 @@ struct Begin {
     at: Offsets,
     ledger: Ledger,
     from: Epoch,
+    since: Epoch,
 }
 
 fn begin(
@@ -121,7 +134,8 @@ fn begin(
             continue;
         };
         let (manifest, records) = (&stored.manifest, restored(snapshot));
-        let ledger = Ledger::new(manifest.epoch, in_lake, &records);
+        let since = manifest.epoch.max(manifest.anew_after.unwrap_or_default());
+        let ledger = Ledger::new(since, in_lake, &records);
         let mut oracle = Oracle::restore(DEFAULT, records);
         oracle.set_now(manifest.epoch);
         return Ok(Begin {
@@ -135,6 +149,7 @@ fn begin(
             },
             ledger,
             from: manifest.epoch,
+            since,
         });
     }
     Ok(Begin {
@@ -143,6 +158,7 @@ fn begin(
         at: Offsets::default(),
         ledger: Ledger::new(Epoch(0), in_lake, &Restored::default()),
         from: Epoch(0),
+        since: Epoch(0),
     })
 }
 

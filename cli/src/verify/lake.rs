@@ -76,7 +76,7 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// An empty one, with the records as of `from`.
+    /// An empty one, with the records as of `from` or before.
     pub(super) fn new(from: Epoch, upto: Epoch, records: &Restored) -> Self {
         Self {
             from,
@@ -91,7 +91,11 @@ impl Ledger {
         if epoch > self.upto {
             return;
         }
-        for (whole, late) in self.gate.slot(epoch, control, polls) {
+        let judged = self.gate.slot(epoch, control, polls);
+        if epoch <= self.from {
+            return;
+        }
+        for (whole, late) in judged {
             let [arp, leases, neighbors, routes, firmware, events] = whole.slow.counts();
             let rows = [
                 1,

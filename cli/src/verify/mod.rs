@@ -150,7 +150,7 @@ fn views(served: &Served, folded: &Folded) -> Law {
 }
 
 fn events(served: &Served, folded: &Folded) -> Law {
-    let since = |(id, epoch): (&EventId, &Epoch)| (*epoch > folded.from).then_some(*id);
+    let since = |(id, epoch): (&EventId, &Epoch)| (*epoch > folded.since).then_some(*id);
     let since: BTreeSet<EventId> = served.events.iter().filter_map(since).collect();
     let lost = folded
         .events

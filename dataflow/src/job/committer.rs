@@ -30,6 +30,8 @@ pub(crate) struct Committer {
     pub(crate) sink: Sink,
     /// Outputs up to here are in Postgres.
     pub(crate) committed: Epoch,
+    /// Events of slots up to here were told by an earlier start, which saw what the log has lost since.
+    pub(crate) told: Epoch,
     pub(crate) gauges: GaugeBuffer,
     pub(crate) to_gauges: mpsc::Sender<GaugeBatch>,
     pub(crate) to_events: mpsc::Sender<Vec<EventRecord>>,
@@ -71,6 +73,9 @@ impl Committer {
 
     async fn group(&mut self, mut outputs: Outputs) -> Result<(), DataflowError> {
         self.gauges.merge(&mut outputs);
+        let told = self.told;
+        outputs.device_events.retain(|(epoch, _)| *epoch > told);
+        outputs.link_events.retain(|(epoch, _)| *epoch > told);
         let history = std::mem::take(&mut outputs.history);
         // The lake may be behind Postgres: it filters by what it holds itself.
         let (device_events, link_events) =

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use mast_log::{Record, fault};
+use mast_schemas::checkpoint::Manifest;
 use mast_schemas::control::{Change, ControlRecord};
 use mast_schemas::epochs::Binding;
 use mast_schemas::message::{Header, ProducerId};
@@ -59,6 +60,26 @@ pub(crate) struct Place {
     pub(crate) bindings: u64,
     pub(crate) telemetry: Vec<u64>,
     pub(crate) control: u64,
+}
+
+impl Place {
+    /// Before all records.
+    pub(crate) fn begin(partitions: u32) -> Self {
+        Self {
+            telemetry: vec![0; partitions as usize],
+            ..Self::default()
+        }
+    }
+
+    /// Where a checkpoint was taken.
+    pub(crate) fn of(manifest: &Manifest) -> Self {
+        Self {
+            epoch: manifest.epoch,
+            bindings: manifest.bindings,
+            telemetry: manifest.telemetry.clone(),
+            control: manifest.control,
+        }
+    }
 }
 
 /// What does not change while the driver runs.

@@ -22,6 +22,7 @@ use super::status::JobStatus;
 use super::{Retry, Shared};
 use crate::error::DataflowError;
 use crate::outputs::Message;
+use crate::relay::events::{Event, EventRecord};
 use crate::troubles::Place;
 
 /// Memory of waiting rows that ends a range early, in bytes.
@@ -48,6 +49,8 @@ pub(crate) struct Group {
 pub(crate) struct LakeTask {
     pub(crate) pool: PgPool,
     pub(crate) writer: LakeWriter,
+    /// Events that an earlier start told and history does not hold yet, by epoch.
+    pub(crate) untold: Vec<EventRecord>,
     /// Folder of the lake.
     pub(crate) root: PathBuf,
     pub(crate) every: Duration,
@@ -60,6 +63,7 @@ impl LakeTask {
         mut self,
         work: &mut mpsc::Receiver<LakeWork>,
     ) -> Result<(), DataflowError> {
+        self.append_untold()?;
         let mut last = Instant::now();
         while let Some(work) = work.recv().await {
             match work {
@@ -81,6 +85,18 @@ impl LakeTask {
             }
         }
         Ok(())
+    }
+
+    fn append_untold(&mut self) -> Result<(), LakeError> {
+        let (mut devices, mut links) = (Vec::new(), Vec::new());
+        for EventRecord { epoch, event } in std::mem::take(&mut self.untold) {
+            match event {
+                Event::Device(event) => devices.push((epoch, event)),
+                Event::Link(event) => links.push((epoch, event)),
+            }
+        }
+        events(&mut self.writer, Table::DeviceEvents, &devices)?;
+        events(&mut self.writer, Table::LinkEvents, &links)
     }
 
     async fn append(&mut self, group: Group) -> Result<(), DataflowError> {

@@ -34,6 +34,7 @@ impl Publisher {
             bindings: place.bindings,
             telemetry: place.telemetry,
             control: place.control,
+            anew_after: None,
             files: Vec::new(),
         };
         let dir = self.dir.clone();

@@ -12,7 +12,7 @@ use mast_log::{Ends, Entry, Log, LogError, Record};
 use mast_schemas::message::Header;
 
 use super::Shared;
-use crate::error::DataflowError;
+use crate::error::{DataflowError, Lost};
 
 /// Bytes of one read.
 const READ: usize = 4 << 20;
@@ -40,10 +40,12 @@ impl Source {
         self.patiently(|| self.log.read(topic, partition, from, READ))
             .map_err(|source| match source {
                 LogError::Gap { first } => DataflowError::Gap {
-                    topic,
-                    partition,
-                    wanted: from,
-                    first,
+                    lost: vec![Lost {
+                        topic,
+                        partition,
+                        wanted: from,
+                        first,
+                    }],
                     checkpoints: self.checkpoints.clone(),
                 },
                 source => DataflowError::Log {

@@ -27,7 +27,7 @@ use crate::checkpoint;
 use crate::engine::{Engine, EngineConfig};
 use crate::error::DataflowError;
 use crate::relay::blocking;
-use crate::relay::events::EventRelay;
+use crate::relay::events::{self, EventRecord, EventRelay};
 use crate::relay::outbox::OutboxRelay;
 use crate::sink::Sink;
 use crate::sink::gauges::{self, GaugeBatch, GaugeBuffer};
@@ -91,19 +91,13 @@ async fn begin(
         task: "look at the log",
         reason: e.to_string(),
     })??;
-    let gap = gap::check(config).await?;
-    let (sink, mut committed) = Sink::open(config.pool.clone(), &config.name, generation).await?;
-    let begin_at = match gap {
-        Some(gap) => {
-            gap::begin_anew(config, &sink, gap).await?;
-            committed = Epoch(0);
-            gap::firsts(config).await?
-        }
-        None => Place {
-            telemetry: vec![0; config.partitions as usize],
-            ..Place::default()
-        },
-    };
+    let (sink, committed) = Sink::open(config.pool.clone(), &config.name, generation).await?;
+    let mut committed = gap::begin_anew(config, &sink, committed).await?;
+    let lost = gap::check(config, committed).await?;
+    if !lost.is_empty() {
+        gap::accept(config, committed, &lost).await?;
+        committed = gap::begin_anew(config, &sink, committed).await?;
+    }
     let lake = LakeConfig {
         root: config.lake(),
         job: config.name.clone(),
@@ -119,8 +113,20 @@ async fn begin(
         generation,
     )
     .await?;
-    let events = EventRelay::open(&config.pool, config.log.clone(), generation, committed).await?;
-    let (engine, chain, place) = restore(config, committed, begin_at).await?;
+    let Restored {
+        engine,
+        chain,
+        place,
+        anew_after,
+    } = restore(config, committed).await?;
+    let told = committed.max(anew_after.unwrap_or_default());
+    let events = EventRelay::open(&config.pool, config.log.clone(), generation, told).await?;
+    let untold = match (anew_after, writer.committed().unwrap_or_default()) {
+        (Some(until), stored) if until > stored => {
+            events::committed(&config.pool, stored.next(), until).await?
+        }
+        _ => Vec::new(),
+    };
 
     let status = Arc::new(watch::Sender::new(JobStatus {
         generation,
@@ -138,11 +144,16 @@ async fn begin(
         checkpoint = place.epoch.0,
         "job started"
     );
+    let told = Told {
+        committed,
+        events: told,
+        untold,
+    };
     let parts = Running::new(
         config,
         held,
         sink,
-        committed,
+        told,
         writer,
         outbox,
         events,
@@ -158,12 +169,27 @@ async fn begin(
     })
 }
 
-/// The flow with the state of the newest checkpoint, and where in the log that is; without one, where history begins.
-async fn restore(
-    config: &JobConfig,
+/// What earlier starts have told.
+struct Told {
+    /// Views up to this slot are in Postgres.
     committed: Epoch,
-    begin_at: Place,
-) -> Result<(Engine, Chain, Place), DataflowError> {
+    /// Events up to this slot as well.
+    events: Epoch,
+    /// Events in Postgres that this start will not make again, and that history does not hold yet.
+    untold: Vec<EventRecord>,
+}
+
+/// What a start begins with.
+struct Restored {
+    engine: Engine,
+    chain: Chain,
+    place: Place,
+    /// See [`mast_schemas::checkpoint::Manifest::anew_after`].
+    anew_after: Option<Epoch>,
+}
+
+/// The flow with the state of the newest checkpoint, and where in the log that is; without one, where history begins.
+async fn restore(config: &JobConfig, committed: Epoch) -> Result<Restored, DataflowError> {
     let (dir, partitions) = (config.checkpoints(), config.partitions);
     let engine = EngineConfig {
         workers: config.workers,
@@ -171,22 +197,16 @@ async fn restore(
         thresholds: config.thresholds,
     };
     let load = move || {
-        let (chain, place, snapshot) = match checkpoint::newest(&dir, committed)? {
+        let (chain, place, snapshot, anew_after) = match checkpoint::newest(&dir, committed)? {
             Some((stored, snapshot)) => {
                 let manifest = stored.manifest;
-                let place = Place {
-                    epoch: manifest.epoch,
-                    bindings: manifest.bindings,
-                    telemetry: manifest.telemetry,
-                    control: manifest.control,
-                };
-                (
-                    Chain::after(manifest.epoch, manifest.generation),
-                    place,
-                    snapshot,
-                )
+                let chain = Chain::after(manifest.epoch, manifest.generation);
+                (chain, Place::of(&manifest), snapshot, manifest.anew_after)
             }
-            None => (Chain::default(), begin_at, Default::default()),
+            None => {
+                let begin = Place::begin(partitions);
+                (Chain::default(), begin, Default::default(), None)
+            }
         };
         if place.telemetry.len() != partitions as usize {
             return Err(DataflowError::Partitions {
@@ -194,7 +214,12 @@ async fn restore(
                 bound: place.telemetry.len(),
             });
         }
-        Ok((Engine::start(engine, snapshot)?, chain, place))
+        Ok(Restored {
+            engine: Engine::start(engine, snapshot)?,
+            chain,
+            place,
+            anew_after,
+        })
     };
     let done = tokio::task::spawn_blocking(load).await;
     done.map_err(|e| DataflowError::Task {
@@ -235,7 +260,7 @@ impl Running {
         config: &JobConfig,
         held: &Lease,
         sink: Sink,
-        committed: Epoch,
+        told: Told,
         writer: LakeWriter,
         outbox: OutboxRelay,
         events: EventRelay,
@@ -256,7 +281,8 @@ impl Running {
         };
         let committer = Committer {
             sink,
-            committed,
+            committed: told.committed,
+            told: told.events,
             gauges: GaugeBuffer::new(config.gauge_interval, Instant::now()),
             to_gauges,
             to_events,
@@ -270,6 +296,7 @@ impl Running {
         let lake = LakeTask {
             pool: config.pool.clone(),
             writer,
+            untold: told.untold,
             root: config.lake(),
             every: config.lake_every,
             status: status.clone(),

@@ -195,7 +195,7 @@ impl EventRelay {
 }
 
 /// Committed events of the epochs `from..=upto`, in the order of the topic.
-async fn committed(
+pub(crate) async fn committed(
     pool: &PgPool,
     from: Epoch,
     upto: Epoch,

@@ -54,6 +54,7 @@ fn manifest(epoch: u64) -> Manifest {
         bindings: epoch * 2,
         telemetry: vec![epoch, epoch + 1],
         control: 4,
+        anew_after: None,
         files: Vec::new(),
     }
 }

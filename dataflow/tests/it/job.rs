@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use mast_dataflow::DataflowError;
+use mast_dataflow::{DataflowError, Lost};
 use mast_dataflow::job::{Job, JobConfig, JobHandle, JobStatus};
 use mast_log::{EmbeddedConfig, EmbeddedLog, Fsync, Log, Record, TopicSpec};
 use mast_postgres::testing::{Database, database};
@@ -21,7 +21,7 @@ const PARTITIONS: u32 = 2;
 
 struct World {
     dir: tempfile::TempDir,
-    _database: Database,
+    database: Database,
     pool: PgPool,
     log: Arc<dyn Log>,
     tenant: TenantId,
@@ -38,29 +38,23 @@ async fn world() -> World {
     let database = database().await;
     let pool = database.pool(Role::Dataflow).await;
     let (tenant, device) = (TenantId::new(), DeviceId::new());
+    let sql = "INSERT INTO tenants (id, name) VALUES ($1, 'north')";
     let mut tx = tenant_tx(&database.pool(Role::Api).await, tenant)
         .await
         .unwrap();
-    let sql = "INSERT INTO tenants (id, name) VALUES ($1, 'north')";
     sqlx::query(sql)
-        .bind(tenant.0)
-        .execute(&mut *tx)
-        .await
-        .unwrap();
-    let sql = "INSERT INTO devices (id, tenant_id, name, address, interval_ms) VALUES ($1, $2, 'ap', '192.0.2.1', 60000)";
-    sqlx::query(sql)
-        .bind(device.0)
         .bind(tenant.0)
         .execute(&mut *tx)
         .await
         .unwrap();
     tx.commit().await.unwrap();
+    make(&database, tenant, device).await;
     let dir = tempfile::tempdir().unwrap();
     let log = open_log(dir.path());
     let producer = ProducerId(Uuid::now_v7());
     World {
         dir,
-        _database: database,
+        database,
         pool,
         log,
         tenant,
@@ -68,6 +62,25 @@ async fn world() -> World {
         producer,
         sequence: 0,
     }
+}
+
+async fn make(database: &Database, tenant: TenantId, device: DeviceId) {
+    let mut tx = tenant_tx(&database.pool(Role::Api).await, tenant)
+        .await
+        .unwrap();
+    let sql = "INSERT INTO devices (id, tenant_id, name, address, interval_ms)
+               VALUES ($1, $2, $1::text, '192.0.2.1', 60000)";
+    sqlx::query(sql)
+        .bind(device.0)
+        .bind(tenant.0)
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+}
+
+fn home(device: DeviceId) -> u32 {
+    partition(shard(&device), PARTITIONS)
 }
 
 fn open_log(dir: &Path) -> Arc<dyn Log> {
@@ -120,11 +133,15 @@ impl World {
     }
 
     fn poll(&mut self, outcome: Outcome) {
+        self.poll_of(self.device, outcome);
+    }
+
+    fn poll_of(&mut self, device: DeviceId, outcome: Outcome) {
         self.sequence += 1;
         let at = now();
         let poll = Poll {
             tenant_id: self.tenant,
-            device_id: self.device,
+            device_id: device,
             observed_at: at,
             lease_epoch: 1,
             sequence: self.sequence,
@@ -160,11 +177,10 @@ impl World {
             slow: SlowRows::default(),
         };
         let (headers, body) = write_polls(&[poll], self.producer, 1).unwrap();
-        let p = partition(shard(&self.device), PARTITIONS);
         self.log
             .append(
                 topics::TELEMETRY,
-                p,
+                home(device),
                 &[Record {
                     headers,
                     body,
@@ -191,9 +207,13 @@ impl World {
     }
 
     async fn state(&self) -> String {
+        self.state_of(self.device).await
+    }
+
+    async fn state_of(&self, device: DeviceId) -> String {
         let sql = "SELECT state FROM device_status WHERE device_id = $1";
         sqlx::query_scalar(sql)
-            .bind(self.device.0)
+            .bind(device.0)
             .fetch_one(&self.pool)
             .await
             .unwrap()
@@ -322,47 +342,87 @@ async fn a_job_that_lost_its_generation_stops_and_says_so() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_gap_names_the_partition_and_the_remedy() {
-    let mut w = world().await;
-    for _ in 0..50 {
-        w.poll(Outcome::Ok);
-    }
-    let p = partition(shard(&w.device), PARTITIONS);
-    let dir = tempfile::tempdir().unwrap();
+/// A copy of a log without the telemetry of one partition, but for its newest record.
+fn without(log: &dyn Log, dir: &Path, partition: u32) -> Arc<dyn Log> {
     let config = EmbeddedConfig {
         segment_bytes: 1,
         fsync: Fsync::Never,
         ..EmbeddedConfig::default()
     };
-    let small: Arc<dyn Log> = Arc::new(EmbeddedLog::open(dir.path(), config).unwrap());
-    small
-        .ensure_topic(&TopicSpec {
-            name: topics::TELEMETRY.to_owned(),
-            partitions: PARTITIONS,
-        })
-        .unwrap();
-    for entry in w.log.read(topics::TELEMETRY, p, 0, 1 << 20).unwrap() {
-        small.append(topics::TELEMETRY, p, &[entry.record]).unwrap();
-    }
-    small.trim(topics::TELEMETRY, p, 10).unwrap();
-    assert!(small.ends(topics::TELEMETRY, p).unwrap().first > 0);
-    w.log = small;
-    let ended = Job::start(w.config()).await.err().unwrap();
-    assert!(
-        matches!(ended, DataflowError::Gap { wanted: 0, .. }),
-        "{ended:?}"
-    );
-    let text = ended.to_string();
-    for word in [
-        &format!("mast.telemetry.v1 partition {p}"),
-        "checkpoint",
-        "--accept-gap",
+    let copy = EmbeddedLog::open(dir, config).unwrap();
+    for name in [
+        topics::TELEMETRY,
+        topics::CONTROL,
+        topics::EPOCHS,
+        topics::EVENTS,
     ] {
-        assert!(text.contains(word), "{text}");
+        let partitions = log.partitions(name).unwrap();
+        let spec = TopicSpec {
+            name: name.to_owned(),
+            partitions,
+        };
+        copy.ensure_topic(&spec).unwrap();
+        for p in 0..partitions {
+            for entry in log.read(name, p, 0, 64 << 20).unwrap() {
+                copy.append(name, p, &[entry.record]).unwrap();
+            }
+        }
     }
+    let next = copy.ends(topics::TELEMETRY, partition).unwrap().next;
+    copy.trim(topics::TELEMETRY, partition, next - 1).unwrap();
+    let first = copy.ends(topics::TELEMETRY, partition).unwrap().first;
+    assert_eq!(first, next - 1);
+    Arc::new(copy)
+}
 
-    // A person accepts it: what was served is forgotten, and made anew from what is left.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_accepted_gap_leaves_the_devices_of_its_partition_unobserved_and_repeats_nothing() {
+    let mut w = world().await;
+    let lost = w.device;
+    let kept = std::iter::repeat_with(DeviceId::new);
+    let kept = { kept }.find(|id| home(*id) != home(lost)).unwrap();
+    make(&w.database, w.tenant, kept).await;
+    let mut job = w.start().await;
+    w.until(&mut job, |s| s.counters.devices > 1).await;
+    w.poll_of(lost, Outcome::Ok);
+    w.poll_of(kept, Outcome::Ok);
+    w.until(&mut job, |s| s.counters.device_events == 2).await;
+    job.stop().await.unwrap();
+
+    // The broker dropped what came before the last heartbeat, the checkpoints are lost, history was not written yet.
+    let dir = tempfile::tempdir().unwrap();
+    w.log = without(w.log.as_ref(), dir.path(), home(lost));
+    std::fs::remove_dir_all(w.dir.path().join("checkpoints")).unwrap();
+    let forget = "DELETE FROM lake_manifest";
+    sqlx::query(forget).execute(&w.pool).await.unwrap();
+
+    let refused = Job::start(w.config()).await.err().unwrap();
+    let DataflowError::Gap { lost: found, .. } = &refused else {
+        panic!("{refused:?}");
+    };
+    let next = w.log.ends(topics::TELEMETRY, home(lost)).unwrap().first;
+    let expected = Lost {
+        topic: topics::TELEMETRY,
+        partition: home(lost),
+        wanted: 0,
+        first: next,
+    };
+    assert_eq!(found, &[expected]);
+    let text = refused.to_string();
+    for word in [
+        format!(
+            "mast.telemetry.v1 partition {} lost {next} records that are needed, offsets 0 to {}",
+            home(lost),
+            next - 1
+        ),
+        "checkpoint".to_owned(),
+        "--accept-gap".to_owned(),
+    ] {
+        assert!(text.contains(&word), "{text}");
+    }
+    assert_eq!(w.state_of(lost).await, "online", "nothing was touched");
+
+    // A person accepts it. What was served is made anew from what is left; nobody has polled since.
     let stale = "INSERT INTO device_status (device_id, tenant_id, state, since, epoch)
                  VALUES ($1, $2, 'offline', now(), 1)";
     let stale = sqlx::query(stale).bind(Uuid::now_v7()).bind(w.tenant.0);
@@ -372,10 +432,33 @@ async fn a_gap_names_the_partition_and_the_remedy() {
         ..w.config()
     };
     let mut job = Job::start(config).await.unwrap();
-    w.until(&mut job, |s| s.counters.devices > 0).await;
-    w.poll(Outcome::Ok);
-    w.until(&mut job, |s| s.counters.device_events > 0).await;
-    assert_eq!(w.state().await, "online");
-    assert_eq!(w.number("SELECT count(*) FROM device_status").await, 1);
+    w.until(&mut job, |s| !s.replaying && s.counters.polls == 1)
+        .await;
+    assert_eq!(w.state_of(lost).await, "unobserved");
+    assert_eq!(w.state_of(kept).await, "online");
+    assert_eq!(w.number("SELECT count(*) FROM device_status").await, 2);
     job.stop().await.unwrap();
+
+    // Nobody has to accept it twice, also where only the acceptance itself is left of the checkpoints.
+    for entry in std::fs::read_dir(w.dir.path().join("checkpoints")).unwrap() {
+        let path = entry.unwrap().path();
+        if !path.ends_with("0-0") {
+            std::fs::remove_dir_all(path).unwrap();
+        }
+    }
+    let mut job = w.start().await;
+    w.until(&mut job, |s| !s.replaying).await;
+    assert_eq!(w.state_of(lost).await, "unobserved");
+    w.poll_of(lost, Outcome::Ok);
+    w.until(&mut job, |s| s.counters.device_events == 1).await;
+    assert_eq!(w.state_of(lost).await, "online");
+    job.stop().await.unwrap();
+    let told = w.number("SELECT count(*) FROM device_events").await;
+    assert_eq!((told, w.events_in_topic()), (3, 3), "each once");
+    for (table, rows) in [("device_events", 3), ("polls", 2)] {
+        let sql = "SELECT sum(rows)::bigint FROM lake_manifest WHERE table_name = $1";
+        let stored = sqlx::query_scalar(sql).bind(table).fetch_one(&w.pool);
+        let stored: Option<i64> = stored.await.unwrap();
+        assert_eq!(stored, Some(rows), "{table}");
+    }
 }

@@ -139,6 +139,8 @@ metrics_of! {
         DataflowClamped = "mast_dataflow_clamped_heartbeats_total", Counter, Count;
         /// Producers left out because they were silent.
         DataflowSilences = "mast_dataflow_silences_total", Counter, Count;
+        /// Records that the log lost before they were worked off. Until a person accepts that, the job stands still.
+        DataflowGap = "mast_dataflow_gap_records", Gauge, Count, [Topic, Partition];
         /// Transitions of devices and links.
         DataflowTransitions = "mast_dataflow_transitions_total", Counter, Count;
         /// Checkpoints completed.
