@@ -17,7 +17,9 @@ pub(crate) fn start(config: &Logging) -> anyhow::Result<()> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter(&config.level)?)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
+        .with_writer(std::io::stderr)
+        // It would tell on standard error that standard error is gone, by a panic.
+        .log_internal_errors(false);
     let started = if config.json {
         builder.json().try_init()
     } else {

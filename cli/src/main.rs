@@ -1,4 +1,5 @@
 #![doc = include_str!("../README.md")]
+#![warn(clippy::print_stderr)]
 
 mod commands;
 mod compare;
@@ -67,14 +68,14 @@ fn main() -> ExitCode {
     let effective = match started {
         Ok(effective) => effective,
         Err(error) => {
-            eprintln!("mast: {error:#}");
+            crate::output::note(&format!("mast: {error:#}"));
             return ExitCode::from(2);
         }
     };
     match cli.command.run(&effective, &mut Cli::command()) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("mast: {error:#}");
+            crate::output::note(&format!("mast: {error:#}"));
             ExitCode::FAILURE
         }
     }

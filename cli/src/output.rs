@@ -1,4 +1,5 @@
-//! What goes to standard output. A reader that went away ends the program quietly, as it does for other tools.
+//! What goes to standard output and standard error. A reader that went away is no reason to stop: who starts a system
+//! through a pipe may only want to see its first lines. The trap avoided: `eprintln!`, which panics then.
 
 use std::io::{self, Write};
 
@@ -19,4 +20,9 @@ pub(crate) fn write(f: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow:
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => Ok(other?),
     }
+}
+
+/// Writes a line to standard error; nobody may be there to read it.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
 }

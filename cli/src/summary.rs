@@ -163,7 +163,7 @@ impl Screen {
 
     /// Says what is being done while there is no picture yet.
     pub(crate) fn step(&self, text: &str) {
-        eprintln!("{text}");
+        crate::output::note(text);
     }
 
     /// What to try next: under each picture, or said once.
@@ -185,7 +185,7 @@ impl Screen {
                 .is_none_or(|last| picture.elapsed_s >= last + 5)
             {
                 self.last_line_s = Some(picture.elapsed_s);
-                eprintln!("{}", picture.line());
+                crate::output::note(&picture.line());
             }
             return;
         }

@@ -13,7 +13,7 @@ pub mod testing;
 
 pub use error::{PostgresError, is_passing};
 pub use migrate::migrate;
-pub use private::{Private, attach};
+pub use private::{Kept, Private, attach};
 pub use roles::{Role, bootstrap_database, bootstrap_roles, pool};
 pub use tenant::{find_tenant, tenant_snapshot, tenant_tx};
 

@@ -59,11 +59,11 @@ impl Args {
         let stop = stop_signal()?;
         tokio::pin!(stop);
         let paths = Paths::made(&config.data)?;
-        let database = tokio::select! {
+        let mut database = tokio::select! {
             database = patiently("Postgres", || Database::owned(config, &paths)) => database?,
             () = &mut stop => return Ok(ExitCode::from(INTERRUPTED)),
         };
-        let ended = run(config, &paths, &database, &mut stop).await;
+        let ended = run(config, &paths, &mut database, &mut stop).await;
         tokio::select! {
             stopped = database.stop() => stopped?,
             code = at_once() => return code,
@@ -75,9 +75,13 @@ impl Args {
 async fn run(
     config: &Config,
     paths: &Paths,
-    database: &Database,
+    database: &mut Database,
     stop: &mut (impl Future<Output = ()> + Unpin),
 ) -> anyhow::Result<ExitCode> {
+    let parts = [Part::Dataflow, Part::Lake, Part::Log, Part::Postgres];
+    let mut health = Process::start(config, paths, "dataflow", &parts).await;
+    health.keep(database);
+    let database = &*database;
     let start = async {
         let log = patiently("the log", || standalone::log::open(&config.log, paths)).await?;
         let start = || standalone::dataflow(config, paths, database, &log);
@@ -85,8 +89,6 @@ async fn run(
         let served = standalone::log::serve(&config.log, paths, &log)?;
         anyhow::Ok((job, served))
     };
-    let parts = [Part::Dataflow, Part::Lake, Part::Log, Part::Postgres];
-    let mut health = Process::start(config, paths, "dataflow", &parts).await;
     let (mut job, _served) = tokio::select! {
         started = start => match started {
             Ok(started) => started,

@@ -20,7 +20,7 @@ use crate::commands::shared::Place;
 use crate::commands::simulate::scenario;
 use crate::compare::{Comparison, Served, compare};
 use crate::config::{Config, Flags};
-use crate::standalone::{Database, INTERRUPTED, Installation, Paths, keys, stop_signal};
+use crate::standalone::{Database, INTERRUPTED, Installation, Paths, keys_of, stop_signal};
 use crate::summary::{Picture, Screen};
 
 /// Run everything on this machine: a simulated fleet of two tenants, ingest over the real RouterOS API, log, dataflow,
@@ -163,7 +163,7 @@ impl Demo {
         let fleet = start_fleet(config, &paths).await?;
         screen.step("importing the inventory …");
         let pool = database.pool(Role::Api, 4).await?;
-        let tenants = import(config, &paths, &pool, &fleet).await?;
+        let tenants = import(config, &paths, &database, &pool, &fleet).await?;
         let before = Served::read(&pool, &tenants).await?;
         if known {
             screen.step(&format!(
@@ -297,7 +297,7 @@ impl Demo {
     async fn report(&self) -> anyhow::Result<Report> {
         let (served, comparison, stats, status) = self.look().await?;
         for difference in &comparison.differences {
-            eprintln!("differs from the truth: {difference}");
+            crate::output::note(&format!("differs from the truth: {difference}"));
         }
         let fresh = self.warm.as_ref().map_or_else(
             || status.freshness.clone(),
@@ -329,6 +329,7 @@ impl Demo {
 async fn import(
     config: &Config,
     paths: &Paths,
+    database: &Database,
     pool: &PgPool,
     fleet: &FleetHandle,
 ) -> anyhow::Result<Vec<TenantId>> {
@@ -338,7 +339,8 @@ async fn import(
         default_interval_ms: u32::try_from(config.demo.interval.0.as_millis())
             .context("--interval is too long")?,
     };
-    inventory::import(pool, keys(paths)?.as_ref(), &inventory, options).await?;
+    let keys = keys_of(paths, database).await?;
+    inventory::import(pool, keys.as_ref(), &inventory, options).await?;
     let mut tenants = Vec::new();
     for tenant in &inventory.tenants {
         tenants.extend(find_tenant(pool, &tenant.name).await?);

@@ -1,25 +1,44 @@
 //! The newest word of each part of this process.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use mast_postgres::Kept;
 use mast_schemas::health::{Health, Part, State};
 
 /// Shared by those who tell and those who are asked.
 #[derive(Clone, Default)]
-pub(crate) struct Board(Arc<Mutex<BTreeMap<(Part, String), Health>>>);
+pub(crate) struct Board(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    said: Mutex<BTreeMap<(Part, String), Health>>,
+    /// The private server, where this process has one: it is asked, as it can't tell of itself.
+    server: OnceLock<Kept>,
+}
 
 impl Board {
     pub(crate) fn put(&self, parts: &[Health]) {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.0.said.lock().unwrap_or_else(PoisonError::into_inner);
         for part in parts {
             held.insert((part.part, part.name.clone()), part.clone());
         }
     }
 
+    /// Asks for the private server, too, from now on.
+    pub(crate) fn watch(&self, server: Kept) {
+        // A process has one.
+        let _ = self.0.server.set(server);
+    }
+
+    /// Nothing until a part has said something.
     pub(crate) fn parts(&self) -> Vec<Health> {
-        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        held.values().cloned().collect()
+        let held = self.0.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut parts: Vec<Health> = held.values().cloned().collect();
+        if !parts.is_empty() {
+            parts.extend(self.0.server.get().map(Kept::health));
+        }
+        parts
     }
 
     /// The worst of all parts; starting until one has said something.

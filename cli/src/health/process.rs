@@ -51,6 +51,13 @@ impl Process {
         }
     }
 
+    /// Keeps the server running if it is this process's own, and tells of it.
+    pub(crate) fn keep(&self, database: &mut Database) {
+        if let Some(kept) = database.keep() {
+            self.board.watch(kept);
+        }
+    }
+
     /// Tells of a job from now on.
     pub(crate) async fn job(&mut self, database: &Database, job: &JobHandle) -> anyhow::Result<()> {
         let status = job.status();

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use mast_postgres::{Private, Role};
+use mast_postgres::{Kept, Private, Role};
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 
@@ -48,6 +48,14 @@ impl Database {
         let database = Self::External(Box::new(options));
         database.migrate().await?;
         Ok(database)
+    }
+
+    /// Watches the server if it is ours, for as long as it runs: one that dies is started again. How it is doing.
+    pub(crate) fn keep(&mut self) -> Option<Kept> {
+        match self {
+            Self::Own(private) => Some(private.keep()),
+            Self::Running(_) | Self::External(_) => None,
+        }
     }
 
     /// Starts the folder's server; there must be none, or one that a killed process left behind.

@@ -8,16 +8,52 @@ use mast_ingest::spool::SpoolConfig;
 use mast_ingest::{Node, NodeConfig, NodeHandle};
 use mast_log::Log;
 use mast_postgres::Role;
-use mast_schemas::metric;
+use mast_schemas::{TenantId, metric};
 use mast_secrets::{FollowedKeyFile, KeyFile, KeyProvider};
+use uuid::Uuid;
 
 use super::{Database, JOB, Paths, log};
 use crate::config::Config;
 use crate::health::Process;
 
-/// Opens or makes the key file.
+/// Opens or makes the key file. For an import, which brings credentials: with a lost key file it is how to begin anew.
 pub(crate) fn keys(paths: &Paths) -> anyhow::Result<Arc<dyn KeyProvider>> {
     Ok(Arc::new(KeyFile::open_or_create(&paths.key_file())?))
+}
+
+/// Stored credentials that are tried: single ones may be of an older key.
+const TRIED: i64 = 16;
+
+/// Opens the key file that the stored credentials were sealed with; one is made only where nothing is sealed yet. The trap
+/// avoided: a new key in the place of a lost one, which opens nothing, and under which the lost one is missed by nobody.
+pub(crate) async fn keys_of(
+    paths: &Paths,
+    database: &Database,
+) -> anyhow::Result<Arc<dyn KeyProvider>> {
+    let pool = database.pool(Role::Ingest, 1).await?;
+    let sealed: Vec<(Uuid, Vec<u8>)> =
+        sqlx::query_as("SELECT tenant_id, ciphertext FROM device_credentials LIMIT $1")
+            .bind(TRIED)
+            .fetch_all(&pool)
+            .await
+            .context("look for stored credentials")?;
+    pool.close().await;
+    if sealed.is_empty() {
+        return keys(paths);
+    }
+    let file = paths.key_file();
+    let remedy = || {
+        format!(
+            "the database holds credentials that another key file than {} has sealed. Put that one back from a copy; or begin \
+             anew, with `mast import` of an inventory, which seals its passwords under the key that it finds or makes there, or \
+             in another folder (`mast demo --data NEW`)",
+            file.display()
+        )
+    };
+    let key = KeyFile::open(&file).with_context(remedy)?;
+    let opens = |(tenant, bytes): &(Uuid, Vec<u8>)| key.decrypt(TenantId(*tenant), bytes).is_ok();
+    anyhow::ensure!(sealed.iter().any(opens), remedy());
+    Ok(Arc::new(key))
 }
 
 /// Starts the dataflow: the job with its relays.
@@ -47,7 +83,7 @@ pub(crate) async fn ingest(
 ) -> anyhow::Result<NodeHandle> {
     let pool = database.pool(Role::Ingest, 8).await?;
     // The key is there now; what becomes of it while we run, the node tells.
-    keys(paths)?;
+    keys_of(paths, database).await?;
     let keys = Arc::new(FollowedKeyFile::new(&paths.key_file()));
     let mut node = NodeConfig::new(pool, Arc::clone(log), keys);
     node.spool = Some(SpoolConfig::new(paths.root().join("spool")));
@@ -70,9 +106,10 @@ impl Installation {
     pub(crate) async fn start(
         config: &Config,
         paths: &Paths,
-        database: Database,
+        mut database: Database,
     ) -> anyhow::Result<Self> {
         let mut health = Process::start(config, paths, "demo", metric::Part::ALL).await;
+        health.keep(&mut database);
         let log = log::open(&config.log, paths).await?;
         let job = match dataflow(config, paths, &database, &log).await {
             Ok(job) => job,

@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use mast_secrets::KeyFile;
+
 use crate::health::{part, status, until_ok};
 use crate::support::{agrees, demo, folder, kill, last_json, verified};
 
@@ -106,6 +108,20 @@ fn what_is_damaged_is_named_with_the_remedy_and_never_passed_over() {
     assert!(told.contains("a new one, or an older copy"), "{told}");
     fs::remove_dir_all(&postgres).unwrap();
     fs::rename(&aside, &postgres).unwrap();
+
+    // The key file is lost, and then another one is in its place: neither is taken for a new installation.
+    let (key, aside) = (data.join("key"), data.join("key-aside"));
+    fs::rename(&key, &aside).unwrap();
+    for _ in 0..2 {
+        let told = refused(&data);
+        for word in ["another key file", "from a copy", "--data NEW"] {
+            assert!(told.contains(word), "{told}");
+        }
+        let other = folder.path().join("other-key");
+        KeyFile::open_or_create(&other).unwrap();
+        fs::rename(other, &key).unwrap();
+    }
+    fs::rename(&aside, &key).unwrap();
 
     agrees(&last_json(&run(&data, "15s")), DEVICES, "all is back");
     verified(&data);

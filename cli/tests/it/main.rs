@@ -13,6 +13,7 @@ mod health;
 mod kills;
 mod live;
 mod parts;
+mod pipes;
 mod postgres_away;
 mod support;
 mod verify;

@@ -64,6 +64,11 @@ impl Server {
         }
     }
 
+    /// SIGKILL of the server; its processes end when they notice.
+    fn kill(&self) {
+        kill_process(self.processes()[0], Signal::KILL).unwrap();
+    }
+
     /// Runs pg_ctl as the owner of the cluster.
     fn control(&self, args: &[&str]) {
         let owner = std::fs::metadata(&self.cluster).unwrap();
@@ -123,6 +128,15 @@ fn while_postgres_is_away_polling_goes_on_and_nothing_is_lost_or_repeated() {
     server.crash();
     until_ok(&data);
 
+    // The server itself is killed: who started it starts it again.
+    let restarts = "mast_postgres_restarts_total";
+    assert_eq!(metric(&data, restarts), Some(0.0));
+    server.kill();
+    while metric(&data, restarts) != Some(1.0) {
+        sleep(Duration::from_millis(200));
+    }
+    until_ok(&data);
+
     server.signal(Signal::STOP);
     let found = until_troubled(&data, "postgres", "main", &["failed"]);
     let reason = found["reason"].as_str().unwrap();
@@ -142,6 +156,8 @@ fn while_postgres_is_away_polling_goes_on_and_nothing_is_lost_or_repeated() {
     for what in [
         "a group cannot be committed; trying again",
         "PostgreSQL is away; polling goes on",
+        "PostgreSQL has died; it is started again",
+        "PostgreSQL runs again",
     ] {
         assert!(told.contains(what), "not told: {what}\n{told}");
     }

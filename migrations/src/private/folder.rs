@@ -109,6 +109,13 @@ impl Folder {
         Ok(None)
     }
 
+    /// Whether a server ran here and died: it left its file behind, which one that was stopped takes away.
+    pub(super) fn server_died(&self) -> bool {
+        let text = std::fs::read_to_string(self.cluster.join("postmaster.pid")).unwrap_or_default();
+        let pid = text.lines().next().and_then(|line| line.trim().parse().ok());
+        pid.is_some_and(|pid| !self.runs_here(pid))
+    }
+
     /// Whether a process works in the cluster's folder, as every server does. Without `/proc` it is believed.
     pub(super) fn runs_here(&self, pid: u32) -> bool {
         if !Path::new("/proc/self").exists() {

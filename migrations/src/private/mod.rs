@@ -4,10 +4,13 @@
 //! 0700 is the whole of its access control. The server is its own session, so that Ctrl-C in the terminal reaches us
 //! first and the server is stopped in order, and a kill -9 of ours leaves it running: the next start adopts it. There are
 //! never two: a lock on the folder keeps a second process of ours out, and Postgres's own lock a second server.
+//!
+//! Whoever runs for long keeps it ([`Private::keep`]): a server that dies is started again.
 
 mod account;
 mod binaries;
 mod folder;
+mod keeper;
 mod server;
 
 use std::path::{Path, PathBuf};
@@ -17,6 +20,8 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
 use crate::{PostgresError, Role, bootstrap_database, bootstrap_roles, pool};
 use folder::Folder;
+use keeper::Keeper;
+pub use keeper::Kept;
 pub(crate) use server::Durability;
 use server::Server;
 
@@ -28,6 +33,8 @@ const SUPERUSER: &str = "postgres";
 /// A running private server. Dropping it stops the server, as [`Private::stop`] does.
 #[derive(Debug)]
 pub struct Private {
+    /// Dropped before the server, which it would start again.
+    keeper: Option<Keeper>,
     server: Server,
 }
 
@@ -48,14 +55,17 @@ impl Private {
     ) -> Result<Self, PostgresError> {
         let folder = Folder::open(data_dir)?;
         let server = Server::start(folder, durability).await?;
-        let private = Self { server };
+        let private = Self {
+            keeper: None,
+            server,
+        };
         private.bootstrap().await?;
         Ok(private)
     }
 
     /// The folder of the socket.
     pub fn socket_dir(&self) -> &Path {
-        &self.server.folder.socket_dir
+        &self.server.programs.folder.socket_dir
     }
 
     /// How to log in to the database as `role`.
@@ -71,18 +81,29 @@ impl Private {
         pool(self.options(role), max_connections).await
     }
 
+    /// Watches the server from now on, and starts it again whenever it has died; how it is doing.
+    pub fn keep(&mut self) -> Kept {
+        let keeper = Keeper::start(self.server.programs.clone());
+        let kept = keeper.kept();
+        self.keeper = Some(keeper);
+        kept
+    }
+
     /// Stops the server: open transactions are rolled back, a checkpoint is written.
     ///
     /// # Errors
     /// [`PostgresError::Program`] when it does not stop.
     pub async fn stop(mut self) -> Result<(), PostgresError> {
+        if let Some(keeper) = self.keeper.take() {
+            keeper.stop().await;
+        }
         self.server.stop().await
     }
 
     /// The cluster's folder, of which `postmaster.pid` names the server.
     #[cfg(feature = "testing")]
     pub(crate) fn cluster(&self) -> &Path {
-        &self.server.folder.cluster
+        &self.server.programs.folder.cluster
     }
 
     pub(crate) fn superuser(&self, database: &str) -> PgConnectOptions {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::{Connection, PgConnection};
@@ -30,11 +31,10 @@ pub(crate) enum Durability {
     None,
 }
 
-/// A running server.
+/// A running server. Dropping it stops it.
 #[derive(Debug)]
 pub(super) struct Server {
-    pub(super) folder: Folder,
-    binaries: Binaries,
+    pub(super) programs: Programs,
     stopped: bool,
 }
 
@@ -45,27 +45,50 @@ impl Server {
         durability: Durability,
     ) -> Result<Self, PostgresError> {
         let binaries = Binaries::find(folder.cluster_version())?;
-        let mut server = Self {
-            folder,
+        let programs = Programs {
+            folder: Arc::new(folder),
             binaries,
-            stopped: true,
         };
-        if server.folder.cluster_version().is_none() {
-            server.initdb().await?;
+        if programs.folder.cluster_version().is_none() {
+            programs.initdb().await?;
         }
-        let changed = server.configure(durability)?;
-        if server.folder.server_pid()?.is_some() {
-            if !changed && server.answers().await {
-                tracing::info!(folder = %server.folder.root.display(), "adopted the running PostgreSQL");
-                server.stopped = false;
-                return Ok(server);
+        let changed = programs.configure(durability)?;
+        if programs.folder.server_pid()?.is_some() {
+            if !changed && programs.answers().await {
+                tracing::info!(folder = %programs.folder.root.display(), "adopted the running PostgreSQL");
+                return Ok(Self::running(programs));
             }
-            server.stopped = false;
-            server.stop().await?;
+            programs.stop().await?;
         }
-        server.launch().await?;
-        Ok(server)
+        programs.launch().await?;
+        Ok(Self::running(programs))
     }
+
+    const fn running(programs: Programs) -> Self {
+        Self {
+            programs,
+            stopped: false,
+        }
+    }
+
+    /// Stops the server, in order if it can.
+    pub(super) async fn stop(&mut self) -> Result<(), PostgresError> {
+        if !self.stopped {
+            self.programs.stop().await?;
+            self.stopped = true;
+        }
+        Ok(())
+    }
+}
+
+/// The programs that start and stop the server of a folder.
+#[derive(Clone, Debug)]
+pub(super) struct Programs {
+    pub(super) folder: Arc<Folder>,
+    binaries: Binaries,
+}
+
+impl Programs {
 
     /// Makes the cluster beside its place and moves it there, so that one that is there is whole.
     async fn initdb(&self) -> Result<(), PostgresError> {
@@ -131,7 +154,7 @@ impl Server {
 
     /// Starts the server and waits until it answers. Right after a kill -9 of a server its children may still live for a
     /// moment, and Postgres refuses beside them: hence more than one attempt.
-    async fn launch(&mut self) -> Result<(), PostgresError> {
+    pub(super) async fn launch(&self) -> Result<(), PostgresError> {
         rotate(&self.folder.log)?;
         let mut attempt = 0;
         loop {
@@ -149,10 +172,7 @@ impl Server {
                 .arg("--log")
                 .arg(&self.folder.log);
             let error = match run("pg_ctl", command).await {
-                Ok(()) => {
-                    self.stopped = false;
-                    return Ok(());
-                }
+                Ok(()) => return Ok(()),
                 Err(PostgresError::Program { program, output }) => PostgresError::Program {
                     program,
                     output: output + &tail(&self.folder.log),
@@ -167,21 +187,13 @@ impl Server {
         }
     }
 
-    /// Stops the server, in order if it can.
-    pub(super) async fn stop(&mut self) -> Result<(), PostgresError> {
-        if self.stopped {
-            return Ok(());
-        }
-        let pid = self
-            .folder
-            .server_pid()?
-            .filter(|_| Path::new("/proc/self").exists());
+    async fn stop(&self) -> Result<(), PostgresError> {
+        let pid = self.folder.server_pid()?.filter(|_| Path::new("/proc/self").exists());
         if run("pg_ctl", self.stop_command("fast")).await.is_err()
             && self.folder.server_pid()?.is_some()
         {
             run("pg_ctl", self.stop_command("immediate")).await?;
         }
-        self.stopped = true;
         // `pg_ctl` waits for the server's pid file to go, which is the last but one thing that a server does.
         let gone = async {
             while pid.is_some_and(|pid| self.folder.runs_here(pid)) {
@@ -232,12 +244,13 @@ impl Drop for Server {
     fn drop(&mut self) {
         if !self.stopped {
             let stopped = self
+                .programs
                 .stop_command("fast")
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
                 .status();
             if !stopped.is_ok_and(|status| status.success()) {
-                tracing::warn!(folder = %self.folder.root.display(), "PostgreSQL did not stop; the next start adopts it");
+                tracing::warn!(folder = %self.programs.folder.root.display(), "PostgreSQL did not stop; the next start adopts it");
             }
         }
     }

@@ -167,5 +167,7 @@ metrics_of! {
     Postgres {
         /// Statements and transactions that failed.
         PostgresErrors = "mast_postgres_errors_total", Counter, Count, [Asker];
+        /// Starts of the private server after it had died.
+        PostgresRestarts = "mast_postgres_restarts_total", Counter, Count;
     }
 }

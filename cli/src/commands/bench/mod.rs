@@ -153,7 +153,7 @@ impl Args {
                     rows_per_epoch,
                     ..mast_benches::dataflow::Options::default()
                 };
-                let report = mast_benches::dataflow::run(&options, &mut |line| eprintln!("{line}"))
+                let report = mast_benches::dataflow::run(&options, &mut |line| crate::output::note(line))
                     .context("bench dataflow")?;
                 crate::output::json(&report)?;
                 Ok(ExitCode::SUCCESS)
@@ -232,6 +232,6 @@ impl Args {
 
 /// The processes have ended with what started them.
 fn stopped() -> ExitCode {
-    eprintln!("stopped; there are no figures");
+    crate::output::note("stopped; there are no figures");
     ExitCode::from(INTERRUPTED)
 }

@@ -84,7 +84,7 @@ pub(super) async fn run(
         ..config.clone()
     };
     tokio::pin!(stop);
-    eprintln!("starting PostgreSQL …");
+    crate::output::note("starting PostgreSQL …");
     let paths = Paths::made(&config.data)?;
     let database = Database::owned(&config, &paths).await?;
     let ended = with(load, &config, &paths, &database, launcher, &mut stop).await;
@@ -104,7 +104,7 @@ async fn with(
 ) -> anyhow::Result<Option<Report>> {
     let begun = Instant::now();
     let fleet = start_fleet(load, config, paths, database, launcher).await?;
-    eprintln!("starting the dataflow and ingest …");
+    crate::output::note("starting the dataflow and ingest …");
     let log = standalone::log::open(&config.log, paths).await?;
     let job = standalone::dataflow(config, paths, database, &log).await?;
     let served = standalone::log::serve(&config.log, paths, &log)?;
@@ -127,7 +127,7 @@ async fn with(
         measured = measure(load, config, &parts, begun) => measured.map(Some),
         () = stop => Ok(None),
     };
-    eprintln!("stopping all …");
+    crate::output::note("stopping all …");
     drop(parts.ingest);
     drop(parts.follower);
     parts.job.stop().await.context("stop the dataflow")?;
@@ -144,7 +144,7 @@ async fn start_fleet(
     database: &Database,
     launcher: &Launcher,
 ) -> anyhow::Result<Tied> {
-    eprintln!("starting {} simulated devices …", load.devices);
+    crate::output::note(&format!("starting {} simulated devices …", load.devices));
     let file = paths.root().join("inventory.json");
     let (devices, interval) = (load.devices.to_string(), load.interval.to_string());
     let (seed, inventory) = (load.seed.to_string(), file.display().to_string());
@@ -160,7 +160,7 @@ async fn start_fleet(
     let words = words.into_iter().flatten().chain(["0"]);
     let mut fleet = launcher.tied("the simulator", words)?;
     let _up: Value = fleet.says().await?;
-    eprintln!("importing the inventory …");
+    crate::output::note("importing the inventory …");
     let inventory = inventory::parse(&std::fs::read_to_string(&file)?)?;
     let options = inventory::Options {
         dry_run: false,
@@ -172,9 +172,9 @@ async fn start_fleet(
         .context("import the inventory")?;
     pool.close().await;
     if config.log.kind == Kind::Kafka {
-        eprintln!(
+        crate::output::note(&format!(
             "the log is Kafka's; its topics must be empty, or other devices' polls count too"
-        );
+        ));
     }
     Ok(fleet)
 }
@@ -256,12 +256,12 @@ async fn measure(
     while Instant::now() < end {
         sleep_until(end.min(Instant::now() + Duration::from_secs(10))).await;
         let seen = parts.freshness().since(&fresh);
-        eprintln!(
+        crate::output::note(&format!(
             "{:5.0} s  p99 fresh {} ms, lag {} ms",
             start.elapsed().as_secs_f64(),
             seen.percentile_ms(0.99).unwrap_or(0),
             parts.job.status().borrow().lag_ms.unwrap_or(0)
-        );
+        ));
     }
     let to = now();
     let used = parts.since(&before)?;
@@ -270,7 +270,7 @@ async fn measure(
     let devices = load.devices as usize;
     let seconds = start.elapsed().as_secs_f64();
     let during = parts.follower.ledger()?.count(devices, interval_ms, to);
-    eprintln!("waiting for polls under way …");
+    crate::output::note("waiting for polls under way …");
     sleep(GRACE).await;
     let counted = parts.follower.ledger()?.count(devices, interval_ms, to);
     Ok(Report {
@@ -319,7 +319,7 @@ async fn warm_up(load: &Load, parts: &Parts) -> anyhow::Result<()> {
         }
         if told.elapsed() >= Duration::from_secs(10) {
             told = Instant::now();
-            eprintln!("warming up: {polled} of {} devices polled", load.devices);
+            crate::output::note(&format!("warming up: {polled} of {} devices polled", load.devices));
         }
         sleep(Duration::from_millis(500)).await;
     }

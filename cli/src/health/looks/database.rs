@@ -43,8 +43,9 @@ pub(crate) async fn database(
             (health, Some(told))
         }
         Ok(Ok(None)) if running => {
-            let remedy = "start it again: stop what runs on this data folder and start that again; PostgreSQL's own log in the \
-                          folder `postgres` says why it ended. Polling goes on meanwhile";
+            let remedy = "wait: one that died is started again by the process that owns it. One that was stopped, or that has no \
+                          such process any more: start what ran on this data folder again. PostgreSQL's own log in the folder \
+                          `postgres` says why it ended. Polling goes on meanwhile";
             (
                 health.troubled(State::Failed, "PostgreSQL does not run", remedy),
                 None,

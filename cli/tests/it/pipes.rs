@@ -1,0 +1,15 @@
+//! Whoever reads what a command says may go away, as in `mast demo 2>&1 | head -1`.
+
+use crate::support::{demo, folder, verified};
+
+#[test]
+fn a_demo_that_nobody_reads_goes_on_and_ends_in_order() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    let more = ["--for", "12s", "--log-level", "info"];
+    let mut child = demo(&data, (12, "1s"), &more).spawn().unwrap();
+    drop((child.stdout.take(), child.stderr.take()));
+    let ended = child.wait().unwrap();
+    assert!(ended.success(), "{ended}");
+    assert!(verified(&data)["polls"].as_u64() > Some(0));
+}
