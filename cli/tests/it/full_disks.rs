@@ -60,6 +60,16 @@ fn full_disks_are_told_with_their_remedy_and_lose_nothing() {
                     .contains("the log is full"),
                 "{ingest:#}"
             );
+            // The relay cannot say that it has seen all of the outbox.
+            while metric(&data, "mast_dataflow_relay_behind_ms") < Some(1_000.0) {
+                sleep(Duration::from_millis(100));
+            }
+            let (_, report) = status(&data);
+            let relay = part(&report, "relay", "outbox").unwrap();
+            assert!(
+                relay["numbers"]["behind_ms"].as_i64() >= Some(1_000),
+                "{relay:#}"
+            );
         }
         fs::remove_file(full.join(disk)).unwrap();
         until_ok(&data);

@@ -21,6 +21,7 @@ use super::status::JobStatus;
 use super::{Clock, Retry, Shared};
 use crate::error::DataflowError;
 use crate::outputs::Outputs;
+use crate::relay::Lag;
 use crate::relay::events::{self, EventRecord};
 use crate::sink::gauges::{GaugeBatch, GaugeBuffer};
 use crate::sink::{Batch, Committed, Sink};
@@ -35,6 +36,7 @@ pub(crate) struct Committer {
     pub(crate) gauges: GaugeBuffer,
     pub(crate) to_gauges: mpsc::Sender<GaugeBatch>,
     pub(crate) to_events: mpsc::Sender<Vec<EventRecord>>,
+    pub(crate) events_lag: Lag,
     pub(crate) to_lake: mpsc::Sender<LakeWork>,
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) checkpointing: Arc<AtomicBool>,
@@ -134,6 +136,7 @@ impl Committer {
         self.committed = batch.upto;
         let events = events::of(batch);
         if !events.is_empty() {
+            self.events_lag.add(events.len() as u64);
             // Gone only when the relay failed, which ends the job and says why.
             let _ = self.to_events.send(events).await;
         }

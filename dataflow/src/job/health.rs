@@ -5,6 +5,7 @@ use mast_schemas::metric::Metric;
 use mast_schemas::{Epoch, Timestamp};
 
 use super::status::{Counters, JobStatus};
+use crate::relay::Lag;
 use crate::troubles::Place;
 
 /// Views that are further behind than this are not what people think they see.
@@ -65,12 +66,25 @@ impl JobStatus {
         let lake = Health::ok(Part::Lake, job)
             .number("lake_epoch", self.lake_epoch.0)
             .number("rows", c.lake_rows);
+        let relay = |name, lag: &Lag, place| {
+            let ms = lag.ms(now);
+            let health = Health::ok(Part::Relay, name)
+                .number("behind_records", lag.records())
+                .number("behind_ms", ms);
+            let health = with(health, &[place]);
+            if health.state != State::Ok || ms <= LAG_MS.unsigned_abs() {
+                return health;
+            }
+            let reason = format!("what it relays waits for {} s", ms / 1_000);
+            let remedy = "see PostgreSQL, the log and this machine's load; it goes on by itself";
+            health.troubled(State::Degraded, reason, remedy)
+        };
         vec![
             main,
             with(checkpoints, &[Place::Checkpoint]),
             with(lake, &[Place::Lake]),
-            with(Health::ok(Part::Relay, "outbox"), &[Place::Outbox]),
-            with(Health::ok(Part::Relay, "events"), &[Place::Events]),
+            relay("outbox", &self.outbox_lag, Place::Outbox),
+            relay("events", &self.events_lag, Place::Events),
         ]
     }
 
@@ -126,6 +140,10 @@ impl JobStatus {
         ] {
             metric.set(&[], value as f64);
         }
+        for (relay, lag) in [("outbox", &self.outbox_lag), ("events", &self.events_lag)] {
+            M::DataflowRelayRecords.set_count(&[relay], lag.records());
+            M::DataflowRelayLag.set_count(&[relay], lag.ms(now));
+        }
         M::DataflowGeneration.set_count(&[], self.generation);
         let ms = |q| self.freshness.percentile_ms(q).unwrap_or(0);
         M::DataflowFreshMedian.set_count(&[], ms(0.5));
@@ -161,6 +179,25 @@ mod tests {
         assert!(health[0].remedy.contains("PostgreSQL"), "{health:?}");
         assert_eq!(health[0].numbers["lag_ms"], 60_000);
         assert!(health[1..].iter().all(|part| part.state == State::Ok));
+    }
+
+    #[test]
+    fn a_relay_tells_how_far_it_is_behind() {
+        let status = JobStatus::default();
+        let now = Timestamp(60_000_000);
+        let relay = |now| status.health("main", now).pop().unwrap();
+        status.events_lag.add(3);
+        assert_eq!(relay(now).numbers["behind_records"], 3);
+        status.events_lag.oldest(Timestamp(50_000_000));
+        let late = relay(now);
+        assert_eq!(
+            (late.state, late.numbers["behind_ms"]),
+            (State::Degraded, 10_000)
+        );
+        assert!(late.reason.contains("10 s"), "{late:?}");
+        status.events_lag.done(3);
+        let done = relay(now);
+        assert_eq!((done.state, done.numbers["behind_records"]), (State::Ok, 0));
     }
 
     #[test]

@@ -135,6 +135,8 @@ async fn begin(
         checkpoint_epoch: place.epoch,
         lake_epoch: writer.committed().unwrap_or_default(),
         replaying: true,
+        outbox_lag: outbox.lag(),
+        events_lag: events.lag(),
         ..JobStatus::default()
     }));
     tracing::info!(
@@ -286,6 +288,7 @@ impl Running {
             gauges: GaugeBuffer::new(config.gauge_interval, Instant::now()),
             to_gauges,
             to_events,
+            events_lag: events.lag(),
             to_lake,
             publisher: Arc::new(publisher),
             checkpointing: checkpointing.clone(),

@@ -2,6 +2,7 @@
 
 use mast_schemas::{Epoch, Timestamp};
 
+use crate::relay::Lag;
 use crate::troubles::Troubles;
 
 /// How a job is doing.
@@ -25,6 +26,10 @@ pub struct JobStatus {
     pub freshness: Freshness,
     /// What it cannot do right now; the same list in every copy of the status.
     pub troubles: Troubles,
+    /// How far the relay from the outbox to the control topic is behind; the same in every copy of the status.
+    pub outbox_lag: Lag,
+    /// How far the relay of transitions to the event topic is behind.
+    pub events_lag: Lag,
 }
 
 /// Sums since the start of the job.

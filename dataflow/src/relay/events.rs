@@ -18,7 +18,7 @@ use sqlx::PgPool;
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
-use super::{blocking, newest};
+use super::{Lag, blocking, newest};
 use crate::error::DataflowError;
 use crate::sink::Batch;
 use crate::troubles::{Place, Troubles};
@@ -91,6 +91,7 @@ pub fn of(batch: &Batch) -> Vec<EventRecord> {
 pub struct EventRelay {
     log: Arc<dyn Log>,
     header: Bytes,
+    lag: Lag,
 }
 
 impl EventRelay {
@@ -112,7 +113,11 @@ impl EventRelay {
             sections: Vec::new(),
         }
         .encode();
-        let relay = Self { log, header };
+        let relay = Self {
+            log,
+            header,
+            lag: Lag::default(),
+        };
         let tail = relay.tail().await?;
         let from = tail.last().map_or(Epoch(0), |event| event.epoch);
         let known: HashSet<EventId> = tail
@@ -132,6 +137,11 @@ impl EventRelay {
         Ok(relay)
     }
 
+    /// How far it is behind the commits. Whoever hands it events adds them there.
+    pub fn lag(&self) -> Lag {
+        self.lag.clone()
+    }
+
     /// Appends what it is given until nobody gives any more. While the log is away it tries again; a stop ends that, and the
     /// next start relays what is left.
     ///
@@ -144,6 +154,10 @@ impl EventRelay {
         troubles: Troubles,
     ) -> Result<(), DataflowError> {
         while let Some(mut events) = commits.recv().await {
+            let given = events.len() as u64;
+            if let Some(first) = events.first() {
+                self.lag.oldest(first.epoch.end());
+            }
             while let Err(error) = self.append(&events).await {
                 if !error.is_log_away() {
                     return Err(error);
@@ -161,6 +175,7 @@ impl EventRelay {
                 }
             }
             troubles.mended(Place::Events);
+            self.lag.done(given);
             Metric::DataflowRelayed.add(&["events"], events.len() as u64);
         }
         Ok(())

@@ -5,7 +5,10 @@
 //! repeats nothing.
 
 pub mod events;
+mod lag;
 pub mod outbox;
+
+pub use lag::Lag;
 
 use std::sync::Arc;
 

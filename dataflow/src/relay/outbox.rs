@@ -21,7 +21,7 @@ use sqlx::types::Json;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::{blocking, newest, read_all, relayed};
+use super::{Lag, blocking, newest, read_all, relayed};
 use crate::error::DataflowError;
 use crate::job::Clock;
 use crate::troubles::{Place, Troubles};
@@ -43,6 +43,7 @@ pub struct OutboxRelay {
     /// Highest outbox id in the log.
     relayed: i64,
     last_clock: Timestamp,
+    lag: Lag,
 }
 
 impl OutboxRelay {
@@ -91,12 +92,18 @@ impl OutboxRelay {
             generation,
             relayed: in_log,
             last_clock: Timestamp(i64::MIN),
+            lag: Lag::default(),
         })
     }
 
     /// Highest outbox id in the log.
     pub const fn relayed(&self) -> i64 {
         self.relayed
+    }
+
+    /// How far it is behind the outbox.
+    pub fn lag(&self) -> Lag {
+        self.lag.clone()
     }
 
     /// Relays until `stop` says so, then says goodbye, so that nobody waits for this producer's silence. While Postgres is
@@ -152,6 +159,7 @@ impl OutboxRelay {
             .fetch_all(&self.pool)
             .await?;
             let full = rows.len() as i64 == ROUND;
+            self.lag.wait(self.waiting(rows.len() as u64, full).await?);
             if let Some(last) = rows.last().map(|row| row.id) {
                 let records: Vec<Record> = rows
                     .into_iter()
@@ -165,9 +173,22 @@ impl OutboxRelay {
                 self.note().await?;
             }
             if !full {
-                return self.heartbeat(vec![(0, 0)]).await;
+                self.heartbeat(vec![(0, 0)]).await?;
+                self.lag.caught_up(self.last_clock);
+                return Ok(());
             }
         }
+    }
+
+    /// Changes that wait, where `read` of them were read and there may be more.
+    async fn waiting(&self, read: u64, more: bool) -> Result<u64, DataflowError> {
+        if !more {
+            return Ok(read);
+        }
+        let newest: Option<i64> = sqlx::query_scalar("SELECT max(id) FROM outbox")
+            .fetch_one(&self.pool)
+            .await?;
+        Ok((newest.unwrap_or(0) - self.relayed).max(0).unsigned_abs())
     }
 
     /// Asks the log how far it has come: what was appended without an answer is not appended again.

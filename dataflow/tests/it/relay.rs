@@ -14,6 +14,7 @@ use mast_postgres::testing::{Database, database};
 use mast_postgres::{Role, tenant_tx};
 use mast_schemas::control::{Change, ControlRecord};
 use mast_schemas::message::Header;
+use mast_schemas::time::Span;
 use mast_schemas::views::{DeviceEvent, DeviceState, device_event_id};
 use mast_schemas::{DeviceId, Epoch, TenantId, Timestamp, topics};
 use sqlx::PgPool;
@@ -266,4 +267,59 @@ async fn events_missed_by_a_kill_follow_at_the_next_start_and_none_twice() {
         .await
         .unwrap();
     assert_eq!(w.events().len(), expected.len());
+}
+
+#[tokio::test]
+async fn a_relay_that_cannot_append_tells_what_waits_and_since_when() {
+    let w = world().await;
+    let dir = tempfile::tempdir().unwrap();
+    let small = EmbeddedConfig {
+        max_bytes: Some(64 << 10),
+        ..EmbeddedConfig::default()
+    };
+    let log: Arc<dyn Log> = Arc::new(EmbeddedLog::open(dir.path(), small).unwrap());
+    for name in [topics::CONTROL, topics::EVENTS] {
+        log.ensure_topic(&TopicSpec {
+            name: name.to_owned(),
+            partitions: 1,
+        })
+        .unwrap();
+    }
+    let w = World { log, ..w };
+    let now = Timestamp(60_000_000);
+    let mut outbox = w.relay(1).await;
+    let lag = outbox.lag();
+    outbox.round().await.unwrap();
+    assert_eq!(lag.records(), 0);
+    let caught_up = lag.ms(now);
+    assert!(caught_up > 0, "it is known up to when nothing waited");
+    w.tenant(&"n".repeat(100 << 10)).await;
+    w.tenant("second").await;
+    let full = outbox.round().await.unwrap_err();
+    assert!(full.to_string().contains("full"), "{full}");
+    assert_eq!((lag.records(), lag.ms(now)), (2, caught_up));
+
+    let events = EventRelay::open(&w.pool, w.log.clone(), 1, Epoch(0))
+        .await
+        .unwrap();
+    let lag = events.lag();
+    let told = |bytes: usize| {
+        let mut event = event(TenantId::new(), 5_000_000);
+        event.device_id = DeviceId::new();
+        let epoch = Epoch(100);
+        let event = events::Event::Device(event);
+        vec![EventRecord { epoch, event }; bytes]
+    };
+    let (commits, receiver) = mpsc::channel(1);
+    let (stop, stops) = watch::channel(false);
+    let troubles = Troubles::default();
+    let running = tokio::spawn(events.run(receiver, stops, troubles.clone()));
+    commits.send(told(1_000)).await.unwrap();
+    while troubles.now().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(lag.ms(Epoch(100).end() + Span::secs(7)), 7_000);
+    stop.send_replace(true);
+    drop(commits);
+    running.await.unwrap().unwrap();
 }

@@ -153,6 +153,10 @@ metrics_of! {
         DataflowRelayed = "mast_dataflow_relayed_records_total", Counter, Count, [Relay];
         /// Rounds of a relay that failed; they are tried again.
         DataflowRelayFailures = "mast_dataflow_relay_failures_total", Counter, Count, [Relay];
+        /// Records that are known to wait for a relay.
+        DataflowRelayRecords = "mast_dataflow_relay_behind_records", Gauge, Count, [Relay];
+        /// How long the oldest of them waits; or, while the outbox cannot be read, since when nobody knows.
+        DataflowRelayLag = "mast_dataflow_relay_behind_ms", Gauge, Milliseconds, [Relay];
     }
     Lake {
         /// Files committed.
