@@ -301,6 +301,18 @@ mod tests {
                 "brokers = 'a'",
                 "`log.brokers` is \"a\", but must be host:port",
             ),
+            (
+                "kind = 'kafka'\nbrokers = 'a:1'\ntopic_prefix = '.north'",
+                "not begin with a dot",
+            ),
+            (
+                "kind = 'kafka'\nbrokers = 'a:1'\ntopic_prefix = 'north/'",
+                "must be at most 100 of a-z",
+            ),
+            (
+                "topic_prefix = 'north.'",
+                "is of use where log.kind is kafka only",
+            ),
             ("user = 'u'\npassword = 'p'", "needs log.tls = true"),
             (
                 "tls = true\nuser = 'u'",

@@ -12,6 +12,8 @@ use super::{Pace, Problem};
 
 /// The most partitions: devices hash into as many shards.
 const MAX_PARTITIONS: u32 = 1_024;
+/// Bytes of a prefix; the log takes names of twice as many.
+const MAX_PREFIX: usize = 100;
 /// Partitions of a telemetry topic that is made in Kafka.
 const KAFKA_PARTITIONS: u32 = 32;
 
@@ -23,6 +25,8 @@ pub(crate) struct Log {
     pub(crate) kind: Kind,
     /// Some brokers, as `host:port`, with commas.
     pub(crate) brokers: Option<String>,
+    /// Stands before the name of every topic, for installations that share a cluster.
+    pub(crate) topic_prefix: String,
     /// Whether the brokers are spoken to by TLS.
     pub(crate) tls: bool,
     /// PEM file of the authorities to trust instead of the system's.
@@ -69,6 +73,7 @@ impl Default for Log {
         Self {
             kind: Kind::Embedded,
             brokers: None,
+            topic_prefix: String::new(),
             tls: false,
             ca: None,
             user: None,
@@ -107,6 +112,7 @@ impl Log {
         };
         Ok(KafkaConfig {
             brokers: self.brokers.clone().unwrap_or_default(),
+            topic_prefix: self.topic_prefix.clone(),
             replication: (self.replication > 0).then_some(self.replication),
             security: if self.tls {
                 let ca = self.ca.clone();
@@ -138,6 +144,17 @@ impl Log {
             "log.brokers",
             brokers.is_empty() || brokers.split(',').all(is_address),
             "must be host:port, several with commas",
+        );
+        let prefix = &self.topic_prefix;
+        must(
+            "log.topic_prefix",
+            prefix_is_good(prefix),
+            "must be at most 100 of a-z A-Z 0-9 . _ - and not begin with a dot",
+        );
+        must(
+            "log.topic_prefix",
+            prefix.is_empty() || self.kind == Kind::Kafka,
+            "is of use where log.kind is kafka only",
         );
         let ca = self.ca.as_ref();
         must(
@@ -179,6 +196,11 @@ impl Log {
             "must be 1s to 5m",
         );
     }
+}
+
+fn prefix_is_good(prefix: &str) -> bool {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    prefix.len() <= MAX_PREFIX && !prefix.starts_with('.') && prefix.bytes().all(good)
 }
 
 fn is_address(text: &str) -> bool {

@@ -14,6 +14,8 @@ use serde_json::Value;
 use crate::support::{folder, last_json, mast};
 
 const DEVICES: u64 = 24;
+/// The cluster is shared with others.
+const PREFIX: &str = "north.";
 /// For a step that the machine's speed decides.
 const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -48,7 +50,11 @@ impl Part {
     fn spawn(&self) -> Child {
         let args: Vec<&str> = self.args.iter().map(String::as_str).collect();
         let said = File::options().create(true).append(true).open(&self.said);
-        mast(&args)
+        let mut command = mast(&args);
+        if args[0] != "simulate" {
+            command.env("MAST_LOG_TOPIC_PREFIX", PREFIX);
+        }
+        command
             .env("MAST_LOG_TIMEOUT", "3s")
             .env("MAST_LOG_PARTITIONS", "4")
             .env("MAST_DATAFLOW_CHECKPOINT_EVERY", "5s")
@@ -235,7 +241,7 @@ fn views_equal_the_truth_over_kafka_through_kills_of_the_broker_and_of_each_proc
         "--brokers",
         &address,
     ]);
-    let verified = { verified }.output().unwrap();
+    let verified = { verified }.env("MAST_LOG_TOPIC_PREFIX", PREFIX).output().unwrap();
     let report = last_json(&verified);
     assert!(verified.status.success(), "{report}");
     assert_eq!(report["breaches"], 0, "{report}");

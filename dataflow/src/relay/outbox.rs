@@ -80,7 +80,7 @@ impl OutboxRelay {
                 made,
                 in_log,
                 "the control topic holds changes that this database never made: the topics belong to another installation, \
-                 whose changes hide this one's; give it a cluster of its own, or delete the topics mast.*"
+                 whose changes hide this one's; give this one a prefix of its own (log.topic_prefix), or delete the topics mast.*"
             );
         }
         let producer = ProducerId(Uuid::now_v7());

@@ -26,6 +26,8 @@ pub const MAX_BUFFERED_BYTES: u64 = QUEUED_BYTES + MAX_MESSAGE_BYTES;
 pub struct KafkaConfig {
     /// Some of its brokers, as `host:port`, with commas.
     pub brokers: String,
+    /// Stands before the name of every topic and of the group, for installations that share a cluster; empty = alone there.
+    pub topic_prefix: String,
     /// Copies of each partition of the topics that are made; `None` = what the broker's settings say.
     pub replication: Option<u16>,
     /// How it is encrypted and who we are.
@@ -92,6 +94,7 @@ impl KafkaConfig {
     pub fn plain(brokers: impl Into<String>) -> Self {
         Self {
             brokers: brokers.into(),
+            topic_prefix: String::new(),
             replication: None,
             security: Security::Plain,
             timeout: Duration::from_secs(10),
@@ -174,7 +177,7 @@ impl KafkaConfig {
         let mut config = self.common();
         config
             // Partitions are assigned by us; the group is where progress is committed for lag graphs.
-            .set("group.id", "mast")
+            .set("group.id", format!("{}mast", self.topic_prefix))
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "error")

@@ -6,6 +6,7 @@ mod producer;
 mod reader;
 mod topics;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering::SeqCst;
@@ -115,36 +116,16 @@ impl KafkaLog {
         lock(&self.partitions).get(topic).copied()
     }
 
-    /// Refuses a partition that doesn't exist.
-    fn place(&self, topic: &str, partition: u32) -> Result<(), LogError> {
-        let partitions = self.partitions(topic)?;
-        if partition < partitions {
-            return Ok(());
+    /// What a topic is called in the cluster. Everything but the methods of [`Log`] knows only these names.
+    fn named<'t>(&self, topic: &'t str) -> Cow<'t, str> {
+        match self.config.topic_prefix.as_str() {
+            "" => topic.into(),
+            prefix => format!("{prefix}{topic}").into(),
         }
-        Err(LogError::PartitionMismatch {
-            topic: topic.to_owned(),
-            partitions,
-            asked: partition,
-        })
-    }
-}
-
-impl Log for KafkaLog {
-    fn ensure_topic(&self, spec: &TopicSpec) -> Result<(), LogError> {
-        check(spec)?;
-        let partitions = self.made(spec)?;
-        lock(&self.partitions).insert(spec.name.clone(), partitions);
-        if partitions == spec.partitions {
-            return Ok(());
-        }
-        Err(LogError::PartitionMismatch {
-            topic: spec.name.clone(),
-            partitions,
-            asked: spec.partitions,
-        })
     }
 
-    fn partitions(&self, topic: &str) -> Result<u32, LogError> {
+    /// How many partitions a topic has.
+    fn count(&self, topic: &str) -> Result<u32, LogError> {
         if let Some(partitions) = self.known(topic) {
             return Ok(partitions);
         }
@@ -159,6 +140,44 @@ impl Log for KafkaLog {
         Ok(partitions)
     }
 
+    /// Refuses a partition that doesn't exist.
+    fn place(&self, topic: &str, partition: u32) -> Result<(), LogError> {
+        let partitions = self.count(topic)?;
+        if partition < partitions {
+            return Ok(());
+        }
+        Err(LogError::PartitionMismatch {
+            topic: topic.to_owned(),
+            partitions,
+            asked: partition,
+        })
+    }
+}
+
+impl Log for KafkaLog {
+    fn ensure_topic(&self, spec: &TopicSpec) -> Result<(), LogError> {
+        check(spec)?;
+        let spec = &TopicSpec {
+            name: self.named(&spec.name).into_owned(),
+            partitions: spec.partitions,
+        };
+        check(spec)?;
+        let partitions = self.made(spec)?;
+        lock(&self.partitions).insert(spec.name.clone(), partitions);
+        if partitions == spec.partitions {
+            return Ok(());
+        }
+        Err(LogError::PartitionMismatch {
+            topic: spec.name.clone(),
+            partitions,
+            asked: spec.partitions,
+        })
+    }
+
+    fn partitions(&self, topic: &str) -> Result<u32, LogError> {
+        self.count(&self.named(topic))
+    }
+
     fn append(&self, topic: &str, partition: u32, records: &[Record]) -> Result<u64, LogError> {
         let mut results = self.append_all(topic, &[(partition, records)]);
         results
@@ -167,6 +186,7 @@ impl Log for KafkaLog {
     }
 
     fn append_all(&self, topic: &str, appends: &[(u32, &[Record])]) -> Vec<Result<u64, LogError>> {
+        let topic = &*self.named(topic);
         let mut results = Vec::with_capacity(appends.len());
         let (mut sent, mut asked) = (Vec::new(), Vec::new());
         for &(partition, records) in appends {
@@ -205,16 +225,19 @@ impl Log for KafkaLog {
         from: u64,
         max_bytes: usize,
     ) -> Result<Vec<Entry>, LogError> {
+        let topic = &*self.named(topic);
         self.place(topic, partition)?;
         self.reader.read(topic, partition, from, max_bytes)
     }
 
     fn ends(&self, topic: &str, partition: u32) -> Result<Ends, LogError> {
+        let topic = &*self.named(topic);
         self.place(topic, partition)?;
         self.reader.ends(topic, partition)
     }
 
     fn trim(&self, topic: &str, partition: u32, before: u64) -> Result<(), LogError> {
+        let topic = &*self.named(topic);
         self.place(topic, partition)?;
         let key = (topic.to_owned(), partition);
         let done = lock(&self.trimmed).get(&key).copied().unwrap_or(0);
@@ -256,6 +279,7 @@ impl Log for KafkaLog {
     }
 
     fn consumed(&self, topic: &str, places: &[u64]) {
+        let topic = &*self.named(topic);
         if let Err(error) = self.reader.commit(topic, places) {
             tracing::debug!(%error, topic, "progress was not committed to the broker");
         }

@@ -100,9 +100,53 @@ fn bodies(config: KafkaConfig, topic: &str) -> Vec<String> {
 #[test]
 fn it_conforms_without_and_with_encryption() {
     let broker = shared();
-    for config in [broker.plain(), broker.tls()] {
+    let prefixed = KafkaConfig {
+        topic_prefix: "conforming.".to_owned(),
+        ..broker.plain()
+    };
+    for config in [broker.plain(), broker.tls(), prefixed] {
         conformance::run(|| Box::new(KafkaLog::connect(config.clone()).unwrap()));
     }
+}
+
+/// Each has topics of the same names, with other partitions and records, and trims only its own.
+#[test]
+fn two_installations_share_a_cluster_by_their_prefixes() {
+    let broker = shared();
+    let with = |prefix: &str| {
+        let config = KafkaConfig {
+            topic_prefix: prefix.to_owned(),
+            ..broker.plain()
+        };
+        KafkaLog::connect(config).unwrap()
+    };
+    let logs = [with("north."), with("south.")];
+    let spec = |partitions| TopicSpec {
+        name: "shared".to_owned(),
+        partitions,
+    };
+    for (log, partitions) in logs.iter().zip([1, 2]) {
+        log.ensure_topic(&spec(partitions)).unwrap();
+    }
+    let count = |log: &KafkaLog| log.partitions("shared").unwrap();
+    assert_eq!(logs.each_ref().map(count), [1, 2]);
+    let [north, south] = &logs;
+    for (log, text) in [(north, "north"), (south, "south"), (north, "north")] {
+        log.append("shared", 0, &[record(text)]).unwrap();
+    }
+    north.trim("shared", 0, 1).unwrap();
+    let ends = |log: &KafkaLog| log.ends("shared", 0).unwrap();
+    assert_eq!((ends(north).first, ends(north).next), (1, 2));
+    assert_eq!((ends(south).first, ends(south).next), (0, 1));
+    let read = south.read("shared", 0, 0, 1 << 20).unwrap();
+    assert_eq!(read[0].record.body, "south");
+    // What others see in the cluster.
+    assert_eq!(bodies(broker.plain(), "south.shared"), ["south"]);
+    let nobody = with("").partitions("shared");
+    assert!(
+        matches!(nobody, Err(LogError::UnknownTopic { .. })),
+        "{nobody:?}"
+    );
 }
 
 #[test]
