@@ -174,6 +174,15 @@ pub enum DataflowError {
     /// The lake refused.
     #[error("lake: {0}")]
     Lake(#[from] LakeError),
+    /// As many rows wait for the lake as may.
+    #[error(
+        "{} MiB of history wait in memory for the lake, which cannot be committed, and no more may (dataflow.lake_buffer_mib); \
+         the log holds what follows", bytes >> 20
+    )]
+    Waiting {
+        /// Memory of the rows.
+        bytes: u64,
+    },
     /// A file of a checkpoint is damaged or missing.
     #[error("checkpoint file {}: {reason}", path.display())]
     Checkpoint {

@@ -24,6 +24,8 @@ pub enum Place {
     Commit,
     /// Committing history.
     Lake,
+    /// Taking more history, of which as much waits for the lake as may.
+    Stall,
     /// Writing checkpoints.
     Checkpoint,
     /// The relay from the outbox to the control topic.
@@ -41,6 +43,7 @@ impl Place {
             Self::Bindings => "bindings cannot be appended",
             Self::Commit => "a group cannot be committed",
             Self::Lake => "the lake cannot be committed",
+            Self::Stall => "views stand still",
             Self::Checkpoint => "no checkpoint can be written",
             Self::Outbox => "control records cannot be relayed",
             Self::Events => "events cannot be relayed",
@@ -154,6 +157,10 @@ pub fn remedy(error: &DataflowError) -> (State, String) {
             "put the file back from a copy, or remove its folder: an older checkpoint then stands in",
         ),
         DataflowError::Gap { checkpoints, .. } => return (State::Failed, accept(checkpoints)),
+        DataflowError::Waiting { .. } => (
+            State::Failed,
+            "as the part `lake` says; the job goes on by itself",
+        ),
         DataflowError::Foreign { .. } => (State::Failed, "as the reason says"),
         DataflowError::Held { .. }
         | DataflowError::Locked { .. }

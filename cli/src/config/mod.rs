@@ -92,6 +92,8 @@ pub(crate) struct Dataflow {
     pub(crate) gauge_interval: Pace,
     /// How often the lake is committed.
     pub(crate) lake_every: Pace,
+    /// Memory for rows that wait for the lake, in MiB.
+    pub(crate) lake_buffer_mib: usize,
     /// How often checkpoints are taken.
     pub(crate) checkpoint_every: Pace,
     /// Go on where the log lost records that were needed.
@@ -172,6 +174,7 @@ impl Default for Dataflow {
             workers: 1,
             gauge_interval: Pace::seconds(10),
             lake_every: Pace::seconds(10),
+            lake_buffer_mib: 256,
             checkpoint_every: Pace::seconds(20),
             accept_gap: false,
         }
@@ -245,6 +248,12 @@ impl Config {
         }
         for (key, value, least, most) in [
             ("dataflow.workers", self.dataflow.workers, 1, 256),
+            (
+                "dataflow.lake_buffer_mib",
+                self.dataflow.lake_buffer_mib,
+                1,
+                1 << 16,
+            ),
             ("query.memory_mib", self.query.memory_mib, 16, 1 << 20),
             ("query.threads", self.query.threads, 1, 256),
         ] {

@@ -8,7 +8,9 @@ use std::time::Duration;
 use mast_log::fault;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::health::{get, metric, part, status, until_ok, until_troubled};
+use serde_json::Value;
+
+use crate::health::{get, metric, part, status, until, until_ok, until_troubled};
 use crate::support::{agrees, demo, finish, folder, verified};
 
 const DEVICES: u64 = 24;
@@ -70,6 +72,20 @@ fn full_disks_are_told_with_their_remedy_and_lose_nothing() {
                 relay["numbers"]["behind_ms"].as_i64() >= Some(1_000),
                 "{relay:#}"
             );
+        }
+        if disk == "lake" {
+            // Thrice as long as groups find room on their way to the lake.
+            let epoch = |report: &Value| {
+                let job = part(report, "dataflow", "main").unwrap();
+                job["numbers"]["epoch"].as_i64().unwrap()
+            };
+            let before = epoch(&status(&data).1);
+            let report = until(&data, "60 slots further", |_, report| {
+                epoch(report) > before + 60
+            });
+            assert_eq!(part(&report, "lake", "main").unwrap()["state"], "failed");
+            assert_eq!(part(&report, "dataflow", "main").unwrap()["state"], "ok");
+            assert!(metric(&data, "mast_lake_waiting_bytes") > Some(0.0));
         }
         fs::remove_file(full.join(disk)).unwrap();
         until_ok(&data);

@@ -51,7 +51,13 @@ impl JobStatus {
             let remedy = "wait; views are as of its last commit until then";
             main = main.troubled(State::Starting, reason, remedy);
         }
-        let places = [Place::Job, Place::Bindings, Place::Commit, Place::Gauges];
+        let places = [
+            Place::Job,
+            Place::Bindings,
+            Place::Commit,
+            Place::Stall,
+            Place::Gauges,
+        ];
         let mut main = with(main, &places);
         // Whoever knows why the views are behind has said so.
         if let (State::Ok, Some(lag)) = (main.state, lag.filter(|lag| *lag > LAG_MS)) {
@@ -65,6 +71,7 @@ impl JobStatus {
             .number("checkpoints", c.checkpoints);
         let lake = Health::ok(Part::Lake, job)
             .number("lake_epoch", self.lake_epoch.0)
+            .number("waiting_bytes", self.lake_waiting_bytes)
             .number("rows", c.lake_rows);
         let relay = |name, lag: &Lag, place| {
             let ms = lag.ms(now);
@@ -144,6 +151,7 @@ impl JobStatus {
             M::DataflowRelayRecords.set_count(&[relay], lag.records());
             M::DataflowRelayLag.set_count(&[relay], lag.ms(now));
         }
+        M::LakeWaiting.set_count(&[], self.lake_waiting_bytes);
         M::DataflowGeneration.set_count(&[], self.generation);
         let ms = |q| self.freshness.percentile_ms(q).unwrap_or(0);
         M::DataflowFreshMedian.set_count(&[], ms(0.5));

@@ -1,7 +1,8 @@
 //! The task that keeps the lake: decodes what the commits tell, and commits a range of epochs each interval.
 //!
-//! Apart from the committer, so that the encoding of a minute's files delays no commit of the views. The channel to it is
-//! short: when the disk cannot follow, the job waits.
+//! Apart from the committer, so that the encoding of a minute's files delays no commit of the views. While the disk takes
+//! nothing, rows wait in memory and the views go on, up to a bound of bytes. Then the task takes no more, the short channel to
+//! it fills, and the job waits: the log, which is not trimmed past the lake, holds all that follows.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,14 +20,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::history::Split;
 use super::status::JobStatus;
-use super::{Retry, Shared};
+use super::{JobConfig, Retry, Shared};
 use crate::error::DataflowError;
 use crate::outputs::Message;
 use crate::relay::events::{Event, EventRecord};
 use crate::troubles::Place;
-
-/// Memory of waiting rows that ends a range early, in bytes.
-const BUFFER_BYTES: u64 = 256 << 20;
 
 /// What the lake task is told, in order.
 pub(crate) enum LakeWork {
@@ -47,44 +45,112 @@ pub(crate) struct Group {
 }
 
 pub(crate) struct LakeTask {
-    pub(crate) pool: PgPool,
-    pub(crate) writer: LakeWriter,
+    pool: PgPool,
+    writer: LakeWriter,
     /// Events that an earlier start told and history does not hold yet, by epoch.
-    pub(crate) untold: Vec<EventRecord>,
+    untold: Vec<EventRecord>,
     /// Folder of the lake.
-    pub(crate) root: PathBuf,
-    pub(crate) every: Duration,
-    pub(crate) status: Arc<watch::Sender<JobStatus>>,
-    pub(crate) shared: Arc<Shared>,
+    root: PathBuf,
+    every: Duration,
+    /// Bytes of waiting rows that end a range early; while none can be committed, no more wait.
+    buffer: u64,
+    status: Arc<watch::Sender<JobStatus>>,
+    shared: Arc<Shared>,
+    /// All rows up to this slot were given.
+    upto: Epoch,
+    /// Who waits for which slot to be committed.
+    asked: Vec<(Epoch, oneshot::Sender<()>)>,
+    /// When rows were committed last.
+    last: Instant,
+    /// The attempts since one failed, and when the next may be.
+    failing: Option<Retry>,
+    again: Instant,
 }
 
 impl LakeTask {
+    pub(crate) fn new(
+        config: &JobConfig,
+        (writer, untold): (LakeWriter, Vec<EventRecord>),
+        status: Arc<watch::Sender<JobStatus>>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        Self {
+            pool: config.pool.clone(),
+            writer,
+            untold,
+            root: config.lake(),
+            every: config.lake_every,
+            buffer: config.lake_buffer,
+            status,
+            shared,
+            upto: Epoch(0),
+            asked: Vec::new(),
+            last: Instant::now(),
+            failing: None,
+            again: Instant::now(),
+        }
+    }
+
     pub(crate) async fn run(
         mut self,
         work: &mut mpsc::Receiver<LakeWork>,
     ) -> Result<(), DataflowError> {
         self.append_untold()?;
-        let mut last = Instant::now();
-        while let Some(work) = work.recv().await {
-            match work {
-                LakeWork::Rows(group) => {
-                    let upto = group.upto;
-                    self.append(*group).await?;
-                    if last.elapsed() >= self.every || self.writer.buffered_bytes() >= BUFFER_BYTES
-                    {
-                        self.commit(upto).await?;
-                        last = Instant::now();
-                    }
-                }
-                LakeWork::Commit(upto, done) => {
-                    self.commit(upto).await?;
-                    last = Instant::now();
-                    // Whoever asked may be gone; the lake is committed all the same.
-                    let _ = done.send(());
-                }
+        let mut open = true;
+        // What was asked for is committed or fails; what nobody asked for is replayed by the next start.
+        while open || !self.asked.is_empty() {
+            if self.is_due() && Instant::now() >= self.again {
+                self.commit().await?;
+            }
+            let again = tokio::time::Instant::from_std(self.again);
+            tokio::select! {
+                work = work.recv(), if open && !self.is_stalled() => match work {
+                    Some(work) => self.take(work).await?,
+                    None => open = false,
+                },
+                () = tokio::time::sleep_until(again), if self.failing.is_some() => {}
+                else => {}
             }
         }
         Ok(())
+    }
+
+    async fn take(&mut self, work: LakeWork) -> Result<(), DataflowError> {
+        match work {
+            LakeWork::Rows(group) => {
+                self.upto = self.upto.max(group.upto);
+                self.append(*group).await?;
+                self.tell_if_stalled();
+            }
+            LakeWork::Commit(upto, done) => {
+                self.upto = self.upto.max(upto);
+                self.asked.push((upto, done));
+            }
+        }
+        Ok(())
+    }
+
+    fn tell_if_stalled(&self) {
+        if self.is_stalled() {
+            let bytes = self.writer.buffered_bytes();
+            let full = DataflowError::Waiting { bytes };
+            self.shared.troubles.tell(Place::Stall, &full);
+        }
+    }
+
+    /// Whether rows are to be committed now.
+    fn is_due(&self) -> bool {
+        let newer = self.upto > self.writer.committed().unwrap_or_default();
+        newer && self.last.elapsed() >= self.every || self.is_full() || !self.asked.is_empty()
+    }
+
+    fn is_full(&self) -> bool {
+        self.writer.buffered_bytes() >= self.buffer
+    }
+
+    /// No more may wait in memory, and what waits cannot be committed: nothing more is taken.
+    fn is_stalled(&self) -> bool {
+        self.failing.is_some() && self.is_full()
     }
 
     fn append_untold(&mut self) -> Result<(), LakeError> {
@@ -120,26 +186,41 @@ impl LakeTask {
         }
         events(&mut self.writer, Table::DeviceEvents, &device_events)?;
         events(&mut self.writer, Table::LinkEvents, &link_events)?;
+        let waiting = self.writer.buffered_bytes();
         self.status.send_modify(|status| {
+            status.lake_waiting_bytes = waiting;
             status.counters.add_history(&split.counters);
             status.freshness.merge(&split.freshness);
         });
         Ok(())
     }
 
-    /// Commits with as many attempts as it takes; rows stay buffered until one succeeds.
-    async fn commit(&mut self, upto: Epoch) -> Result<(), DataflowError> {
-        let mut retry = Retry::new(Place::Lake, self.shared.clone());
-        loop {
-            match self.attempt(upto).await {
-                Ok(()) => break,
-                Err(error) => retry.wait(DataflowError::Lake(error)).await?,
-            }
+    /// Tries to commit what there is; rows stay buffered until that succeeds.
+    async fn commit(&mut self) -> Result<(), DataflowError> {
+        let upto = self.upto;
+        if let Err(error) = self.attempt(upto).await {
+            let shared = &self.shared;
+            let retry = self
+                .failing
+                .get_or_insert_with(|| Retry::new(Place::Lake, shared.clone()));
+            self.again = Instant::now() + retry.note(DataflowError::Lake(error))?;
+            self.tell_if_stalled();
+            return Ok(());
         }
-        retry.done();
-        if let Some(epoch) = self.writer.committed() {
-            self.status.send_modify(|status| status.lake_epoch = epoch);
+        self.last = Instant::now();
+        if let Some(retry) = self.failing.take() {
+            retry.done();
+            self.shared.troubles.mended(Place::Stall);
         }
+        for (_, done) in self.asked.extract_if(.., |(asked, _)| *asked <= upto) {
+            // Whoever asked may be gone; the lake is committed all the same.
+            let _ = done.send(());
+        }
+        let (epoch, waiting) = (self.writer.committed(), self.writer.buffered_bytes());
+        self.status.send_modify(|status| {
+            status.lake_epoch = epoch.unwrap_or(status.lake_epoch);
+            status.lake_waiting_bytes = waiting;
+        });
         Ok(())
     }
 

@@ -67,6 +67,9 @@ pub struct JobConfig {
     pub checkpoint_every: Duration,
     /// Time between commits of the lake, at most 60 s.
     pub lake_every: Duration,
+    /// Bytes of rows that may wait in memory for the lake. With so many they are committed early; while that fails the views
+    /// go on until so many wait.
+    pub lake_buffer: u64,
     /// Each gauge is written at most once in this time.
     pub gauge_interval: Duration,
     /// Begin anew with what the log still holds, should it have lost records that are needed.
@@ -88,6 +91,7 @@ impl JobConfig {
             thresholds: thresholds::DEFAULT,
             checkpoint_every: Duration::from_secs(60),
             lake_every: Duration::from_secs(60),
+            lake_buffer: 256 << 20,
             gauge_interval: Duration::from_secs(60),
             accept_gap: false,
             clock: Arc::new(|| Timestamp::from_system(std::time::SystemTime::now())),
@@ -241,6 +245,12 @@ impl Retry {
 
     /// Waits before the next attempt; gives the error back when there should be none.
     async fn wait(&mut self, error: DataflowError) -> Result<(), DataflowError> {
+        tokio::time::sleep(self.note(error)?).await;
+        Ok(())
+    }
+
+    /// Tells of the error; how long to wait before the next attempt. Gives the error back when there should be none.
+    fn note(&mut self, error: DataflowError) -> Result<Duration, DataflowError> {
         if !is_transient(&error) {
             return Err(error);
         }
@@ -252,9 +262,9 @@ impl Retry {
             }
         }
         self.shared.troubles.tell(self.what, &error);
-        tokio::time::sleep(self.delay).await;
+        let delay = self.delay;
         self.delay = (self.delay * 2).min(Duration::from_secs(2));
-        Ok(())
+        Ok(delay)
     }
 
     /// It worked.

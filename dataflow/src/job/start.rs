@@ -296,15 +296,12 @@ impl Running {
             clock: config.clock.clone(),
             shared: shared.clone(),
         };
-        let lake = LakeTask {
-            pool: config.pool.clone(),
-            writer,
-            untold: told.untold,
-            root: config.lake(),
-            every: config.lake_every,
-            status: status.clone(),
-            shared: shared.clone(),
-        };
+        let lake = LakeTask::new(
+            config,
+            (writer, told.untold),
+            status.clone(),
+            shared.clone(),
+        );
         let settings = Settings {
             job: config.name.clone(),
             generation,

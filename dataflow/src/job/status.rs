@@ -18,6 +18,8 @@ pub struct JobStatus {
     pub checkpoint_epoch: Epoch,
     /// The lake holds all rows up to this slot.
     pub lake_epoch: Epoch,
+    /// Memory of the rows that wait for the lake.
+    pub lake_waiting_bytes: u64,
     /// Still working through bindings of earlier starts.
     pub replaying: bool,
     /// Sums since this start.

@@ -165,6 +165,8 @@ metrics_of! {
         LakeRows = "mast_lake_rows_total", Counter, Count;
         /// Commits that failed; they are tried again.
         LakeFailures = "mast_lake_failures_total", Counter, Count;
+        /// Memory of the rows that wait to be stored.
+        LakeWaiting = "mast_lake_waiting_bytes", Gauge, Bytes;
         /// End of the last committed slot minus that up to which history is stored.
         LakeBehind = "mast_lake_behind_ms", Gauge, Milliseconds;
     }
