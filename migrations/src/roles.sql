@@ -10,3 +10,6 @@ BEGIN
         EXECUTE format('ALTER ROLE %I NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS', role);
     END LOOP;
 END $$;
+
+-- A process that is paused amid a transaction must not hold up the one that takes its work over.
+ALTER ROLE mast_dataflow SET idle_in_transaction_session_timeout = '15s';

@@ -42,9 +42,30 @@ pub(crate) struct NotYet(pub(crate) String);
 /// Whether waiting may mend it. The causes of our own errors are in the chain.
 fn is_passing(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
-        let held = matches!(cause.downcast_ref(), Some(DataflowError::Held { .. }));
+        let held = matches!(
+            cause.downcast_ref(),
+            Some(DataflowError::Held { .. } | DataflowError::Locked { .. })
+        );
         let log = cause.downcast_ref().is_some_and(LogError::is_passing);
         let postgres = cause.downcast_ref().is_some_and(mast_postgres::is_passing);
         held || log || postgres || cause.is::<NotYet>()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_standby_waits_for_the_job_and_nobody_for_a_gap() {
+        let locked = DataflowError::Locked {
+            path: "data/dataflow-main.lock".into(),
+        };
+        assert!(is_passing(&anyhow::Error::new(locked).context("start the dataflow")));
+        let gap = DataflowError::Gap {
+            lost: Vec::new(),
+            checkpoints: "data/checkpoints".into(),
+        };
+        assert!(!is_passing(&anyhow::Error::new(gap)));
+    }
 }

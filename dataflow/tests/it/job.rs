@@ -19,15 +19,15 @@ use mast_schemas::{DeviceId, Epoch, TenantId, Timestamp, topics};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-const PARTITIONS: u32 = 2;
+pub(crate) const PARTITIONS: u32 = 2;
 
-struct World {
-    dir: tempfile::TempDir,
-    database: Database,
-    pool: PgPool,
-    log: Arc<dyn Log>,
+pub(crate) struct World {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) database: Database,
+    pub(crate) pool: PgPool,
+    pub(crate) log: Arc<dyn Log>,
     tenant: TenantId,
-    device: DeviceId,
+    pub(crate) device: DeviceId,
     producer: ProducerId,
     sequence: u64,
 }
@@ -36,7 +36,7 @@ fn now() -> Timestamp {
     Timestamp::from_system(SystemTime::now())
 }
 
-async fn world() -> World {
+pub(crate) async fn world() -> World {
     let database = database().await;
     let pool = database.pool(Role::Dataflow).await;
     let (tenant, device) = (TenantId::new(), DeviceId::new());
@@ -114,7 +114,7 @@ impl World {
         Job::start(self.config()).await.unwrap()
     }
 
-    fn beat(&self) {
+    pub(crate) fn beat(&self) {
         for p in 0..PARTITIONS {
             let heartbeat = Some(Heartbeat {
                 clock: now(),
@@ -134,7 +134,7 @@ impl World {
         }
     }
 
-    fn poll(&mut self, outcome: Outcome) {
+    pub(crate) fn poll(&mut self, outcome: Outcome) {
         self.poll_of(self.device, outcome);
     }
 
@@ -221,11 +221,11 @@ impl World {
             .unwrap()
     }
 
-    async fn number(&self, sql: &'static str) -> i64 {
+    pub(crate) async fn number(&self, sql: &'static str) -> i64 {
         sqlx::query_scalar(sql).fetch_one(&self.pool).await.unwrap()
     }
 
-    fn events_in_topic(&self) -> u64 {
+    pub(crate) fn events_in_topic(&self) -> u64 {
         self.log.ends(topics::EVENTS, 0).unwrap().next
     }
 }

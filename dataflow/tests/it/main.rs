@@ -4,6 +4,7 @@
 mod checkpoint;
 mod defects;
 mod flow;
+mod handover;
 mod job;
 mod recorded;
 mod recording;
