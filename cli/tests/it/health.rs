@@ -65,9 +65,14 @@ pub(crate) fn until_troubled(data: &Path, kind: &str, name: &str, states: &[&str
     found
 }
 
-/// Status and body of a GET to the process that runs on a data folder.
+/// Status and body of a GET to the demo that runs on a data folder.
 pub(crate) fn get(data: &Path, path: &str) -> (u16, String) {
-    let address = std::fs::read_to_string(data.join("demo.address")).unwrap();
+    ask(&data.join("demo.address"), path)
+}
+
+/// Status and body of a GET to the process whose address is noted in a file.
+pub(crate) fn ask(address: &Path, path: &str) -> (u16, String) {
+    let address = std::fs::read_to_string(address).unwrap();
     let mut stream = TcpStream::connect(address.trim()).unwrap();
     write!(
         stream,
@@ -83,7 +88,12 @@ pub(crate) fn get(data: &Path, path: &str) -> (u16, String) {
 
 /// The sum of a metric over its labels; null if it is not there.
 pub(crate) fn metric(data: &Path, name: &str) -> Option<f64> {
-    let (status, text) = get(data, "/metrics");
+    measured(&data.join("demo.address"), name)
+}
+
+/// The same, of the process whose address is noted in a file.
+pub(crate) fn measured(address: &Path, name: &str) -> Option<f64> {
+    let (status, text) = ask(address, "/metrics");
     assert_eq!(status, 200);
     let lines = text.lines().filter(|line| {
         line.strip_prefix(name)

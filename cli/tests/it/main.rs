@@ -9,6 +9,7 @@ mod demo;
 mod docs;
 mod edges;
 mod full_disks;
+mod gap;
 mod health;
 mod kills;
 mod live;
