@@ -26,7 +26,7 @@ pub(crate) struct Log {
     /// Some brokers, as `host:port`, with commas.
     pub(crate) brokers: Option<String>,
     /// Stands before the name of every topic, for installations that share a cluster.
-    pub(crate) topic_prefix: String,
+    pub(crate) topic_prefix: Option<String>,
     /// Whether the brokers are spoken to by TLS.
     pub(crate) tls: bool,
     /// PEM file of the authorities to trust instead of the system's.
@@ -73,7 +73,7 @@ impl Default for Log {
         Self {
             kind: Kind::Embedded,
             brokers: None,
-            topic_prefix: String::new(),
+            topic_prefix: None,
             tls: false,
             ca: None,
             user: None,
@@ -112,7 +112,7 @@ impl Log {
         };
         Ok(KafkaConfig {
             brokers: self.brokers.clone().unwrap_or_default(),
-            topic_prefix: self.topic_prefix.clone(),
+            topic_prefix: self.topic_prefix.clone().unwrap_or_default(),
             replication: (self.replication > 0).then_some(self.replication),
             security: if self.tls {
                 let ca = self.ca.clone();
@@ -145,7 +145,7 @@ impl Log {
             brokers.is_empty() || brokers.split(',').all(is_address),
             "must be host:port, several with commas",
         );
-        let prefix = &self.topic_prefix;
+        let prefix = self.topic_prefix.as_deref().unwrap_or_default();
         must(
             "log.topic_prefix",
             prefix_is_good(prefix),

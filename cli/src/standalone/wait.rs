@@ -61,7 +61,9 @@ mod tests {
         let locked = DataflowError::Locked {
             path: "data/dataflow-main.lock".into(),
         };
-        assert!(is_passing(&anyhow::Error::new(locked).context("start the dataflow")));
+        assert!(is_passing(
+            &anyhow::Error::new(locked).context("start the dataflow")
+        ));
         let gap = DataflowError::Gap {
             lost: Vec::new(),
             checkpoints: "data/checkpoints".into(),

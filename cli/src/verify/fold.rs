@@ -89,12 +89,7 @@ pub(super) fn fold(
     Ok(folded((from, since), polls, oracle, ledger))
 }
 
-fn folded(
-    (from, since): (Epoch, Epoch),
-    polls: u64,
-    mut oracle: Oracle,
-    ledger: Ledger,
-) -> Folded {
+fn folded((from, since): (Epoch, Epoch), polls: u64, mut oracle: Oracle, ledger: Ledger) -> Folded {
     let events = oracle.take_events();
     let links = events.links.iter().map(|e| e.event_id);
     let devices = events.devices.iter().map(|e| e.event_id);

@@ -241,7 +241,10 @@ fn views_equal_the_truth_over_kafka_through_kills_of_the_broker_and_of_each_proc
         "--brokers",
         &address,
     ]);
-    let verified = { verified }.env("MAST_LOG_TOPIC_PREFIX", PREFIX).output().unwrap();
+    let verified = { verified }
+        .env("MAST_LOG_TOPIC_PREFIX", PREFIX)
+        .output()
+        .unwrap();
     let report = last_json(&verified);
     assert!(verified.status.success(), "{report}");
     assert_eq!(report["breaches"], 0, "{report}");

@@ -8,15 +8,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use mast_log::{Record, fault};
-use mast_schemas::checkpoint::Manifest;
 use mast_schemas::control::{Change, ControlRecord};
 use mast_schemas::epochs::Binding;
 use mast_schemas::message::{Header, ProducerId};
-use mast_schemas::{Epoch, topics};
+use mast_schemas::topics;
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
 use super::bindings::Chain;
+use super::place::Place;
 use super::source::{Item, Source, Tail};
 use super::status::JobStatus;
 use super::{Clock, Shared};
@@ -50,36 +50,6 @@ pub(crate) enum Work {
 pub(crate) struct CheckpointWork {
     pub(crate) snapshot: Snapshot,
     pub(crate) place: Place,
-}
-
-/// How far the flow has come in the log.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Place {
-    pub(crate) epoch: Epoch,
-    /// Offset after the last binding fed.
-    pub(crate) bindings: u64,
-    pub(crate) telemetry: Vec<u64>,
-    pub(crate) control: u64,
-}
-
-impl Place {
-    /// Before all records.
-    pub(crate) fn begin(partitions: u32) -> Self {
-        Self {
-            telemetry: vec![0; partitions as usize],
-            ..Self::default()
-        }
-    }
-
-    /// Where a checkpoint was taken.
-    pub(crate) fn of(manifest: &Manifest) -> Self {
-        Self {
-            epoch: manifest.epoch,
-            bindings: manifest.bindings,
-            telemetry: manifest.telemetry.clone(),
-            control: manifest.control,
-        }
-    }
 }
 
 /// What does not change while the driver runs.

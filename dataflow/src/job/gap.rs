@@ -17,7 +17,7 @@ use mast_schemas::checkpoint::{Manifest, VERSION};
 use mast_schemas::{Epoch, topics};
 
 use super::JobConfig;
-use super::driver::Place;
+use super::place::Place;
 use crate::checkpoint;
 use crate::error::{DataflowError, Lost};
 use crate::outputs::Snapshot;

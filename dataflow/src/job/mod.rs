@@ -20,6 +20,7 @@ mod history;
 mod lake;
 mod lease;
 mod origin;
+mod place;
 mod publisher;
 mod source;
 mod start;

@@ -14,11 +14,12 @@ use tokio::task::JoinHandle;
 
 use super::bindings::Chain;
 use super::committer::Committer;
-use super::driver::{Driver, Parts, Place, Settings, Work};
+use super::driver::{Driver, Parts, Settings, Work};
 use super::gap;
 use super::lake::LakeTask;
 use super::lease::{self, FolderLock};
 use super::origin;
+use super::place::Place;
 use super::publisher::Publisher;
 use super::source::Source;
 use super::status::JobStatus;
@@ -148,7 +149,7 @@ async fn begin(
     );
     let told = Told {
         committed,
-        events: told,
+        events: anew_after.unwrap_or_default(),
         untold,
     };
     let parts = Running::new(
@@ -175,7 +176,7 @@ async fn begin(
 struct Told {
     /// Views up to this slot are in Postgres.
     committed: Epoch,
-    /// Events up to this slot as well.
+    /// Events up to this slot were made by a start that saw what the log has lost since; this one would make others.
     events: Epoch,
     /// Events in Postgres that this start will not make again, and that history does not hold yet.
     untold: Vec<EventRecord>,

@@ -5,8 +5,8 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use mast_dataflow::DataflowError;
@@ -95,7 +95,10 @@ impl Machine {
         let options = w.database.options(Role::Dataflow);
         let socket = options.get_socket().unwrap().to_str().unwrap().to_owned();
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "handover::child_runs_the_job_until_its_input_ends"])
+            .args([
+                "--exact",
+                "handover::child_runs_the_job_until_its_input_ends",
+            ])
             .arg("--nocapture")
             .env(FOLDER, folder)
             .env(LOG, socket_of(w.dir.path()))

@@ -4,8 +4,10 @@
 mod checkpoint;
 mod defects;
 mod flow;
+mod gap;
 mod handover;
 mod job;
+mod lake_away;
 mod recorded;
 mod recording;
 mod relay;

@@ -303,18 +303,15 @@ async fn a_relay_that_cannot_append_tells_what_waits_and_since_when() {
         .await
         .unwrap();
     let lag = events.lag();
-    let told = |bytes: usize| {
-        let mut event = event(TenantId::new(), 5_000_000);
-        event.device_id = DeviceId::new();
-        let epoch = Epoch(100);
-        let event = events::Event::Device(event);
-        vec![EventRecord { epoch, event }; bytes]
+    let told = EventRecord {
+        epoch: Epoch(100),
+        event: events::Event::Device(event(TenantId::new(), 5_000_000)),
     };
     let (commits, receiver) = mpsc::channel(1);
     let (stop, stops) = watch::channel(false);
     let troubles = Troubles::default();
     let running = tokio::spawn(events.run(receiver, stops, troubles.clone()));
-    commits.send(told(1_000)).await.unwrap();
+    commits.send(vec![told; 1_000]).await.unwrap();
     while troubles.now().is_empty() {
         tokio::task::yield_now().await;
     }

@@ -112,7 +112,10 @@ impl Folder {
     /// Whether a server ran here and died: it left its file behind, which one that was stopped takes away.
     pub(super) fn server_died(&self) -> bool {
         let text = std::fs::read_to_string(self.cluster.join("postmaster.pid")).unwrap_or_default();
-        let pid = text.lines().next().and_then(|line| line.trim().parse().ok());
+        let pid = text
+            .lines()
+            .next()
+            .and_then(|line| line.trim().parse().ok());
         pid.is_some_and(|pid| !self.runs_here(pid))
     }
 

@@ -19,7 +19,8 @@ const FIRST: Duration = Duration::from_secs(1);
 /// this.
 const LONGEST: Duration = Duration::from_secs(60);
 
-const REMEDY: &str = "wait, it is tried again; see `server.log` beside its data, and the room on its disk";
+const REMEDY: &str =
+    "wait, it is tried again; see `server.log` beside its data, and the room on its disk";
 
 /// How a server that is kept is doing.
 #[derive(Clone, Debug)]

@@ -89,7 +89,6 @@ pub(super) struct Programs {
 }
 
 impl Programs {
-
     /// Makes the cluster beside its place and moves it there, so that one that is there is whole.
     async fn initdb(&self) -> Result<(), PostgresError> {
         let fresh = self.folder.root.join("cluster.new");
@@ -188,7 +187,10 @@ impl Programs {
     }
 
     async fn stop(&self) -> Result<(), PostgresError> {
-        let pid = self.folder.server_pid()?.filter(|_| Path::new("/proc/self").exists());
+        let pid = self
+            .folder
+            .server_pid()?
+            .filter(|_| Path::new("/proc/self").exists());
         if run("pg_ctl", self.stop_command("fast")).await.is_err()
             && self.folder.server_pid()?.is_some()
         {

@@ -153,8 +153,9 @@ impl Args {
                     rows_per_epoch,
                     ..mast_benches::dataflow::Options::default()
                 };
-                let report = mast_benches::dataflow::run(&options, &mut |line| crate::output::note(line))
-                    .context("bench dataflow")?;
+                let report =
+                    mast_benches::dataflow::run(&options, &mut |line| crate::output::note(line))
+                        .context("bench dataflow")?;
                 crate::output::json(&report)?;
                 Ok(ExitCode::SUCCESS)
             }

@@ -319,7 +319,10 @@ async fn warm_up(load: &Load, parts: &Parts) -> anyhow::Result<()> {
         }
         if told.elapsed() >= Duration::from_secs(10) {
             told = Instant::now();
-            crate::output::note(&format!("warming up: {polled} of {} devices polled", load.devices));
+            crate::output::note(&format!(
+                "warming up: {polled} of {} devices polled",
+                load.devices
+            ));
         }
         sleep(Duration::from_millis(500)).await;
     }
