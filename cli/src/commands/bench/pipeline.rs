@@ -172,9 +172,9 @@ async fn start_fleet(
         .context("import the inventory")?;
     pool.close().await;
     if config.log.kind == Kind::Kafka {
-        crate::output::note(&format!(
-            "the log is Kafka's; its topics must be empty, or other devices' polls count too"
-        ));
+        crate::output::note(
+            "the log is Kafka's; its topics must be empty, or other devices' polls count too",
+        );
     }
     Ok(fleet)
 }
