@@ -11,6 +11,9 @@ pub const EVENTS: &str = "mast.events.v1";
 /// Encrypted configuration snapshots of devices.
 pub const CONFIG: &str = "mast.config.v1";
 
+/// Those that an installation has.
+pub const ALL: [&str; 4] = [TELEMETRY, CONTROL, EPOCHS, EVENTS];
+
 /// Partitions of [`TELEMETRY`] on one machine.
 pub const STANDALONE_PARTITIONS: u32 = 8;
 /// Partitions of [`TELEMETRY`] on a cluster.

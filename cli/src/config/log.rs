@@ -12,8 +12,6 @@ use super::{Pace, Problem};
 
 /// The most partitions: devices hash into as many shards.
 const MAX_PARTITIONS: u32 = 1_024;
-/// Bytes of a prefix; the log takes names of twice as many.
-const MAX_PREFIX: usize = 100;
 /// Partitions of a telemetry topic that is made in Kafka.
 const KAFKA_PARTITIONS: u32 = 32;
 
@@ -148,7 +146,7 @@ impl Log {
         let prefix = self.topic_prefix.as_deref().unwrap_or_default();
         must(
             "log.topic_prefix",
-            prefix_is_good(prefix),
+            KafkaConfig::prefix_is_good(prefix),
             "must be at most 100 of a-z A-Z 0-9 . _ - and not begin with a dot",
         );
         must(
@@ -196,11 +194,6 @@ impl Log {
             "must be 1s to 5m",
         );
     }
-}
-
-fn prefix_is_good(prefix: &str) -> bool {
-    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    prefix.len() <= MAX_PREFIX && !prefix.starts_with('.') && prefix.bytes().all(good)
 }
 
 fn is_address(text: &str) -> bool {

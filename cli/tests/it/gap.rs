@@ -27,12 +27,7 @@ fn trim(data: &Path) {
         ..EmbeddedConfig::default()
     };
     let small = EmbeddedLog::open(&new, config).unwrap();
-    for name in [
-        topics::TELEMETRY,
-        topics::CONTROL,
-        topics::EPOCHS,
-        topics::EVENTS,
-    ] {
+    for name in topics::ALL {
         let partitions = log.partitions(name).unwrap();
         let name = name.to_owned();
         small.ensure_topic(&TopicSpec { name, partitions }).unwrap();

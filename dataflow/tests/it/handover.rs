@@ -211,10 +211,7 @@ async fn a_job_goes_from_process_to_process_and_loses_and_repeats_nothing() {
     let told = w.number("SELECT count(*) FROM device_events").await;
     assert_eq!((told, w.events_in_topic()), (4, 4), "each event once");
     for (table, rows) in [("device_events", 4), ("polls", 6)] {
-        let sql = "SELECT sum(rows)::bigint FROM lake_manifest WHERE table_name = $1";
-        let stored = sqlx::query_scalar(sql).bind(table).fetch_one(&w.pool);
-        let stored: Option<i64> = stored.await.unwrap();
-        assert_eq!(stored, Some(rows), "{table}, each once");
+        assert_eq!(w.in_lake(table).await, Some(rows), "{table}, each once");
     }
     assert_eq!(w.number("SELECT generation FROM job_progress").await, last);
     // The bindings that count are one chain up to what is served.

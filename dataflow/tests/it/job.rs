@@ -227,6 +227,13 @@ impl World {
         sqlx::query_scalar(sql).fetch_one(&self.pool).await.unwrap()
     }
 
+    /// Rows of a table that the lake has committed; null where there was no commit.
+    pub(crate) async fn in_lake(&self, table: &str) -> Option<i64> {
+        let sql = "SELECT sum(rows)::bigint FROM lake_manifest WHERE table_name = $1";
+        let stored = sqlx::query_scalar(sql).bind(table).fetch_one(&self.pool);
+        stored.await.unwrap()
+    }
+
     pub(crate) fn events_in_topic(&self) -> u64 {
         self.log.ends(topics::EVENTS, 0).unwrap().next
     }

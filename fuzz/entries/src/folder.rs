@@ -1,4 +1,4 @@
-//! Folders for what parsers read from files.
+//! Folders for what parsers read from files, and damage to the files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,5 +27,43 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The files of an extension in a folder, by name.
+pub(crate) fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{error}"));
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|found| found == extension))
+        .collect();
+    files.sort();
+    files
+}
+
+/// Per four bytes: which file, where in it, what is done there.
+pub(crate) fn damage(folder: &Path, extension: &str, script: &[u8]) {
+    for step in script.chunks_exact(4).take(8) {
+        let files = files(folder, extension);
+        let Some(file) = files.get(usize::from(step[0]) % files.len().max(1)) else {
+            return;
+        };
+        let mut bytes = fs::read(file).unwrap_or_default();
+        let place = (usize::from(step[1]) * 4) % (bytes.len() + 1);
+        match step[2] % 5 {
+            0 => bytes.truncate(place),
+            1 => bytes.extend_from_slice(&script[..script.len().min(200)]),
+            2 => bytes.extend(std::iter::repeat_n(0, usize::from(step[3]) + 1)),
+            3 => {
+                let copied = bytes[place..].to_vec();
+                bytes.extend_from_slice(&copied);
+            }
+            _ => {
+                if let Some(byte) = bytes.get_mut(place) {
+                    *byte ^= step[3];
+                }
+            }
+        }
+        fs::write(file, &bytes).unwrap_or_else(|error| panic!("{error}"));
     }
 }

@@ -5,21 +5,15 @@ use std::path::{Path, PathBuf};
 
 use mast_log::{EmbeddedConfig, EmbeddedLog, Fsync, Log, LogError, Record, TopicSpec};
 
-use crate::folder::Folder;
+use crate::folder::{Folder, damage, files};
 
 const TOPIC: &str = "t";
 const SEGMENT_HEADER_BYTES: usize = 32;
 const BATCH_HEADER_BYTES: usize = 40;
 
-fn files(folder: &Folder) -> Vec<PathBuf> {
-    let partition = folder.0.join("topics").join(TOPIC).join("0");
-    let entries = fs::read_dir(&partition).unwrap_or_else(|error| panic!("{error}"));
-    let mut files: Vec<PathBuf> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "seg"))
-        .collect();
-    files.sort();
-    files
+/// The partition's own folder.
+fn partition(folder: &Folder) -> PathBuf {
+    folder.0.join("topics").join(TOPIC).join("0")
 }
 
 pub(crate) fn config() -> EmbeddedConfig {
@@ -63,7 +57,7 @@ pub(crate) fn segments(data: &[u8]) {
     if forged {
         forge(&folder, rest);
     } else {
-        damage(&folder, rest);
+        damage(&partition(&folder), "seg", rest);
     }
     match open(&folder.0) {
         Ok(log) => use_log(&log, &written, forged),
@@ -118,36 +112,9 @@ fn use_log(log: &EmbeddedLog, written: &[Vec<u8>], forged: bool) {
     assert_eq!(back[0].record.body.as_ref(), b"after");
 }
 
-/// Per four bytes: which file, where in it, what is done there.
-fn damage(folder: &Folder, script: &[u8]) {
-    for step in script.chunks_exact(4).take(8) {
-        let files = files(folder);
-        let Some(file) = files.get(usize::from(step[0]) % files.len().max(1)) else {
-            return;
-        };
-        let mut bytes = fs::read(file).unwrap_or_default();
-        let place = (usize::from(step[1]) * 4) % (bytes.len() + 1);
-        match step[2] % 5 {
-            0 => bytes.truncate(place),
-            1 => bytes.extend_from_slice(&script[..script.len().min(200)]),
-            2 => bytes.extend(std::iter::repeat_n(0, usize::from(step[3]) + 1)),
-            3 => {
-                let copied = bytes[place..].to_vec();
-                bytes.extend_from_slice(&copied);
-            }
-            _ => {
-                if let Some(byte) = bytes.get_mut(place) {
-                    *byte ^= step[3];
-                }
-            }
-        }
-        fs::write(file, &bytes).unwrap_or_else(|error| panic!("{error}"));
-    }
-}
-
 /// Appends batches to the last segment: eight bytes for what its header says, then a payload. Both checksums hold.
 fn forge(folder: &Folder, script: &[u8]) {
-    let files = files(folder);
+    let files = files(&partition(folder), "seg");
     let Some(file) = files.last() else {
         return;
     };

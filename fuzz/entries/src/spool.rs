@@ -1,11 +1,8 @@
 //! The spool of an ingest node after something happened to its files.
 
-use std::fs;
-use std::path::PathBuf;
-
 use mast_ingest::spool::{Parcel, Spool, SpoolConfig};
 
-use crate::folder::Folder;
+use crate::folder::{Folder, damage};
 use crate::log::record;
 
 const PARTITION: u32 = 3;
@@ -43,7 +40,7 @@ pub(crate) fn segments(data: &[u8]) {
         spool.pop(PARTITION, &found[..1]);
     }
     drop(spool);
-    damage(&folder, rest);
+    damage(&folder.0.join("spool"), "spool", rest);
     let mut spool = open(&folder);
     let told = spool.polls();
     let after = Parcel {
@@ -84,42 +81,4 @@ fn peek(spool: &mut Spool) -> (Vec<Parcel>, u64) {
     spool
         .peek(PARTITION, 1 << 10)
         .unwrap_or_else(|error| panic!("a spool is read: {error}"))
-}
-
-fn files(folder: &Folder) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder.0.join("spool"));
-    let mut files: Vec<PathBuf> = entries
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "spool")
-        })
-        .collect();
-    files.sort();
-    files
-}
-
-/// Per four bytes: which file, where in it, what is done there. Nothing of it makes a checksum that holds, but by doubling.
-fn damage(folder: &Folder, script: &[u8]) {
-    for step in script.chunks_exact(4).take(8) {
-        let files = files(folder);
-        let Some(file) = files.get(usize::from(step[0]) % files.len().max(1)) else {
-            return;
-        };
-        let mut bytes = fs::read(file).unwrap_or_default();
-        let place = (usize::from(step[1]) * 4) % (bytes.len() + 1);
-        match step[2] % 4 {
-            0 => bytes.truncate(place),
-            1 => bytes.extend_from_slice(&script[..script.len().min(200)]),
-            2 => bytes.extend(std::iter::repeat_n(0, usize::from(step[3]) + 1)),
-            _ => {
-                if let Some(byte) = bytes.get_mut(place) {
-                    *byte ^= step[3];
-                }
-            }
-        }
-        fs::write(file, &bytes).unwrap_or_else(|error| panic!("{error}"));
-    }
 }

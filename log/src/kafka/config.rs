@@ -7,6 +7,8 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
+use crate::topic::name_is_good;
+
 /// The most bytes that key, headers and body of one record may have together; topics are made to take it.
 pub const MAX_RECORD_BYTES: u64 = 16 << 20;
 
@@ -89,7 +91,15 @@ impl fmt::Debug for Password {
     }
 }
 
+/// Bytes of a prefix; a name may have twice as many.
+const MAX_PREFIX_BYTES: usize = 100;
+
 impl KafkaConfig {
+    /// Whether it may stand before the names of topics: at most 100 of a-z A-Z 0-9 . _ -, and no dot first.
+    pub fn prefix_is_good(prefix: &str) -> bool {
+        prefix.is_empty() || prefix.len() <= MAX_PREFIX_BYTES && name_is_good(prefix)
+    }
+
     /// A cluster reached without encryption.
     pub fn plain(brokers: impl Into<String>) -> Self {
         Self {

@@ -124,6 +124,28 @@ impl KafkaLog {
         }
     }
 
+    /// The same error, with the name by which its topic was asked for.
+    fn asked(&self, error: LogError) -> LogError {
+        let bare = |topic: String| match topic.strip_prefix(&self.config.topic_prefix) {
+            Some(bare) => bare.to_owned(),
+            None => topic,
+        };
+        match error {
+            LogError::UnknownTopic { topic } => LogError::UnknownTopic { topic: bare(topic) },
+            LogError::PartitionMismatch {
+                topic,
+                partitions,
+                asked,
+            } => LogError::PartitionMismatch {
+                topic: bare(topic),
+                partitions,
+                asked,
+            },
+            // What has to be changed in the cluster is called as it is there.
+            other => other,
+        }
+    }
+
     /// How many partitions a topic has.
     fn count(&self, topic: &str) -> Result<u32, LogError> {
         if let Some(partitions) = self.known(topic) {
@@ -142,28 +164,28 @@ impl KafkaLog {
 
     /// Refuses a partition that doesn't exist.
     fn place(&self, topic: &str, partition: u32) -> Result<(), LogError> {
-        let partitions = self.count(topic)?;
+        let partitions = self.count(topic).map_err(|error| self.asked(error))?;
         if partition < partitions {
             return Ok(());
         }
-        Err(LogError::PartitionMismatch {
+        Err(self.asked(LogError::PartitionMismatch {
             topic: topic.to_owned(),
             partitions,
             asked: partition,
-        })
+        }))
     }
 }
 
 impl Log for KafkaLog {
     fn ensure_topic(&self, spec: &TopicSpec) -> Result<(), LogError> {
         check(spec)?;
-        let spec = &TopicSpec {
+        let named = TopicSpec {
             name: self.named(&spec.name).into_owned(),
             partitions: spec.partitions,
         };
-        check(spec)?;
-        let partitions = self.made(spec)?;
-        lock(&self.partitions).insert(spec.name.clone(), partitions);
+        check(&named)?;
+        let partitions = self.made(&named)?;
+        lock(&self.partitions).insert(named.name, partitions);
         if partitions == spec.partitions {
             return Ok(());
         }
@@ -175,7 +197,8 @@ impl Log for KafkaLog {
     }
 
     fn partitions(&self, topic: &str) -> Result<u32, LogError> {
-        self.count(&self.named(topic))
+        let counted = self.count(&self.named(topic));
+        counted.map_err(|error| self.asked(error))
     }
 
     fn append(&self, topic: &str, partition: u32, records: &[Record]) -> Result<u64, LogError> {

@@ -83,15 +83,11 @@ impl Folder {
     /// Id of the server that runs on the cluster. The file that a killed server leaves behind names a process that is
     /// gone, or by now another program: such a file is removed, or Postgres would refuse to start for its sake.
     pub(super) fn server_pid(&self) -> Result<Option<u32>, PostgresError> {
-        let path = self.cluster.join("postmaster.pid");
+        let path = self.pid_file();
         let Ok(text) = std::fs::read_to_string(&path) else {
             return Ok(None);
         };
-        let pid = text
-            .lines()
-            .next()
-            .and_then(|line| line.trim().parse::<u32>().ok());
-        if let Some(pid) = pid.filter(|pid| self.runs_here(*pid)) {
+        if let Some(pid) = pid_in(&text).filter(|pid| self.runs_here(*pid)) {
             return Ok(Some(pid));
         }
         let socket = self.socket_dir.join(format!(".s.PGSQL.{PORT}"));
@@ -109,14 +105,14 @@ impl Folder {
         Ok(None)
     }
 
+    fn pid_file(&self) -> PathBuf {
+        self.cluster.join("postmaster.pid")
+    }
+
     /// Whether a server ran here and died: it left its file behind, which one that was stopped takes away.
     pub(super) fn server_died(&self) -> bool {
-        let text = std::fs::read_to_string(self.cluster.join("postmaster.pid")).unwrap_or_default();
-        let pid = text
-            .lines()
-            .next()
-            .and_then(|line| line.trim().parse().ok());
-        pid.is_some_and(|pid| !self.runs_here(pid))
+        let text = std::fs::read_to_string(self.pid_file()).unwrap_or_default();
+        pid_in(&text).is_some_and(|pid| !self.runs_here(pid))
     }
 
     /// Whether a process works in the cluster's folder, as every server does. Without `/proc` it is believed.
@@ -129,6 +125,11 @@ impl Folder {
             Err(e) => e.kind() == std::io::ErrorKind::PermissionDenied,
         }
     }
+}
+
+/// The process that a server's file names, in its first line.
+fn pid_in(text: &str) -> Option<u32> {
+    text.lines().next()?.trim().parse().ok()
 }
 
 /// Makes the folder for its owner alone, but its parents as usual: the server's user has to pass them.

@@ -24,12 +24,7 @@ const NAMED: usize = 1;
 pub(crate) fn log(log: &dyn Log) -> Health {
     let mut health = Health::ok(Part::Log, "main");
     let (mut records, mut kept) = (0, 0);
-    for topic in [
-        topics::TELEMETRY,
-        topics::CONTROL,
-        topics::EPOCHS,
-        topics::EVENTS,
-    ] {
+    for topic in topics::ALL {
         let partitions = match log.partitions(topic) {
             Ok(partitions) => partitions,
             Err(LogError::UnknownTopic { .. }) => continue,
