@@ -1,6 +1,8 @@
 //! Writes the seeds that can't be written by hand, or are made of recorded replies, to `fuzz/seeds/`. To be run again when a
 //! format changes: `cargo run -p mast-fuzz --example seeds`.
 
+mod stored;
+
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,7 +28,10 @@ fn main() -> Result {
     protocol(&seeds)?;
     messages(&seeds)?;
     checkpoints(&seeds)?;
-    by_hand(&seeds)
+    by_hand(&seeds)?;
+    stored::log_segments(&seeds)?;
+    stored::spool(&seeds)?;
+    stored::log_calls(&seeds)
 }
 
 struct Seeds(PathBuf);
@@ -463,60 +468,5 @@ fn by_hand(seeds: &Seeds) -> Result {
     let named = [&4u32.to_le_bytes()[..], b"userpassword"].concat();
     seeds.put("secrets", "credentials", named)?;
     seeds.put("secrets", "sealed", [&[1u8][..], &[7; 60]].concat())?;
-    for (name, bytes) in [
-        ("cut", &[0x40, 1, 9, 0, 0][..]),
-        ("flipped", &[0x60, 0, 11, 4, 0xff, 0, 20, 4, 1]),
-        ("zeros", &[0x80, 2, 50, 2, 40]),
-        ("doubled", &[0x50, 9, 8, 3, 0]),
-        ("rubbish", &[0x30, 1, 9, 1, 0]),
-        (
-            "forged",
-            &[
-                0x21, 1, 0, 2, 0, 13, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, b'x',
-            ],
-        ),
-        ("forged-long", &[0x11, 255, 255, 1, 0, 3, 1, 2, 3]),
-        (
-            "forged-last",
-            &[0x11, 1, 0, 255, 64, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-        ),
-    ] {
-        seeds.put("log_segments", name, bytes)?;
-    }
-    for (name, bytes) in [
-        ("whole", &[9, 2, 7, 7, 7][..]),
-        ("cut", &[12, 0, 0, 9, 0, 0, 0]),
-        ("flipped", &[12, 3, 0, 20, 4, 255]),
-        ("header", &[12, 3, 0, 2, 4, 255]),
-        ("doubled", &[12, 3, 0, 20, 3, 0]),
-        ("zeros", &[15, 0, 0, 0, 2, 60]),
-        ("rubbish", &[15, 1, 0, 0, 1, 60]),
-    ] {
-        seeds.put("spool", name, bytes)?;
-    }
-    let topic = [&1u32.to_le_bytes()[..], b"t"].concat();
-    let call = |tag: u8, rest: &[u8]| {
-        let body = [&[tag], &topic[..], rest].concat();
-        [&[body.len() as u8], &body[..]].concat()
-    };
-    let record = [1, 0, 0, 0, b'k', 0, 0, 0, 0, 2, 0, 0, 0, b'b', b'b'];
-    for (name, bytes) in [
-        ("ensure", call(0, &1u32.to_le_bytes())),
-        ("partitions", call(1, &[])),
-        (
-            "append",
-            call(2, &[&[0, 0, 0, 0, 1, 0, 0, 0], &record[..]].concat()),
-        ),
-        ("read", call(3, &[0; 20])),
-        ("ends", call(4, &[0; 4])),
-        ("trim", call(5, &[0; 12])),
-        ("sync", vec![1, 6]),
-        ("wait", [&[17, 7], &[0; 16][..]].concat()),
-        ("unknown", vec![1, 99]),
-        ("cut", vec![255, 9, 0, 0, 0, 1, 2]),
-        ("large", vec![255, 255, 255, 255, 255, 1, 2]),
-    ] {
-        seeds.put("log_calls", name, bytes)?;
-    }
     Ok(())
 }
