@@ -22,7 +22,7 @@ use crate::{
     doors::Doors,
     error::SimulatorError,
     inventory::inventory,
-    journal::{Configured, Journal, Said},
+    journal::{Configured, Journal, Noted, Said},
     menus, scenario,
     server::{Stage, listen},
     truth::Truth,
@@ -323,6 +323,12 @@ fn replay(world: &mut World, said: &Said, path: Option<&Path>) -> Result<(), Sim
             world.advance(*at_ms);
             let mut unheard = ReplyWriter::new();
             menus::write(world, device, *at_ms, &request, &mut unheard, || Ok(()));
+            continue;
+        }
+        if let Some(noted) = Noted::read(&plan, line) {
+            let (device, what) = noted.map_err(wrong)?;
+            world.advance(*at_ms);
+            world.note(device, what);
             continue;
         }
         let events = scenario::parse_line(line, &plan, *at_ms).map_err(wrong)?;

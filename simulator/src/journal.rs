@@ -7,12 +7,16 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read, Write},
+    net::Ipv4Addr,
     path::Path,
 };
 
 use routeros_api::{Sentence, server::Request};
 
-use crate::{error::SimulatorError, world::model::Plan};
+use crate::{
+    error::SimulatorError,
+    world::{logbook::What, model::Plan},
+};
 
 /// What was said: when (simulated milliseconds), and the line.
 pub(crate) type Said = Vec<(i64, String)>;
@@ -83,7 +87,7 @@ impl Configured {
         let mut line = format!("{} {}", Self::WORD, plan.devices[device].address);
         for word in request.sentence().words() {
             line.push(' ');
-            line.extend(word.iter().map(|byte| format!("{byte:02x}")));
+            line.push_str(&hex(word));
         }
         line
     }
@@ -99,6 +103,63 @@ impl Configured {
             _ => Err(format!("bad line {line:?}")),
         })
     }
+}
+
+/// What a session left in a device's log, as a line. All else that is in a log follows from what happens.
+#[derive(Debug)]
+pub(crate) struct Noted;
+
+impl Noted {
+    const WORD: &str = "log";
+
+    /// `None` = it follows from what happens.
+    pub(crate) fn line(plan: &Plan, device: usize, what: &What) -> Option<String> {
+        let (verb, from, tls, user) = match what {
+            What::LoggedIn { from, tls } => ("in", from, tls, None),
+            What::LoggedOut { from, tls } => ("out", from, tls, None),
+            What::LoginFailed { user, from, tls } => ("failed", from, tls, Some(user)),
+            _ => return None,
+        };
+        let address = plan.devices[device].address;
+        let door = if *tls { "tls" } else { "plain" };
+        let user = user.map_or_else(String::new, |user| format!(" {}", hex(user.as_bytes())));
+        Some(format!(
+            "{} {address} {verb} {from} {door}{user}",
+            Self::WORD
+        ))
+    }
+
+    /// `None` = it is another line.
+    pub(crate) fn read(plan: &Plan, line: &str) -> Option<Result<(usize, What), String>> {
+        let rest = line.strip_prefix(Self::WORD)?.strip_prefix(' ')?;
+        Some(Self::parse(plan, rest).ok_or_else(|| format!("bad line {line:?}")))
+    }
+
+    fn parse(plan: &Plan, rest: &str) -> Option<(usize, What)> {
+        let mut parts = rest.split(' ');
+        let device = plan.device_at(parts.next()?.parse().ok()?)?;
+        let verb = parts.next()?;
+        let from: Ipv4Addr = parts.next()?.parse().ok()?;
+        let tls = match parts.next()? {
+            "tls" => true,
+            "plain" => false,
+            _ => return None,
+        };
+        let what = match verb {
+            "in" => What::LoggedIn { from, tls },
+            "out" => What::LoggedOut { from, tls },
+            "failed" => {
+                let user = String::from_utf8(unhex(parts.next()?)?).ok()?.into();
+                What::LoginFailed { user, from, tls }
+            }
+            _ => return None,
+        };
+        parts.next().is_none().then_some((device, what))
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
@@ -120,6 +181,30 @@ fn split(line: &str) -> Option<(i64, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_sessions_leave_in_a_log_is_read_again() {
+        let plan = crate::world::layout::lay_out(1, 10, 0);
+        let from = Ipv4Addr::LOCALHOST;
+        let user = "m\u{e9} \n".into();
+        for what in [
+            What::LoggedIn { from, tls: true },
+            What::LoggedOut { from, tls: false },
+            What::LoginFailed {
+                user,
+                from,
+                tls: true,
+            },
+        ] {
+            let line = Noted::line(&plan, 3, &what).unwrap();
+            assert_eq!(Noted::read(&plan, &line), Some(Ok((3, what))), "{line}");
+        }
+        assert_eq!(Noted::line(&plan, 3, &What::Rebooted), None);
+        assert_eq!(Noted::read(&plan, "heal"), None);
+        for bad in ["log", "log 127.9.9.9 in 127.0.0.1 tls", "log x"] {
+            assert!(!matches!(Noted::read(&plan, bad), Some(Ok(_))), "{bad}");
+        }
+    }
 
     #[test]
     fn what_was_said_is_read_again() {

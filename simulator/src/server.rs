@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     doors::{Doors, Opened},
-    journal::{Configured, Journal},
+    journal::{Configured, Journal, Noted},
     menus,
     session::{Peer, converse},
     world::{
@@ -135,6 +135,13 @@ impl Stage {
         let mut changed = world.advance(self.now_ms());
         let unwritten = std::mem::take(&mut *self.unwritten());
         for (device, what) in unwritten {
+            // What a device without power would have written is not written later either.
+            if !world.powered(device) {
+                continue;
+            }
+            if let Err(error) = self.journal_note(world.now_ms(), device, &what) {
+                tracing::warn!(error, "a line of a log will be missing after a restart");
+            }
             world.note(device, what);
         }
         changed.extend(world.take_changed());
@@ -157,6 +164,17 @@ impl Stage {
         changed.extend(world.take_changed());
         drop(world);
         self.wake(changed);
+    }
+
+    fn journal_note(&self, now: i64, device: usize, what: &What) -> Result<(), String> {
+        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(journal) = journal.as_mut() else {
+            return Ok(());
+        };
+        match Noted::line(&self.plan, device, what) {
+            Some(line) => journal.append(now, &line).map_err(|e| e.to_string()),
+            None => Ok(()),
+        }
     }
 
     /// Writes a line to the journal, if there is one.

@@ -98,7 +98,14 @@ async fn through_trouble<S: AsyncRead + AsyncWrite + Unpin>(
     if !may_go_on(stage, device, path, connection).await {
         return Trouble::Left;
     }
-    let slow_ms = stage.world().slow_ms(device);
+    let (slow_ms, cpu_ms) = {
+        let world = stage.world();
+        (world.slow_ms(device), world.cpu_ms(device))
+    };
+    // Each answer goes out when it is made, also where the next one takes long.
+    if slow_ms + cpu_ms > 0 && connection.flush().await.is_err() {
+        return Trouble::Left;
+    }
     if slow_ms > 0 {
         tokio::time::sleep(Duration::from_millis(u64::from(slow_ms))).await;
     }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use mast_schemas::control::TlsPolicy;
 use mast_simulator::{Fleet, FleetConfig, SimulatorError, Truth, ctl_send};
-use routeros_api::{Command, ErrorClass, LoginForm, TlsMode};
+use routeros_api::{Client, Command, ErrorClass, LoginForm, Sentence, TlsMode};
 use tokio::{io::AsyncReadExt, net::TcpStream};
 
 use crate::live::{PATIENCE, device, devices, fleet, hundred, identity, open};
@@ -316,6 +316,69 @@ async fn a_restarted_fleet_goes_on_where_it_would_be() {
     second.stop().await;
     let other = Fleet::start(FleetConfig { seed: 8, ..config }).await;
     assert!(matches!(other, Err(SimulatorError::Journal { .. })));
+}
+
+/// A reader that remembers how far it read a log finds the place again, and behind it what is new.
+#[tokio::test]
+async fn a_restarted_fleet_has_the_logs_that_it_had() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = FleetConfig {
+        devices: 60,
+        journal: Some(dir.path().join("journal")),
+        ..FleetConfig::default()
+    };
+    let log = async |client: &mut Client| -> Vec<(String, String)> {
+        let reply = client.call(&Command::new("/log/print")).await.unwrap();
+        let word = |row: &Sentence, name| row.text(name).unwrap().into_owned();
+        let rows = reply.rows.iter();
+        rows.map(|row| (word(row, ".id"), word(row, "message")))
+            .collect()
+    };
+    let said = |lines: &[(String, String)], text: &str| {
+        let those = lines.iter().filter(|(_, message)| message.contains(text));
+        those.count()
+    };
+    let first = fleet(config.clone()).await;
+    let router = device(&first, "tower-01-router");
+    let mut stranger = router.clone();
+    stranger.password = "not it".into();
+    assert!(open(&stranger, &TlsMode::Insecure, PATIENCE).await.is_err());
+    let gone = open(&router, &TlsMode::Plain, PATIENCE).await.unwrap();
+    gone.close(PATIENCE).await;
+    let mut client = open(&router, &TlsMode::Insecure, PATIENCE).await.unwrap();
+    first.ctl("reboot device=tower-01-s1-ap for=1ms").unwrap();
+    let then = tokio::time::timeout(PATIENCE, async {
+        loop {
+            let lines = log(&mut client).await;
+            // A port, too, that went down and up.
+            if said(&lines, "logged in") == 2
+                && said(&lines, "logged out") == 1
+                && said(&lines, "link up") >= 2
+            {
+                break lines;
+            }
+        }
+    });
+    let then = then.await.unwrap();
+    assert!(said(&then, "login failure") > 0, "{then:?}");
+    first.stop().await;
+
+    for restarts in 1..=2 {
+        let again = fleet(config.clone()).await;
+        let router = device(&again, "tower-01-router");
+        let mut client = open(&router, &TlsMode::Insecure, PATIENCE).await.unwrap();
+        let now = tokio::time::timeout(PATIENCE, async {
+            loop {
+                let lines = log(&mut client).await;
+                if said(&lines, "logged in") == 2 + restarts {
+                    break lines;
+                }
+            }
+        });
+        let now = now.await.unwrap();
+        assert_eq!(now[..then.len()], then[..], "after {restarts} restarts");
+        again.stop().await;
+    }
 }
 
 #[tokio::test]
