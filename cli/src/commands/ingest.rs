@@ -45,7 +45,7 @@ impl Args {
         let start = async {
             let database = patiently("Postgres", || attach(config, &paths)).await?;
             let log = patiently("the log", || standalone::log::ask(&config.log, &paths)).await?;
-            let start = || standalone::ingest(config, &paths, &database, &log);
+            let start = || standalone::ingest(config, &paths, &database, &log, 0);
             let node = patiently("ingest", start).await?;
             anyhow::Ok((Arc::new(node), database))
         };

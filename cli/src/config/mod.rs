@@ -6,6 +6,7 @@
 //!
 //! Secrets are of a type that does not print; where values are shown, theirs are hidden.
 
+mod ingest;
 mod layers;
 mod load;
 mod log;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::ingest::Ingest;
 pub(crate) use self::layers::Flags;
 pub(crate) use self::load::{Effective, is_secret, load};
 pub(crate) use self::log::{Kind, Log};
@@ -72,14 +74,6 @@ pub(crate) struct Simulator {
     pub(crate) seed: u64,
     /// Scenario file.
     pub(crate) scenario: Option<PathBuf>,
-}
-
-/// Polling.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Ingest {
-    /// Interval of the polls of devices whose inventory names none.
-    pub(crate) interval: Pace,
 }
 
 /// The dataflow.
@@ -160,14 +154,6 @@ impl Default for Simulator {
     }
 }
 
-impl Default for Ingest {
-    fn default() -> Self {
-        Self {
-            interval: Pace::seconds(60),
-        }
-    }
-}
-
 impl Default for Dataflow {
     fn default() -> Self {
         Self {
@@ -222,7 +208,6 @@ impl Config {
         );
         for (key, pace, least_ms, most_s) in [
             ("demo.interval", self.demo.interval, 100, 3_600),
-            ("ingest.interval", self.ingest.interval, 100, 86_400),
             (
                 "dataflow.gauge_interval",
                 self.dataflow.gauge_interval,
@@ -268,6 +253,7 @@ impl Config {
             self.query.max_rows > 0,
             "must be at least 1".to_owned(),
         );
+        self.ingest.problems(&mut found);
         self.log.problems(&mut found);
         self.postgres.problems(&mut found);
         found

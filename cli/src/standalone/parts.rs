@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use mast_dataflow::job::{Job, JobConfig, JobHandle};
-use mast_ingest::spool::SpoolConfig;
 use mast_ingest::{Node, NodeConfig, NodeHandle};
 use mast_log::Log;
 use mast_postgres::Role;
@@ -75,19 +74,23 @@ pub(crate) async fn dataflow(
     Job::start(job).await.context("start the dataflow")
 }
 
-/// Starts an ingest node.
+/// Starts an ingest node. Other parts of this process need so many file descriptors, beyond some hundreds.
 pub(crate) async fn ingest(
     config: &Config,
     paths: &Paths,
     database: &Database,
     log: &Arc<dyn Log>,
+    other_descriptors: u64,
 ) -> anyhow::Result<NodeHandle> {
     let pool = database.pool(Role::Ingest, 8).await?;
     // The key is there now; what becomes of it while we run, the node tells.
     keys_of(paths, database).await?;
     let keys = Arc::new(FollowedKeyFile::new(&paths.key_file()));
     let mut node = NodeConfig::new(pool, Arc::clone(log), keys);
-    node.spool = Some(SpoolConfig::new(paths.root().join("spool")));
+    node.spool = Some(config.ingest.spool(paths.root().join("spool")));
+    node.capacity = config.ingest.capacity();
+    node.cadences = config.ingest.cadences();
+    node.other_descriptors = other_descriptors;
     node.partitions = log::partitions(&config.log, log).await?;
     node.holder = paths.holder()?;
     Node::start(node).await.context("start ingest")
@@ -103,7 +106,7 @@ pub(crate) struct Installation {
 }
 
 impl Installation {
-    /// Starts log, dataflow and ingest on a database.
+    /// Starts log, dataflow and ingest on a database, beside a fleet that holds an end of each session too.
     pub(crate) async fn start(
         config: &Config,
         paths: &Paths,
@@ -120,7 +123,8 @@ impl Installation {
             }
         };
         health.job(&database, &job).await?;
-        let node = Arc::new(ingest(config, paths, &database, &log).await?);
+        let of_fleet = config.simulator.devices as u64;
+        let node = Arc::new(ingest(config, paths, &database, &log, of_fleet).await?);
         let name = paths.holder()?.to_string();
         health.node(&database, name, Arc::clone(&node)).await?;
         Ok(Self {

@@ -1,111 +1,16 @@
 //! The parts as processes of their own, over a real Kafka broker: the views are what is true of the virtual fleet, also
 //! after the broker and each process were killed, and no law is broken.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::time::Instant;
 
 use mast_log::dev_broker::DevBroker;
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use crate::part::{PATIENCE, PREFIX, Part, terminate};
 use crate::support::{folder, last_json, mast};
 
 const DEVICES: u64 = 24;
-/// The cluster is shared with others.
-const PREFIX: &str = "north.";
-/// For a step that the machine's speed decides.
-const PATIENCE: Duration = Duration::from_secs(180);
-
-/// A process of ours, with what it says in a file.
-struct Part {
-    args: Vec<String>,
-    said: PathBuf,
-    child: Option<Child>,
-}
-
-impl Part {
-    /// Starts it and waits for the line that tells that it is up.
-    fn start(folder: &Path, args: &[&str]) -> (Self, Value) {
-        let mut part = Self {
-            args: args.iter().map(ToString::to_string).collect(),
-            said: folder.join(format!("{}.log", args[0])),
-            child: None,
-        };
-        let up = part.again();
-        (part, up)
-    }
-
-    fn again(&mut self) -> Value {
-        let mut child = self.spawn();
-        let mut line = String::new();
-        let stdout = child.stdout.take().unwrap();
-        BufReader::new(stdout).read_line(&mut line).unwrap();
-        self.child = Some(child);
-        serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line:?}\n{}", self.said()))
-    }
-
-    fn spawn(&self) -> Child {
-        let args: Vec<&str> = self.args.iter().map(String::as_str).collect();
-        let said = File::options().create(true).append(true).open(&self.said);
-        let mut command = mast(&args);
-        if args[0] != "simulate" {
-            command.env("MAST_LOG_TOPIC_PREFIX", PREFIX);
-        }
-        command
-            .env("MAST_LOG_TIMEOUT", "3s")
-            .env("MAST_LOG_PARTITIONS", "4")
-            .env("MAST_DATAFLOW_CHECKPOINT_EVERY", "5s")
-            .env("MAST_DATAFLOW_LAKE_EVERY", "3s")
-            .stderr(said.unwrap())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap()
-    }
-
-    fn kill(&mut self) {
-        crate::support::kill(&mut self.child.take().unwrap());
-    }
-
-    /// Asks it to end; its exit code.
-    fn end(mut self) -> Option<i32> {
-        let mut child = self.child.take().unwrap();
-        terminate(&child);
-        child.wait().unwrap().code()
-    }
-
-    fn said(&self) -> String {
-        std::fs::read_to_string(&self.said).unwrap()
-    }
-
-    /// Waits until it has said this.
-    fn says(&self, text: &str) {
-        let deadline = Instant::now() + PATIENCE;
-        while !self.said().contains(text) {
-            assert!(
-                Instant::now() < deadline,
-                "not said: {text}\n{}",
-                self.said()
-            );
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-fn terminate(child: &Child) {
-    kill_process(Pid::from_child(child), Signal::TERM).unwrap();
-}
 
 /// The whole, as somebody runs it in four terminals.
 struct Installation {
@@ -129,7 +34,7 @@ impl Installation {
         fleet.extend(["--socket", &socket, "--journal", &journal]);
         fleet.extend(["--inventory", &inventory]);
         let any = [&fleet[..], &["--api-port", "0", "--api-ssl-port", "0"]].concat();
-        let (mut simulator, up) = Part::start(folder, &any);
+        let (mut simulator, up) = Part::start(folder, "simulator", &any);
         // Started again it listens where it did.
         let (plain, tls) = (up["api_port"].to_string(), up["api_ssl_port"].to_string());
         let same = [&fleet[..], &["--api-port", &plain, "--api-ssl-port", &tls]].concat();
@@ -137,7 +42,7 @@ impl Installation {
 
         let address = broker.address();
         let kafka = ["--data", &data, "--log", "kafka", "--brokers", &address];
-        let (dataflow, _) = Part::start(folder, &[&["dataflow"][..], &kafka].concat());
+        let (dataflow, _) = Part::start(folder, "dataflow", &[&["dataflow"][..], &kafka].concat());
         let imported = mast(&["import", &inventory, "--data", &data])
             .output()
             .unwrap();
@@ -152,7 +57,7 @@ impl Installation {
         );
         std::fs::write(&config, text).unwrap();
         let config = config.to_str().unwrap();
-        let (ingest, _) = Part::start(folder, &["ingest", "--config", config]);
+        let (ingest, _) = Part::start(folder, "ingest", &["ingest", "--config", config]);
         Self {
             broker,
             simulator,
@@ -268,15 +173,8 @@ fn a_part_on_its_own_waits_and_says_what_for() {
         ),
         ("dataflow", &["the log has to wait", "127.0.0.1:1"]),
     ] {
-        let part = Part {
-            args: [&[part][..], &kafka]
-                .concat()
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
-            said: folder.path().join(part),
-            child: None,
-        };
+        let args = [&[part][..], &kafka].concat();
+        let part = Part::new(folder.path(), part, &args);
         let mut child = part.spawn();
         for reason in reasons {
             part.says(reason);
