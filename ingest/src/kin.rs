@@ -3,6 +3,9 @@
 //!
 //! Ancestors are the routers of the site, and for others than its routers the access points of the sector. What depends on
 //! what by radio and by last known paths is the dataflow's to say; this is only about where to look next.
+//!
+//! Devices hash over the nodes, so those of a site are most often several nodes' own: what is said here is also [`SiteNews`] for
+//! the others, and theirs is heard here. SiteNews may be lost; then somebody looks at its next interval.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -10,7 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mast_schemas::control::{Device, Role};
 use mast_schemas::{SectorId, SiteId, TenantId};
-use tokio::sync::Notify;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, mpsc};
 
 /// What a device's task is told by others.
 #[derive(Debug, Default)]
@@ -50,19 +54,44 @@ impl Nudge {
     }
 }
 
-#[derive(Debug)]
-struct Member {
+/// Where a device stands at its site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+struct Post {
     sector: Option<SectorId>,
     rank: Rank,
+}
+
+#[derive(Debug)]
+struct Member {
+    post: Post,
     nudge: Arc<Nudge>,
 }
 
 /// How near to the site's way out; the smaller the nearer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 enum Rank {
     Router,
     AccessPoint,
     Other,
+}
+
+/// What happened to a device, for those of its site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SiteNews {
+    tenant: TenantId,
+    site: SiteId,
+    post: Post,
+    event: Event,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Event {
+    /// It stopped answering.
+    Fell,
+    /// It answers again.
+    Returned,
 }
 
 impl Rank {
@@ -77,7 +106,7 @@ impl Rank {
     }
 }
 
-impl Member {
+impl Post {
     /// Whether this one is in front of the other.
     fn leads(&self, other: &Self) -> bool {
         self.rank < other.rank
@@ -89,6 +118,8 @@ impl Member {
 #[derive(Debug, Default)]
 pub struct Kin {
     sites: Mutex<HashMap<(TenantId, SiteId), Vec<Member>>>,
+    /// Where news for other nodes goes.
+    others: Option<mpsc::Sender<SiteNews>>,
 }
 
 /// A device's place in [`Kin`]; dropping it takes the device out.
@@ -96,25 +127,52 @@ pub struct Kin {
 pub struct Place {
     kin: Arc<Kin>,
     site: Option<(TenantId, SiteId)>,
+    post: Post,
     nudge: Arc<Nudge>,
 }
 
 impl Kin {
+    /// Sends what happens to the devices here to other nodes too. What does not fit is lost.
+    pub fn telling(others: mpsc::Sender<SiteNews>) -> Self {
+        Self {
+            others: Some(others),
+            ..Self::default()
+        }
+    }
+
     /// Puts a device in its place, out of which it goes when the result is dropped.
     pub fn join(self: &Arc<Self>, device: &Device) -> Place {
         let site = device.site_id.map(|site| (device.tenant_id, site));
         let nudge = Arc::new(Nudge::default());
+        let post = Post {
+            sector: device.sector_id,
+            rank: Rank::of(device.role),
+        };
         if let Some(site) = site {
             self.sites().entry(site).or_default().push(Member {
-                sector: device.sector_id,
-                rank: Rank::of(device.role),
+                post,
                 nudge: Arc::clone(&nudge),
             });
         }
         Place {
             kin: Arc::clone(self),
             site,
+            post,
             nudge,
+        }
+    }
+
+    /// Tells those of a site what happened to one of them, here or at another node.
+    pub fn hear(&self, news: &SiteNews) {
+        let sites = self.sites();
+        for other in sites.get(&(news.tenant, news.site)).into_iter().flatten() {
+            match news.event {
+                Event::Fell if other.post.leads(&news.post) => other.nudge.tell(&other.nudge.look),
+                Event::Returned if news.post.leads(&other.post) => {
+                    other.nudge.tell(&other.nudge.returned);
+                }
+                Event::Fell | Event::Returned => {}
+            }
         }
     }
 
@@ -131,31 +189,31 @@ impl Place {
 
     /// This device stopped answering: those in front of it are asked to look.
     pub fn fell(&self) {
-        self.each(|me, other| {
-            if other.leads(me) {
-                other.nudge.tell(&other.nudge.look);
-            }
-        });
+        if self.post.rank != Rank::Router {
+            self.say(Event::Fell);
+        }
     }
 
     /// This device answers again: those behind it need not wait for their breakers.
     pub fn returned(&self) {
-        self.each(|me, other| {
-            if me.leads(other) {
-                other.nudge.tell(&other.nudge.returned);
-            }
-        });
+        if self.post.rank != Rank::Other {
+            self.say(Event::Returned);
+        }
     }
 
-    fn each(&self, tell: impl Fn(&Member, &Member)) {
-        let Some(site) = self.site else { return };
-        let sites = self.kin.sites();
-        let members = sites.get(&site).map_or(&[][..], Vec::as_slice);
-        let Some(me) = members.iter().find(|m| self.is(m)) else {
+    fn say(&self, event: Event) {
+        let Some((tenant, site)) = self.site else {
             return;
         };
-        for other in members {
-            tell(me, other);
+        let news = SiteNews {
+            tenant,
+            site,
+            post: self.post,
+            event,
+        };
+        self.kin.hear(&news);
+        if let Some(others) = &self.kin.others {
+            let _ = others.try_send(news);
         }
     }
 
@@ -247,6 +305,32 @@ mod tests {
         assert_eq!(heard(), [no, back, back, back, back, no, no]);
         cpe.returned();
         assert_eq!(heard(), [no; 7]);
+    }
+
+    #[test]
+    fn what_happens_at_another_node_is_heard_as_if_it_were_here() {
+        let (telling, mut told_others) = mpsc::channel(8);
+        let (here, there) = (Arc::new(Kin::telling(telling)), Arc::new(Kin::default()));
+        let (tenant, site) = (TenantId::new(), SiteId::new());
+        let (east, west) = (Some(SectorId::new()), Some(SectorId::new()));
+        let ap = here.join(&device(Role::Ap, tenant, site, east));
+        let router = there.join(&device(Role::Router, tenant, site, None));
+        let behind = there.join(&device(Role::Cpe, tenant, site, east));
+        let beside = there.join(&device(Role::Cpe, tenant, site, west));
+        let stranger = there.join(&device(Role::Cpe, TenantId::new(), site, east));
+        let mut carried = || {
+            while let Ok(news) = told_others.try_recv() {
+                let text = serde_json::to_string(&news).unwrap();
+                there.hear(&serde_json::from_str(&text).unwrap());
+            }
+            [&router, &behind, &beside, &stranger].map(told)
+        };
+        let (no, look, back) = ((false, false), (true, false), (false, true));
+        ap.fell();
+        assert_eq!(carried(), [look, no, no, no]);
+        ap.returned();
+        assert_eq!(carried(), [no, back, no, no]);
+        assert_eq!(told(&ap), no);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod batch;
+pub mod breaker;
 pub mod clock;
 pub mod decode;
 mod error;

@@ -170,12 +170,20 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The menus to read now, with their commands.
-    pub fn menus(&self, slow: bool) -> impl Iterator<Item = (Menu, &'static Command)> + use<> {
+    /// The menus to read now, with their commands; the sensors also when it is not the turn of what is slow.
+    pub fn menus(
+        &self,
+        slow: bool,
+        sensors: bool,
+    ) -> impl Iterator<Item = (Menu, &'static Command)> + use<> {
         let absent = self.absent;
-        let entries = MENUS.iter().enumerate().filter(move |(place, entry)| {
-            absent & (1 << place) == 0 && (slow || entry.cadence == Cadence::Fast)
-        });
+        let due = move |entry: &Entry| {
+            slow || entry.cadence == Cadence::Fast || (sensors && entry.menu == Menu::Health)
+        };
+        let entries = MENUS
+            .iter()
+            .enumerate()
+            .filter(move |(place, entry)| absent & (1 << place) == 0 && due(entry));
         entries.map(|(_, entry)| (entry.menu, &entry.command))
     }
 
@@ -266,12 +274,15 @@ mod tests {
 
     #[test]
     fn a_fast_poll_reads_the_tables_and_no_configuration() {
-        let fast: Vec<Menu> = Plan::default().menus(false).map(|(menu, _)| menu).collect();
+        let menus = |sensors| Plan::default().menus(false, sensors).map(|(menu, _)| menu);
+        let fast: Vec<Menu> = menus(false).collect();
         assert_eq!(fast.len(), 7);
         for source in Source::ALL {
             assert!(fast.contains(&Menu::Registrations(*source)));
         }
         assert!(!fast.contains(&Menu::Identity));
+        let with_sensors: Vec<Menu> = menus(true).filter(|menu| !fast.contains(menu)).collect();
+        assert_eq!(with_sensors, [Menu::Health]);
         assert!(MENUS.len() <= 32, "the bits of `absent`");
     }
 }

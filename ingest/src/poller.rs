@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
+use crate::breaker::{Breaker, Cause, Transition};
 use crate::clock::TimeSource;
 use crate::kin::{Kin, Place, Told};
 use crate::marks::KeptMark;
@@ -26,12 +27,8 @@ use crate::slower::Slower;
 use crate::trust::{DeviceSpec, Trust};
 use crate::wheel::Grid;
 
-/// Failed logins in a row that open the breaker.
-const BREAKER_AFTER: u32 = 5;
-const BACKOFF_FIRST: Duration = Duration::from_secs(30);
-const BACKOFF_MOST: Duration = Duration::from_secs(900);
-
 /// What all device tasks share.
+#[derive(Clone)]
 pub struct Shared {
     /// Where polls go.
     pub producer: Arc<Producer>,
@@ -74,38 +71,6 @@ pub struct PollStats {
     pub late_metric: AtomicU64,
 }
 
-/// The breaker of one device.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Breaker {
-    failures: u32,
-    closed_until: Option<Timestamp>,
-}
-
-impl Breaker {
-    /// Until when no login is tried; null when they are.
-    pub fn open_until(&self, now: Timestamp) -> Option<Timestamp> {
-        self.closed_until.filter(|until| *until > now)
-    }
-
-    /// Counts how a poll ended. `jitter` is from 0 to 1. Faults of ours neither count nor reset, nor
-    /// does a device that cannot be reached: it is tried at each interval.
-    pub fn count(&mut self, outcome: Outcome, now: Timestamp, jitter: f64) {
-        match outcome {
-            Outcome::Ok | Outcome::Partial => *self = Self::default(),
-            Outcome::AuthFailed | Outcome::TlsFailed | Outcome::ProtocolError => {
-                self.failures = self.failures.saturating_add(1);
-                if let Some(doublings) = self.failures.checked_sub(BREAKER_AFTER) {
-                    // Saturates long before it could overflow.
-                    let wait = BACKOFF_FIRST * (1 << doublings.min(5));
-                    let wait = wait.min(BACKOFF_MOST).mul_f64(0.75 + jitter / 4.0);
-                    self.closed_until = Some(now + Span::millis(wait.as_millis() as i64));
-                }
-            }
-            Outcome::Timeout | Outcome::Refused | Outcome::Internal => {}
-        }
-    }
-}
-
 /// Runs one device until it is removed (the sender of `specs` is gone) or everything stops. `sequence`
 /// holds the last one used under this lease, also by an earlier task of the same device.
 pub async fn run(
@@ -120,6 +85,7 @@ pub async fn run(
         place: shared.kin.join(&spec.device),
         session: Session::sharing(spec, Arc::clone(&shared.slower)),
         breaker: Breaker::default(),
+        untold: Vec::new(),
         sequence,
         reached: None,
         looked_at: None,
@@ -171,6 +137,8 @@ struct Poller {
     place: Place,
     session: Session,
     breaker: Breaker,
+    /// Steps of the breaker that no row has told yet.
+    untold: Vec<Transition>,
     sequence: Arc<AtomicU64>,
     /// Whether the last poll read anything, faults of ours left out; null before the first.
     reached: Option<bool>,
@@ -184,7 +152,8 @@ impl Poller {
     fn change(&mut self, spec: Arc<DeviceSpec>) {
         self.grid = Grid::new(&spec.device.id, spec.device.interval_ms);
         // A person who corrects a password should not wait for the breaker.
-        self.breaker = Breaker::default();
+        let closed = self.breaker.close(Cause::Changed);
+        self.tell(closed);
         self.place = self.shared.kin.join(&spec.device);
         self.session.change(spec);
     }
@@ -193,7 +162,8 @@ impl Poller {
     /// it is known to be down itself.
     fn heeds(&mut self, told: Told, now: Timestamp) -> bool {
         if told.returned {
-            self.breaker = Breaker::default();
+            let closed = self.breaker.close(Cause::Returned);
+            self.tell(closed);
         }
         let interval = Span::millis(i64::from(self.session.device().interval_ms));
         let looks = told.look
@@ -218,6 +188,10 @@ impl Poller {
                 self.hand_over(failed, sequence);
             }
             return;
+        }
+        if !self.session.is_open() {
+            let probing = self.breaker.probe(now);
+            self.tell(probing);
         }
         let before = self.reached;
         self.try_once().await;
@@ -253,7 +227,11 @@ impl Poller {
     fn hand_over(&mut self, mut polled: Polled, sequence: u64) {
         let now = self.shared.clock.now();
         let jitter = jitter(self.session.device().id, sequence);
-        self.breaker.count(polled.outcome, now, jitter);
+        let step = self.breaker.count(polled.outcome, now, jitter);
+        self.tell(step);
+        for step in self.untold.drain(..) {
+            polled.add_event("mast,breaker", step.to_string());
+        }
         if polled.outcome != Outcome::Internal {
             self.reached = Some(polled.outcome.reached());
         }
@@ -296,6 +274,14 @@ impl Poller {
             };
             self.shared.slower.marks.put(ticket, kept);
         }
+    }
+
+    /// Logs a step of the breaker, and keeps it for the next row.
+    fn tell(&mut self, step: Option<Transition>) {
+        let Some(step) = step else { return };
+        let device = self.session.device();
+        tracing::info!(device = %device.id, name = device.name, step = %step, "breaker");
+        self.untold.push(step);
     }
 
     fn count(&mut self, session: bool, breaker: bool) {

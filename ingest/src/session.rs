@@ -4,6 +4,7 @@
 //! were not known yet. What was whole when something failed stays whole. After a missed deadline the
 //! connection is dropped, never reused: the next reply on it could be the last command's.
 
+mod polled;
 mod read;
 mod slower;
 
@@ -12,73 +13,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mast_schemas::control::{self, TlsPolicy};
-use mast_schemas::message::SlowRows;
-use mast_schemas::records::{Interface, Outcome, Radio, Registration, Source, Tables};
+use mast_schemas::records::{Outcome, Registration, Source};
 use routeros_api::{
     CallError, Client, Credentials, Deadlines, Error, ErrorClass, Fingerprint, LoginForm, Reply,
     Target, TlsMode, TlsStack,
 };
 use tokio::time::Instant;
 
-use crate::parse::{DeviceFacts, Known, RadioView, Stamp};
+use crate::parse::{Known, RadioView, Stamp};
 use crate::plan::{self, Plan};
 use crate::slower::{Schedule, Slower};
-use crate::tail::Mark;
 use crate::trust::{DeviceSpec, Manner, Trust};
+pub use polled::Polled;
 use slower::SlowState;
 
 /// Slow menus are read at each tenth poll, and at least this often.
 const SLOW_EVERY: Duration = Duration::from_secs(300);
 const SLOW_POLLS: u32 = 10;
-
-/// Everything that a poll found; rows carry the default stamp until the producer sets it.
-#[derive(Debug)]
-pub struct Polled {
-    /// How it ended.
-    pub outcome: Outcome,
-    /// What failed.
-    pub detail: Option<String>,
-    /// From the first byte sent to the last reply.
-    pub round_trip: Option<Duration>,
-    /// Of the device itself.
-    pub facts: DeviceFacts,
-    /// Tables read whole.
-    pub tables: Tables,
-    /// Rows in whole registration tables; null when none was read.
-    pub registrations_read: Option<u32>,
-    /// Interfaces.
-    pub interfaces: Vec<Interface>,
-    /// Registrations.
-    pub registrations: Vec<Registration>,
-    /// Radios.
-    pub radios: Vec<Radio>,
-    /// Rows of the slower kinds.
-    pub slow: SlowRows,
-    /// How far the log has been read, where that is further than before.
-    pub mark: Option<Mark>,
-    /// Values that could not be typed.
-    pub issues: u32,
-}
-
-impl Polled {
-    /// A poll that read nothing.
-    pub fn failed(outcome: Outcome, detail: impl Into<String>) -> Self {
-        Self {
-            outcome,
-            detail: Some(detail.into()),
-            round_trip: None,
-            facts: DeviceFacts::default(),
-            tables: Tables::default(),
-            registrations_read: None,
-            interfaces: Vec::new(),
-            registrations: Vec::new(),
-            radios: Vec::new(),
-            slow: SlowRows::default(),
-            mark: None,
-            issues: 0,
-        }
-    }
-}
 
 /// A device's session with what it has learnt of the device. Survives reconnects.
 pub struct Session {
@@ -132,7 +83,9 @@ impl Session {
     /// Takes a changed device; reconnects where the change is about reaching or trusting it.
     pub fn change(&mut self, spec: Arc<DeviceSpec>) {
         let (old, new) = (&self.spec.device, &spec.device);
-        let same_way = old.address == new.address
+        let same_tenant = old.tenant_id == new.tenant_id;
+        let same_way = same_tenant
+            && old.address == new.address
             && (old.api_port, old.api_ssl_port) == (new.api_port, new.api_ssl_port)
             && old.tls == new.tls
             && old.credentials_version == new.credentials_version
@@ -145,6 +98,10 @@ impl Session {
                 SlowState::new(schedule(&spec, &self.slower)),
             );
             *self = Self { slow, ..fresh };
+            if !same_tenant {
+                // What is not told yet happened to the device of the other.
+                self.slow.forget_notes();
+            }
         }
         self.spec = spec;
     }
@@ -308,7 +265,10 @@ impl Session {
         let deadline = self.deadline();
         let begin = Instant::now();
         let mut round = Round::new(slow);
-        let menus: Vec<_> = self.plan.menus(slow).collect();
+        let menus: Vec<_> = self
+            .plan
+            .menus(slow, self.slower.sensors_each_poll)
+            .collect();
         let mut monitors = if first {
             Vec::new()
         } else {

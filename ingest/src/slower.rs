@@ -119,6 +119,8 @@ impl Cadences {
 pub struct Slower {
     /// How often each kind is read.
     pub cadences: Cadences,
+    /// Whether sensors are read at each poll, not only with the menus that are read at each tenth.
+    pub sensors_each_poll: bool,
     /// How far logs have been read.
     pub marks: Arc<Marks>,
     /// The time.
@@ -130,6 +132,7 @@ impl Default for Slower {
     fn default() -> Self {
         Self {
             cadences: Cadences::default(),
+            sensors_each_poll: false,
             marks: Arc::default(),
             clock: Arc::new(SystemClock::default()),
         }

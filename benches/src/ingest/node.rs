@@ -15,6 +15,7 @@ use mast_ingest::clock::SystemClock;
 use mast_ingest::poller::{self, PollStats, Shared};
 use mast_ingest::producer::{Producer, ProducerConfig, ProducerStats};
 use mast_ingest::round_trips::RoundTrips;
+use mast_ingest::slower::Slower;
 use mast_ingest::trust::{DeviceSpec, LoginPace, Manner, PinStore, Trust};
 use mast_log::{EmbeddedConfig, EmbeddedLog, Log, TopicSpec};
 use mast_schemas::control::{Device, Role, TlsPolicy};
@@ -67,6 +68,8 @@ impl Ingest {
 /// A running ingest with the ends by which its devices are changed.
 struct Node {
     shared: Arc<Shared>,
+    /// The same for access points.
+    with_sensors: Arc<Shared>,
     produced: Arc<ProducerStats>,
     devices: Vec<watch::Sender<Arc<DeviceSpec>>>,
     tasks: JoinSet<()>,
@@ -109,8 +112,17 @@ impl Node {
             times: Metric::IngestPollTime.histogram(&[]),
             stop: CancellationToken::new(),
         });
+        // What is meant by a poll of an access point holds its sensors, and they have a cadence of their own.
+        let with_sensors = Arc::new(Shared {
+            slower: Arc::new(Slower {
+                sensors_each_poll: true,
+                ..Slower::default()
+            }),
+            ..(*shared).clone()
+        });
         Ok(Self {
             shared,
+            with_sensors,
             produced,
             devices: Vec::new(),
             tasks: JoinSet::new(),
@@ -150,7 +162,10 @@ impl Node {
         for number in 0..task.devices {
             let (sender, receiver) = watch::channel(Arc::new(spec(number, tenant, task.port)));
             self.devices.push(sender);
-            let shared = Arc::clone(&self.shared);
+            let shared = match routers::kind(number) {
+                Kind::AccessPoint => Arc::clone(&self.with_sensors),
+                Kind::Customer => Arc::clone(&self.shared),
+            };
             self.tasks
                 .spawn(poller::run(shared, receiver, Arc::default()));
         }

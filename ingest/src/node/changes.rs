@@ -30,7 +30,7 @@ impl Work {
                     if known.is_some_and(|version| version >= device.version) {
                         continue;
                     }
-                    match held.spec(device.id, device.credentials_version) {
+                    match held.spec(&device) {
                         Some(before) => held.upsert(DeviceSpec {
                             device,
                             ..(*before).clone()
@@ -70,14 +70,13 @@ impl Work {
         let ids: Vec<DeviceId> = changed.keys().copied().collect();
         match self.within(self.inner.store.devices(&ids)).await {
             Ok(specs) => {
-                for spec in specs {
+                for mut spec in specs {
                     let id = spec.device.id;
                     let place = self.place(id);
                     if let (Some(held), Some(told)) = (self.held.get_mut(&place), changed.get(&id))
                     {
+                        overtake(&mut spec, told);
                         held.upsert(spec);
-                        // Postgres may be behind nothing, but a standby that answers may: what was told is known.
-                        held.is_at_least(id, told.version);
                     }
                 }
             }
@@ -162,4 +161,18 @@ impl Work {
         }
         true
     }
+}
+
+/// Postgres may be behind nothing, but a standby that answers may: what was told is known.
+fn overtake(read: &mut DeviceSpec, told: &Device) {
+    if read.device.version >= told.version {
+        return;
+    }
+    if read.device.tenant_id != told.tenant_id {
+        // What was read is another tenant's.
+        let behind = "PostgreSQL does not know of its move yet".to_owned();
+        read.credentials = Err(NoCredentials::Unread(behind));
+        read.pin = None;
+    }
+    read.device = told.clone();
 }

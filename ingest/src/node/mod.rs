@@ -10,6 +10,7 @@ mod health;
 mod limits;
 mod meter;
 mod shares;
+mod siblings;
 mod tenure;
 mod work;
 
@@ -40,7 +41,7 @@ use health::Health;
 
 /// What a node needs.
 pub struct NodeConfig {
-    /// Postgres as the role `mast_ingest`.
+    /// Postgres as the role `mast_ingest`; one of its connections hears what other nodes say.
     pub pool: PgPool,
     /// The log.
     pub log: Arc<dyn Log>,

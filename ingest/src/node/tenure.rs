@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use mast_postgres::lease::Lease;
+use mast_schemas::control::Device;
 use mast_schemas::{DeviceId, TenantId};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
@@ -68,10 +69,12 @@ impl Tenure {
         self.known.get(&id).map(|tended| tended.version)
     }
 
-    /// What is known of a device, if its credentials are of this version.
-    pub(super) fn spec(&self, id: DeviceId, credentials_version: i64) -> Option<Arc<DeviceSpec>> {
-        let known = self.known.get(&id);
-        let same = known.filter(|t| t.credentials_version == credentials_version);
+    /// What is known of a device, if its credentials are the same now: of this version, and of the same tenant.
+    pub(super) fn spec(&self, device: &Device) -> Option<Arc<DeviceSpec>> {
+        let same = self.known.get(&device.id).filter(|known| {
+            known.credentials_version == device.credentials_version
+                && known.tenant_id == device.tenant_id
+        });
         same.map(|tended| tended.spec.borrow().clone())
     }
 
@@ -82,13 +85,6 @@ impl Tenure {
             _ => None,
         };
         self.known.iter().filter_map(reason).collect()
-    }
-
-    /// A newer change is known than the one that was read.
-    pub(super) fn is_at_least(&mut self, id: DeviceId, version: i64) {
-        if let Some(tended) = self.known.get_mut(&id) {
-            tended.version = tended.version.max(version);
-        }
     }
 
     /// Polls a device from now on, or as it is now.

@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::health::Concern;
 use super::shares::{Holder, shares};
 use super::tenure::Tenure;
-use super::{Inner, Status, control, ensure_topics, limits};
+use super::{Inner, Status, control, ensure_topics, limits, siblings};
 use crate::clock;
 use crate::error::IngestError;
 use crate::kin::Kin;
@@ -98,6 +98,7 @@ pub(super) async fn run(inner: &Arc<Inner>, begun: Begun) {
         Arc::clone(&producer),
         inner.stop.clone(),
     ));
+    let (kin, sharing) = siblings::begin(inner);
     let mut work = Work {
         inner: Arc::clone(inner),
         producer: Arc::clone(&producer),
@@ -106,9 +107,10 @@ pub(super) async fn run(inner: &Arc<Inner>, begun: Begun) {
             pins: Arc::new(inner.store.clone()),
             logins: Arc::clone(&inner.logins),
         }),
-        kin: Arc::default(),
+        kin,
         slower: Arc::new(Slower {
             cadences: config.cadences,
+            sensors_each_poll: false,
             marks: Arc::clone(&marks),
             clock: Arc::clone(&config.clock),
         }),
@@ -141,6 +143,7 @@ pub(super) async fn run(inner: &Arc<Inner>, begun: Begun) {
     }
     news.close();
     let _ = keeping.await;
+    let _ = sharing.await;
     let all: Vec<u32> = work.held.keys().copied().collect();
     work.give_up(all).await;
     let left = ingest_nodes::leave(inner.store.pool(), config.holder);

@@ -90,6 +90,11 @@ impl SlowState {
         }
     }
 
+    /// What was noted is told to nobody.
+    pub(super) fn forget_notes(&mut self) {
+        self.notes.clear();
+    }
+
     /// Another version may have other menus.
     pub(super) fn version_changed(&mut self, schedule: Schedule) {
         self.schedule = schedule;
@@ -421,7 +426,7 @@ fn device_event(
     }
 }
 
-fn ingest_event(stamp: Stamp, message: String) -> Event {
+pub(super) fn ingest_event(stamp: Stamp, message: String) -> Event {
     Event {
         tenant_id: stamp.tenant_id,
         device_id: stamp.device_id,

@@ -7,8 +7,9 @@ use mast_postgres::testing::{Database, database};
 use mast_postgres::{Role, tenant_tx};
 use mast_schemas::control::{self, Change, ControlRecord, TlsPolicy};
 use mast_schemas::message::WholePoll;
-use mast_schemas::{DeviceId, TenantId, Timestamp, topics};
+use mast_schemas::{DeviceId, SiteId, TenantId, Timestamp, topics};
 use mast_secrets::{Credentials, KeyFile, KeyProvider, Secret};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,14 +35,7 @@ impl Bench {
         let keys = Arc::new(KeyFile::open_or_create(&folder.path().join("key")).unwrap());
         let database = database().await;
         let api = database.pool(Role::Api).await;
-        let tenant = TenantId::new();
-        let mut tx = tenant_tx(&api, tenant).await.unwrap();
-        sqlx::query("INSERT INTO tenants (id, name) VALUES ($1, 'acme')")
-            .bind(tenant.0)
-            .execute(&mut *tx)
-            .await
-            .unwrap();
-        tx.commit().await.unwrap();
+        let tenant = another_tenant(&api).await;
         Self {
             database,
             api,
@@ -66,9 +60,33 @@ impl Bench {
         Node::start(self.config().await).await.unwrap()
     }
 
-    /// Adds a device as an import would, but without a relay of its change.
+    /// A second tenant.
+    pub(crate) async fn another_tenant(&self) -> TenantId {
+        another_tenant(&self.api).await
+    }
+
+    /// Takes a device out, as a person of its tenant would.
+    pub(crate) async fn delete(&self, device: &control::Device) {
+        let mut tx = tenant_tx(&self.api, device.tenant_id).await.unwrap();
+        sqlx::query("DELETE FROM devices WHERE id = $1")
+            .bind(device.id.0)
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    /// Adds a device with the plain API, on no site.
     pub(crate) async fn device(&self, address: SocketAddr, password: &str) -> control::Device {
-        let device = control::Device {
+        let device = self.unplaced(address);
+        self.add(&device, &Credentials::new("mast", Secret::new(password)))
+            .await;
+        device
+    }
+
+    /// A device of the bench's tenant that nobody has added yet.
+    pub(crate) fn unplaced(&self, address: SocketAddr) -> control::Device {
+        control::Device {
             id: DeviceId::new(),
             tenant_id: self.tenant,
             name: format!("device {}", uuid::Uuid::now_v7()),
@@ -83,17 +101,44 @@ impl Bench {
             enabled: true,
             credentials_version: 1,
             version: 1,
-        };
+        }
+    }
+
+    /// Adds a site.
+    pub(crate) async fn site(&self) -> SiteId {
+        let site = SiteId::new();
         let mut tx = tenant_tx(&self.api, self.tenant).await.unwrap();
+        sqlx::query("INSERT INTO sites (id, tenant_id, name) VALUES ($1, $2, $3)")
+            .bind(site.0)
+            .bind(self.tenant.0)
+            .bind(site.to_string())
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+        site
+    }
+
+    /// Adds a device as an import would, but without a relay of its change.
+    pub(crate) async fn add(&self, device: &control::Device, credentials: &Credentials) {
+        let tenant = device.tenant_id;
+        let sealed = self.keys.encrypt(tenant, &credentials.encode()).unwrap();
+        let mut tx = tenant_tx(&self.api, tenant).await.unwrap();
         sqlx::query(
-            "INSERT INTO devices (id, tenant_id, name, address, api_port, tls, role, interval_ms, credentials_version) \
-             VALUES ($1, $2, $3, $4, $5, 'plain', 'ap', 300, 1)",
+            "INSERT INTO devices (id, tenant_id, name, address, api_port, api_ssl_port, tls, site_id, role, interval_ms, \
+             credentials_version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         )
         .bind(device.id.0)
-        .bind(device.tenant_id.0)
+        .bind(tenant.0)
         .bind(&device.name)
         .bind(&device.address)
         .bind(i32::from(device.api_port))
+        .bind(i32::from(device.api_ssl_port))
+        .bind(device.tls.to_string())
+        .bind(device.site_id.map(|site| site.0))
+        .bind(device.role.to_string())
+        .bind(i32::try_from(device.interval_ms).unwrap())
+        .bind(device.credentials_version)
         .execute(&mut *tx)
         .await
         .unwrap();
@@ -101,13 +146,12 @@ impl Bench {
             "INSERT INTO device_credentials (device_id, tenant_id, ciphertext) VALUES ($1, $2, $3)",
         )
         .bind(device.id.0)
-        .bind(device.tenant_id.0)
-        .bind(self.sealed(password))
+        .bind(tenant.0)
+        .bind(sealed)
         .execute(&mut *tx)
         .await
         .unwrap();
         tx.commit().await.unwrap();
-        device
     }
 
     pub(crate) fn sealed(&self, password: &str) -> Vec<u8> {
@@ -179,6 +223,19 @@ impl Bench {
     }
 }
 
+async fn another_tenant(api: &sqlx::PgPool) -> TenantId {
+    let tenant = TenantId::new();
+    let mut tx = tenant_tx(api, tenant).await.unwrap();
+    sqlx::query("INSERT INTO tenants (id, name) VALUES ($1, $2)")
+        .bind(tenant.0)
+        .bind(tenant.to_string())
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    tenant
+}
+
 pub(crate) fn of(
     polls: &[WholePoll],
     device: &control::Device,
@@ -204,4 +261,26 @@ pub(crate) async fn wait(
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     panic!("{what}: {:?}", node.stats());
+}
+
+/// All polls of the log, read on from where it was read.
+#[derive(Default)]
+pub(crate) struct Reader {
+    next: HashMap<u32, u64>,
+    pub(crate) polls: Vec<WholePoll>,
+}
+
+impl Reader {
+    pub(crate) fn read(&mut self, bench: &Bench) {
+        for place in 0..bench.partitions {
+            let next = self.next.entry(place).or_default();
+            let entries = bench.log.read(topics::TELEMETRY, place, *next, 64 << 20);
+            for entry in entries.unwrap_or_default() {
+                *next = entry.offset + 1;
+                if let Said::Polls(polls) = said(&entry.record) {
+                    self.polls.extend(polls);
+                }
+            }
+        }
+    }
 }

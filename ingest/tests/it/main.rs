@@ -5,7 +5,9 @@
 mod bench;
 mod corpus;
 mod defects;
+mod faults;
 mod fleet;
+mod moves;
 mod node;
 mod outcomes;
 mod poller;

@@ -2,10 +2,11 @@
 
 use super::support::{Pins, access_point, listen, router, spec, trust};
 use mast_ingest::session::{Polled, Session};
+use mast_ingest::slower::Slower;
 use mast_ingest::trust::NoCredentials;
+use mast_schemas::Mac;
 use mast_schemas::control::TlsPolicy;
 use mast_schemas::records::{FarEnd, Outcome, Source, Tables};
-use mast_schemas::{Mac, Timestamp};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -72,6 +73,28 @@ async fn a_router_is_read_whole() {
     );
     assert_eq!(second.registrations_read, Some(1));
     assert!(session.is_open());
+}
+
+#[tokio::test]
+async fn sensors_are_read_at_each_poll_where_that_is_wanted() {
+    let mut menus = access_point();
+    let sensors = vec![("voltage", "24.1".to_owned())];
+    menus.insert("/system/health/print", vec![sensors]);
+    let address = listen(move |stream| router(stream, menus.clone())).await;
+    let shared = trust(Arc::default());
+    for (wanted, second) in [(false, None), (true, Some(24.1))] {
+        let slower = Slower {
+            sensors_each_poll: wanted,
+            ..Slower::default()
+        };
+        let device = Arc::new(spec(address, TlsPolicy::Plain, "secret"));
+        let mut session = Session::sharing(device, Arc::new(slower));
+        let voltages = [
+            session.poll(&shared).await.facts.voltage_v,
+            session.poll(&shared).await.facts.voltage_v,
+        ];
+        assert_eq!(voltages, [Some(24.1), second]);
+    }
 }
 
 #[tokio::test]
@@ -248,51 +271,4 @@ async fn missing_credentials_are_our_fault() {
         polled.detail.as_deref(),
         Some("its credentials can't be opened: the key service is away")
     );
-}
-
-mod breaker {
-    use super::*;
-    use mast_ingest::poller::Breaker;
-
-    const NOW: Timestamp = Timestamp::from_secs(1_000);
-
-    fn after(outcomes: &[Outcome]) -> Breaker {
-        let mut breaker = Breaker::default();
-        outcomes
-            .iter()
-            .for_each(|outcome| breaker.count(*outcome, NOW, 1.0));
-        breaker
-    }
-
-    #[test]
-    fn opens_at_the_fifth_failed_login_and_doubles_to_a_quarter_of_an_hour() {
-        assert_eq!(after(&[Outcome::AuthFailed; 4]).open_until(NOW), None);
-        for (failures, seconds) in [(5, 30), (6, 60), (7, 120), (9, 480), (10, 900), (200, 900)] {
-            let until = after(&vec![Outcome::TlsFailed; failures]).open_until(NOW);
-            assert_eq!(
-                until,
-                Some(Timestamp::from_secs(1_000 + seconds)),
-                "{failures}"
-            );
-        }
-    }
-
-    #[test]
-    fn our_own_faults_and_silence_neither_count_nor_reset() {
-        let four = [Outcome::ProtocolError; 4];
-        for other in [Outcome::Internal, Outcome::Timeout, Outcome::Refused] {
-            let mut outcomes = four.to_vec();
-            outcomes.extend([other; 10]);
-            assert_eq!(after(&outcomes).open_until(NOW), None);
-            outcomes.push(Outcome::AuthFailed);
-            assert!(after(&outcomes).open_until(NOW).is_some());
-        }
-    }
-
-    #[test]
-    fn a_poll_that_reads_anything_closes_it() {
-        let mut outcomes = vec![Outcome::AuthFailed; 8];
-        outcomes.push(Outcome::Partial);
-        assert_eq!(after(&outcomes).open_until(NOW), None);
-    }
 }

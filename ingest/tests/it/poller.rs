@@ -1,13 +1,15 @@
 //! How hard a device is tried: a second look at once, and the breaker's quiet.
 
-use super::support::{MemoryLog, Said, access_point, listen, router, said, spec, trust};
+use super::support::{MemoryLog, Said, access_point, breakable, listen, router, said, spec, trust};
 use mast_ingest::clock::SystemClock;
 use mast_ingest::poller::{self, Shared};
 use mast_ingest::producer::{Producer, ProducerConfig};
 use mast_ingest::trust::DeviceSpec;
 use mast_schemas::control::{Role, TlsPolicy};
+use mast_schemas::message::WholePoll;
 use mast_schemas::metric::Metric;
 use mast_schemas::records::{Outcome, Poll};
+use routeros_api::Credentials;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -18,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 struct Polling {
     log: Arc<MemoryLog>,
     shared: Arc<Shared>,
-    _spec: watch::Sender<Arc<DeviceSpec>>,
+    spec: watch::Sender<Arc<DeviceSpec>>,
 }
 
 fn start(address: SocketAddr, password: &str, interval_ms: u32) -> Polling {
@@ -42,8 +44,8 @@ fn start(address: SocketAddr, password: &str, interval_ms: u32) -> Polling {
     });
     let mut device = spec(address, TlsPolicy::Plain, password);
     device.device.interval_ms = interval_ms;
-    let _spec = run(&shared, device);
-    Polling { log, shared, _spec }
+    let spec = run(&shared, device);
+    Polling { log, shared, spec }
 }
 
 fn run(shared: &Arc<Shared>, device: DeviceSpec) -> watch::Sender<Arc<DeviceSpec>> {
@@ -53,15 +55,29 @@ fn run(shared: &Arc<Shared>, device: DeviceSpec) -> watch::Sender<Arc<DeviceSpec
 }
 
 impl Polling {
-    fn rows(&self) -> Vec<Poll> {
+    fn polls(&self) -> Vec<WholePoll> {
         self.shared.producer.flush(true);
         let mut found = Vec::new();
         for record in self.log.records(0) {
             if let Said::Polls(polls) = said(&record) {
-                found.extend(polls.into_iter().map(|whole| whole.poll));
+                found.extend(polls);
             }
         }
         found
+    }
+
+    fn rows(&self) -> Vec<Poll> {
+        self.polls().into_iter().map(|whole| whole.poll).collect()
+    }
+
+    /// What its events say of the breaker, with the sequence of the poll that they came with.
+    fn breaker(&self) -> Vec<(u64, String)> {
+        let polls = self.polls().into_iter();
+        let events = polls.flat_map(|whole| whole.slow.events);
+        let of_breaker = events.filter(|event| event.topics == "mast,breaker");
+        of_breaker
+            .map(|event| (event.sequence, event.message))
+            .collect()
     }
 
     async fn until(&self, wanted: impl Fn(&[Poll]) -> bool) -> Vec<Poll> {
@@ -121,31 +137,30 @@ async fn behind_the_breaker_a_device_that_answers_gets_no_row() {
         quiet.0 > 20_000_000,
         "the fifth says when the next row may be expected: {quiet:?}"
     );
+    let told = polling.breaker();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].0, 5, "with the row of the poll that opened it");
+    let words = "breaker opened: 5 polls in a row were refused, no login is tried for 2";
+    assert!(told[0].1.starts_with(words), "{told:?}");
     // It is still knocked at each interval.
     let before = connections.load(Relaxed);
     while connections.load(Relaxed) < before + 5 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(polling.rows().len(), 5);
-    polling.shared.stop.cancel();
-}
 
-/// A router that can be cut off and put back: cut off, it ends its sessions and takes no new one.
-async fn breakable() -> (SocketAddr, watch::Sender<bool>) {
-    let (sender, receiver) = watch::channel(true);
-    let address = listen(move |stream| {
-        let mut up = receiver.clone();
-        async move {
-            if *up.borrow_and_update() {
-                tokio::select! {
-                    () = router(stream, access_point()) => {}
-                    _ = up.wait_for(|up| !up) => {}
-                }
-            }
-        }
-    })
-    .await;
-    (address, sender)
+    // A person enters the right password.
+    let mut right = (**polling.spec.borrow()).clone();
+    right.credentials = Ok(Credentials::new("mast", "secret"));
+    right.device.credentials_version += 1;
+    polling.spec.send(Arc::new(right)).unwrap();
+    let rows = polling.until(|rows| rows.len() >= 6).await;
+    assert_eq!(rows[5].outcome, Outcome::Ok);
+    let told = polling.breaker();
+    let closed = (rows[5].sequence, "breaker closed: the device was changed");
+    assert_eq!((told[1].0, told[1].1.as_str()), closed, "{told:?}");
+    assert_eq!(told.len(), 2);
+    polling.shared.stop.cancel();
 }
 
 #[tokio::test]

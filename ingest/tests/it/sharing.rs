@@ -1,12 +1,15 @@
 //! Several nodes and one fleet: each device is polled by one of them, whatever happens to the others.
 
-use super::bench::{Bench, wait};
-use super::support::{Said, access_point, listen, router, said};
+use super::bench::{Bench, Reader, wait};
+use super::support::{Said, access_point, breakable, listen, router, said};
 use mast_ingest::{Concern, Node, NodeHandle, Status};
 use mast_log::Log as _;
+use mast_schemas::control::Role;
 use mast_schemas::message::{Header, ProducerId};
 use mast_schemas::partition::{partition, shard};
+use mast_schemas::records::Outcome;
 use mast_schemas::{DeviceId, topics};
+use mast_secrets::{Credentials, Secret};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -202,4 +205,69 @@ async fn a_node_holds_no_more_than_it_has_room_for_and_another_takes_the_rest() 
     fleet.all_polled_by(2).await;
     small.stop().await;
     large.stop().await;
+}
+
+/// Devices of a site hash over the nodes: what a node finds out of its router, the other is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_router_that_returns_takes_breakers_off_at_every_node() {
+    let mut bench = Bench::new().await;
+    bench.partitions = PARTITIONS;
+    let site = bench.site().await;
+    let add = async |address, role, password: &str| {
+        let mut device = bench.unplaced(address);
+        (device.role, device.site_id) = (role, Some(site));
+        let credentials = Credentials::new("mast", Secret::new(password));
+        bench.add(&device, &credentials).await;
+        device.id
+    };
+    let (front, front_up) = breakable().await;
+    let lead = add(front, Role::Router, "secret").await;
+    let behind = listen(|stream| router(stream, access_point())).await;
+    let mut locked = Vec::new();
+    for _ in 0..12 {
+        locked.push(add(behind, Role::Cpe, "wrong").await);
+    }
+    let (first, second) = (bench.node().await, bench.node().await);
+    for node in [&first, &second] {
+        wait(node, "breakers that are open", |s| {
+            s.devices > 1 && s.breakers_open >= s.devices - 1
+        })
+        .await;
+    }
+    let open = first.stats().breakers_open + second.stats().breakers_open;
+    assert_eq!(open, 12);
+
+    let mut reader = Reader::default();
+    let mut until = async |what: &str, wanted: &dyn Fn(&Reader) -> bool| {
+        for _ in 0..400 {
+            reader.read(&bench);
+            if wanted(&reader) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let polls: Vec<_> = reader.polls.iter().map(|whole| &whole.poll).collect();
+        panic!("{what}: {polls:#?}");
+    };
+    let last = |reader: &Reader, id| {
+        let of = reader.polls.iter().rfind(|p| p.poll.device_id == id);
+        of.map(|whole| whole.poll.outcome)
+    };
+    front_up.send(false).unwrap();
+    until("the router is gone", &|r| {
+        last(r, lead) == Some(Outcome::Refused)
+    })
+    .await;
+    front_up.send(true).unwrap();
+    until("breakers are taken off", &|r| {
+        let taken_off = |id: &DeviceId| {
+            let of = r.polls.iter().filter(|p| p.poll.device_id == *id);
+            let mut events = of.flat_map(|whole| &whole.slow.events);
+            events.any(|e| e.message == "breaker closed: a device in front of it answers again")
+        };
+        locked.iter().all(taken_off)
+    })
+    .await;
+    first.stop().await;
+    second.stop().await;
 }

@@ -217,7 +217,7 @@ pub(crate) fn sharing(marks: Marks) -> Arc<Slower> {
     Arc::new(Slower {
         cadences: eager(),
         marks: Arc::new(marks),
-        clock: Arc::new(SystemClock::default()),
+        ..Slower::default()
     })
 }
 

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 /// Listens on loopback and serves every connection with `serve`.
 pub(crate) async fn listen<F, W>(serve: F) -> SocketAddr
@@ -129,6 +130,24 @@ where
         }
         connection.replies().done(request.tag());
     }
+}
+
+/// A router that can be cut off and put back: cut off, it ends its sessions and takes no new one.
+pub(crate) async fn breakable() -> (SocketAddr, watch::Sender<bool>) {
+    let (sender, receiver) = watch::channel(true);
+    let address = listen(move |stream| {
+        let mut up = receiver.clone();
+        async move {
+            if *up.borrow_and_update() {
+                tokio::select! {
+                    () = router(stream, access_point()) => {}
+                    _ = up.wait_for(|up| !up) => {}
+                }
+            }
+        }
+    })
+    .await;
+    (address, sender)
 }
 
 /// A device at this address. Deadlines are two seconds, the least there is.
