@@ -108,7 +108,7 @@ impl Cluster {
                 assert!(Instant::now() < deadline, "{nodes:?}, {wanted:?}: {held:?}");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
-        })
+        });
     }
 
     /// Who a node is to the leases.
