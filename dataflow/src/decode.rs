@@ -14,9 +14,11 @@ use arrow::datatypes::{
 use bytes::Bytes;
 use hashbrown::HashMap;
 use mast_schemas::message::{Header, read_section};
-use mast_schemas::records::{Interface, Outcome, Poll, PollId, Registration, Source, Tables};
+use mast_schemas::records::{
+    Interface, Outcome, Poll, PollId, Radio, Registration, Source, Tables,
+};
 use mast_schemas::{DeviceId, Mac, SchemaError, TenantId, Timestamp};
-use mast_state::messages::{PollInput, RegistrationInput, Sample};
+use mast_state::messages::{InterfaceInput, PollInput, RadioInput, RegistrationInput, Sample};
 
 const POLL: &[&str] = &[
     "tenant_id",
@@ -40,7 +42,17 @@ const POLL: &[&str] = &[
     "uptime_s",
 ];
 
-const INTERFACE: &[&str] = &["device_id", "sequence", "mac", "remote"];
+const INTERFACE: &[&str] = &[
+    "device_id",
+    "sequence",
+    "mac",
+    "remote",
+    "name",
+    "rx_bytes",
+    "tx_bytes",
+];
+
+const RADIO: &[&str] = &["device_id", "sequence", "interface", "noise_floor_dbm"];
 
 const REGISTRATION: &[&str] = &[
     "device_id",
@@ -64,6 +76,7 @@ const REGISTRATION: &[&str] = &[
 pub struct Columns {
     polls: RecordBatch,
     interfaces: Option<RecordBatch>,
+    radios: Option<RecordBatch>,
     registrations: Option<RecordBatch>,
 }
 
@@ -79,6 +92,7 @@ impl Columns {
         Ok(Some(Self {
             polls,
             interfaces: read_section::<Interface>(header, body, Some(INTERFACE))?,
+            radios: read_section::<Radio>(header, body, Some(RADIO))?,
             registrations: read_section::<Registration>(header, body, Some(REGISTRATION))?,
         }))
     }
@@ -90,6 +104,7 @@ impl Columns {
     pub fn rows(&self) -> Result<Rows<'_>, SchemaError> {
         let heads = heads(&self.polls)?;
         let (mut interfaces, mut interface_ends) = (Vec::new(), vec![0; heads.len()]);
+        let (mut counters, mut counter_ends) = (Vec::new(), vec![0; heads.len()]);
         if let Some(batch) = &self.interfaces {
             let (macs, remote) = (column::<UInt64Type>(batch, 2), batch.column(3).as_boolean());
             join(batch, &heads, &mut interface_ends, |row| {
@@ -99,6 +114,33 @@ impl Columns {
                     interfaces.push(Mac(mac));
                 }
                 interfaces.len()
+            });
+            let names = batch.column(4).as_string::<i32>();
+            let (rx, tx) = (
+                column::<UInt64Type>(batch, 5),
+                column::<UInt64Type>(batch, 6),
+            );
+            join(batch, &heads, &mut counter_ends, |row| {
+                if let (Some(rx_bytes), Some(tx_bytes)) = (value(rx, row), value(tx, row)) {
+                    counters.push(InterfaceInput {
+                        name: names.value(row),
+                        rx_bytes,
+                        tx_bytes,
+                    });
+                }
+                counters.len()
+            });
+        }
+        let (mut noise, mut noise_ends) = (Vec::new(), vec![0; heads.len()]);
+        if let Some(batch) = &self.radios {
+            let interfaces = batch.column(2).as_string::<i32>();
+            let floors = column::<Int16Type>(batch, 3);
+            join(batch, &heads, &mut noise_ends, |row| {
+                noise.extend(value(floors, row).map(|noise_floor_dbm| RadioInput {
+                    interface: interfaces.value(row),
+                    noise_floor_dbm,
+                }));
+                noise.len()
             });
         }
         let (mut registrations, mut registration_ends) = (Vec::new(), vec![0; heads.len()]);
@@ -121,6 +163,10 @@ impl Columns {
             heads,
             interfaces,
             interface_ends,
+            counters,
+            counter_ends,
+            noise,
+            noise_ends,
             registrations,
             registration_ends,
         })
@@ -132,6 +178,10 @@ pub struct Rows<'a> {
     heads: Vec<PollInput<'a>>,
     interfaces: Vec<Mac>,
     interface_ends: Vec<usize>,
+    counters: Vec<InterfaceInput<'a>>,
+    counter_ends: Vec<usize>,
+    noise: Vec<RadioInput<'a>>,
+    noise_ends: Vec<usize>,
     registrations: Vec<RegistrationInput<'a>>,
     registration_ends: Vec<usize>,
 }
@@ -163,6 +213,8 @@ impl Rows<'_> {
         let from = |ends: &[usize]| if i == 0 { 0 } else { ends[i - 1] };
         PollInput {
             interfaces: &self.interfaces[from(&self.interface_ends)..self.interface_ends[i]],
+            counters: &self.counters[from(&self.counter_ends)..self.counter_ends[i]],
+            noise: &self.noise[from(&self.noise_ends)..self.noise_ends[i]],
             registrations: &self.registrations
                 [from(&self.registration_ends)..self.registration_ends[i]],
             ..self.heads[i].clone()
@@ -261,6 +313,8 @@ fn heads(batch: &RecordBatch) -> Result<Vec<PollInput<'_>>, SchemaError> {
                 memory_free_bytes: value(memory, row),
                 uptime_s: value(uptime, row),
                 interfaces: &[],
+                counters: &[],
+                noise: &[],
                 registrations: &[],
             })
         })

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use mast_schemas::checkpoint::{
-    ApFlagsRecord, ApRecord, BssidRecord, CapRecord, DeviceRecord, RoamRecord, ShownRecord,
-    StandingRecord,
+    ApFlagsRecord, ApRecord, BssidRecord, CapRecord, DeviceRecord, HealthRecord, RoamRecord,
+    ShownRecord, StandingRecord,
 };
 use mast_schemas::control::Change;
 use mast_schemas::message::Header;
 use mast_schemas::views::{
-    Counts, DeviceEvent, DeviceGauge, DeviceView, LinkEvent, LinkGauge, LinkView, Place, Signals,
+    Counts, DeviceEvent, DeviceGauge, DeviceView, Health, HealthEvent, HealthSample,
+    InterfaceRates, LinkEvent, LinkGauge, LinkView, PastClients, Place, PlaceAir, Signals,
 };
 use mast_schemas::{DeviceId, Epoch, LinkId};
 use mast_state::messages::Verdict;
@@ -52,14 +53,26 @@ pub struct Outputs {
     pub links: Vec<(Epoch, LinkId, Option<LinkView>)>,
     /// Counts that changed; `None` = the place has nothing to count.
     pub counts: Vec<(Epoch, Place, Option<Counts>)>,
+    /// Places whose state changed; `None` = the place has no device any more.
+    pub health: Vec<(Epoch, Place, Option<Health>)>,
+    /// Live links of the past that changed; `None` as above.
+    pub past_clients: Vec<(Epoch, Place, Option<PastClients>)>,
     /// Signals that changed; `None` = no live link with a signal.
     pub signals: Vec<(Epoch, Place, Option<Signals>)>,
+    /// Traffic and noise that changed; `None` = nothing of it is known.
+    pub air: Vec<(Epoch, Place, Option<PlaceAir>)>,
     /// Transitions of devices.
     pub device_events: Vec<(Epoch, DeviceEvent)>,
     /// Transitions of links.
     pub link_events: Vec<(Epoch, LinkEvent)>,
+    /// Transitions of places.
+    pub health_events: Vec<(Epoch, HealthEvent)>,
+    /// Places at instants, for the lake.
+    pub health_history: Vec<(Epoch, HealthSample)>,
     /// Measurements of devices.
     pub device_gauges: Vec<DeviceGauge>,
+    /// Rates of interfaces.
+    pub interface_rates: Vec<InterfaceRates>,
     /// Measurements of links.
     pub link_gauges: Vec<LinkGauge>,
     /// Messages for the lake, with what became of each poll (in the order of the poll section).
@@ -89,6 +102,8 @@ pub struct Snapshot {
     pub ap_flags: Vec<(u8, ApFlagsRecord)>,
     /// Which associations tables show, with their key group.
     pub shown: Vec<(u8, ShownRecord)>,
+    /// How places are, with their key group.
+    pub health: Vec<(u8, HealthRecord)>,
 }
 
 impl Snapshot {
@@ -102,6 +117,7 @@ impl Snapshot {
         self.bssids.append(&mut other.bssids);
         self.ap_flags.append(&mut other.ap_flags);
         self.shown.append(&mut other.shown);
+        self.health.append(&mut other.health);
     }
 }
 
@@ -111,7 +127,13 @@ impl Outputs {
         self.devices.append(&mut other.devices);
         self.links.append(&mut other.links);
         self.counts.append(&mut other.counts);
+        self.health.append(&mut other.health);
+        self.past_clients.append(&mut other.past_clients);
         self.signals.append(&mut other.signals);
+        self.air.append(&mut other.air);
+        self.interface_rates.append(&mut other.interface_rates);
+        self.health_events.append(&mut other.health_events);
+        self.health_history.append(&mut other.health_history);
         self.device_events.append(&mut other.device_events);
         self.link_events.append(&mut other.link_events);
         self.device_gauges.append(&mut other.device_gauges);
@@ -124,9 +146,12 @@ impl Outputs {
     pub(crate) fn settle(&mut self) {
         self.devices.sort_by_key(|(epoch, id, _)| (*epoch, *id));
         self.links.sort_by_key(|(epoch, id, _)| (*epoch, *id));
-        // Of a place's two changes in a slot, what holds comes last.
         self.counts
-            .sort_by_key(|(epoch, place, row)| (*epoch, *place, row.is_some()));
+            .sort_by_key(|(epoch, place, _)| (*epoch, *place));
+        self.health
+            .sort_by_key(|(epoch, place, _)| (*epoch, *place));
+        self.past_clients
+            .sort_by_key(|(epoch, place, _)| (*epoch, *place));
         self.signals
             .sort_by_key(|(epoch, place, _)| (*epoch, *place));
         self.device_events
@@ -134,6 +159,13 @@ impl Outputs {
         self.link_events.sort_by_key(|(epoch, e)| {
             (*epoch, e.at, e.ap_device_id, e.radio_mac, e.mac, e.event_id)
         });
+        self.air.sort_by_key(|(epoch, place, _)| (*epoch, *place));
+        self.interface_rates
+            .sort_by_key(|rates| (rates.observed_at, rates.device_id));
+        self.health_events
+            .sort_by_key(|(epoch, e)| (*epoch, e.event_id));
+        self.health_history
+            .sort_by_key(|(epoch, row)| (*epoch, row.tenant_id, row.place_kind, row.place_id));
         self.device_gauges
             .sort_by_key(|g| (g.observed_at, g.device_id));
         self.link_gauges.sort_by_key(|g| (g.observed_at, g.id));

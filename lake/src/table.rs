@@ -11,7 +11,7 @@ use mast_schemas::column::Record;
 use mast_schemas::records::{
     Arp, DhcpLease, Event, Firmware, Interface, Neighbor, Poll, Radio, Registration, RouteSummary,
 };
-use mast_schemas::views::{DeviceEvent, LinkEvent};
+use mast_schemas::views::{DeviceEvent, HealthSample, LinkEvent};
 
 use crate::LakeError;
 
@@ -42,11 +42,13 @@ pub enum Table {
     Firmware,
     /// [`Event`] rows.
     DeviceLog,
+    /// [`HealthSample`] rows.
+    SiteHealthHistory,
 }
 
 impl Table {
     /// All tables. New ones go to the end: a lake of an older version has none of them until its next commit.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Polls,
         Self::InterfaceSamples,
         Self::RegistrationSamples,
@@ -59,6 +61,7 @@ impl Table {
         Self::RouteSummaries,
         Self::Firmware,
         Self::DeviceLog,
+        Self::SiteHealthHistory,
     ];
 
     /// Name in SQL, in the manifest and as a folder.
@@ -76,6 +79,7 @@ impl Table {
             Self::RouteSummaries => "route_summaries",
             Self::Firmware => "firmware",
             Self::DeviceLog => "device_log",
+            Self::SiteHealthHistory => "site_health_history",
         }
     }
 
@@ -94,13 +98,14 @@ impl Table {
             Self::RouteSummaries => RouteSummary::schema(),
             Self::Firmware => Firmware::schema(),
             Self::DeviceLog => Event::schema(),
+            Self::SiteHealthHistory => HealthSample::schema(),
         }
     }
 
     /// Schema of the files: the record's, then `epoch` (the slot in which the rows were bound) and `late` (they came
     /// from an older lease, so they never reached the views and may repeat a row of another poll of that number).
     pub fn schema(self) -> SchemaRef {
-        static SCHEMAS: LazyLock<[SchemaRef; 12]> =
+        static SCHEMAS: LazyLock<[SchemaRef; 13]> =
             LazyLock::new(|| Table::ALL.map(with_lake_columns));
         SCHEMAS[self as usize].clone()
     }
@@ -121,13 +126,14 @@ impl Table {
             Self::RouteSummaries => &["tenant_id", "device_id", "protocol", "observed_at"],
             Self::Firmware => &["tenant_id", "device_id", "observed_at"],
             Self::DeviceLog => &["tenant_id", "device_id", "observed_at", "line"],
+            Self::SiteHealthHistory => &["tenant_id", "place_kind", "place_id", "at"],
         }
     }
 
     /// Column with the time of a row.
     pub const fn time_column(self) -> &'static str {
         match self {
-            Self::LinkEvents | Self::DeviceEvents => "at",
+            Self::LinkEvents | Self::DeviceEvents | Self::SiteHealthHistory => "at",
             _ => "observed_at",
         }
     }
@@ -196,6 +202,7 @@ impl Table {
             ],
             Self::Firmware => &["tenant_id", "device_id", "lease_epoch", "sequence"],
             Self::DeviceLog => &["tenant_id", "device_id", "lease_epoch", "sequence", "line"],
+            Self::SiteHealthHistory => &["tenant_id", "place_kind", "place_id", "at"],
         }
     }
 

@@ -69,9 +69,15 @@ const SITES: NowTable = NowTable {
  coalesce(c.links_degraded, 0) AS links_degraded, coalesce(c.links_down, 0) AS links_down,
  coalesce(c.links_stale, 0) AS links_stale, coalesce(c.links_unobserved, 0) AS links_unobserved,
  coalesce(g.clients, 0) AS clients, g.sum_dbm::float8 / NULLIF(g.clients, 0) AS signal_mean_dbm,
- g.p10_dbm AS signal_p10_dbm, g.worst_dbm AS signal_worst_dbm, instant(c.epoch * 250000) AS as_of
+ g.p10_dbm AS signal_p10_dbm, g.worst_dbm AS signal_worst_dbm, instant(c.epoch * 250000) AS as_of,
+ coalesce(h.state, 'unknown') AS state, h.since, a.hour_ago AS clients_hour_ago, a.week_ago AS clients_week_ago,
+ CASE WHEN r.interfaces > 0 THEN r.rx_bps END AS rx_bps, CASE WHEN r.interfaces > 0 THEN r.tx_bps END AS tx_bps,
+ r.noise_sum_dbm::float8 / NULLIF(r.radios, 0) AS noise_mean_dbm, r.noise_worst_dbm
  FROM sites p
  LEFT JOIN place_counts c ON c.kind = 'site' AND c.id = p.id AND c.tenant_id = p.tenant_id
+ LEFT JOIN place_health h ON h.kind = 'site' AND h.id = p.id AND h.tenant_id = p.tenant_id
+ LEFT JOIN place_past_clients a ON a.kind = 'site' AND a.id = p.id AND a.tenant_id = p.tenant_id
+ LEFT JOIN place_air r ON r.kind = 'site' AND r.id = p.id AND r.tenant_id = p.tenant_id
  LEFT JOIN place_signals g ON g.kind = 'site' AND g.id = p.id AND g.tenant_id = p.tenant_id
  WHERE p.tenant_id = $1",
     columns: &[
@@ -96,6 +102,14 @@ const SITES: NowTable = NowTable {
         ("signal_p10_dbm", I16),
         ("signal_worst_dbm", I16),
         ("as_of", Time),
+        ("state", Text),
+        ("since", Time),
+        ("clients_hour_ago", I64),
+        ("clients_week_ago", I64),
+        ("rx_bps", I64),
+        ("tx_bps", I64),
+        ("noise_mean_dbm", F64),
+        ("noise_worst_dbm", I16),
     ],
 };
 
@@ -108,9 +122,15 @@ const SECTORS: NowTable = NowTable {
  coalesce(c.links_degraded, 0) AS links_degraded, coalesce(c.links_down, 0) AS links_down,
  coalesce(c.links_stale, 0) AS links_stale, coalesce(c.links_unobserved, 0) AS links_unobserved,
  coalesce(g.clients, 0) AS clients, g.sum_dbm::float8 / NULLIF(g.clients, 0) AS signal_mean_dbm,
- g.p10_dbm AS signal_p10_dbm, g.worst_dbm AS signal_worst_dbm, instant(c.epoch * 250000) AS as_of
+ g.p10_dbm AS signal_p10_dbm, g.worst_dbm AS signal_worst_dbm, instant(c.epoch * 250000) AS as_of,
+ coalesce(h.state, 'unknown') AS state, h.since, a.hour_ago AS clients_hour_ago, a.week_ago AS clients_week_ago,
+ CASE WHEN r.interfaces > 0 THEN r.rx_bps END AS rx_bps, CASE WHEN r.interfaces > 0 THEN r.tx_bps END AS tx_bps,
+ r.noise_sum_dbm::float8 / NULLIF(r.radios, 0) AS noise_mean_dbm, r.noise_worst_dbm
  FROM sectors p
  JOIN sites si ON si.id = p.site_id AND si.tenant_id = p.tenant_id
+ LEFT JOIN place_health h ON h.kind = 'sector' AND h.id = p.id AND h.tenant_id = p.tenant_id
+ LEFT JOIN place_past_clients a ON a.kind = 'sector' AND a.id = p.id AND a.tenant_id = p.tenant_id
+ LEFT JOIN place_air r ON r.kind = 'sector' AND r.id = p.id AND r.tenant_id = p.tenant_id
  LEFT JOIN place_counts c ON c.kind = 'sector' AND c.id = p.id AND c.tenant_id = p.tenant_id
  LEFT JOIN place_signals g ON g.kind = 'sector' AND g.id = p.id AND g.tenant_id = p.tenant_id
  WHERE p.tenant_id = $1",
@@ -137,6 +157,14 @@ const SECTORS: NowTable = NowTable {
         ("signal_p10_dbm", I16),
         ("signal_worst_dbm", I16),
         ("as_of", Time),
+        ("state", Text),
+        ("since", Time),
+        ("clients_hour_ago", I64),
+        ("clients_week_ago", I64),
+        ("rx_bps", I64),
+        ("tx_bps", I64),
+        ("noise_mean_dbm", F64),
+        ("noise_worst_dbm", I16),
     ],
 };
 

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::control::Device;
 use crate::records::{Outcome, PollId, Source};
-use crate::views::{DeviceState, LinkReason, LinkState};
+use crate::views::{DeviceState, Health, LinkReason, LinkState, Place};
 use crate::{DeviceId, Mac, SectorId, SiteId, TenantId, Timestamp};
 
 /// Version of the records in this module.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// The parts of a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -33,6 +33,8 @@ pub enum Part {
     ApFlags,
     /// [`ShownRecord`]s by tenant and MAC.
     Shown,
+    /// [`HealthRecord`]s by place.
+    Health,
 }
 
 /// First bytes of a file, postcard.
@@ -313,6 +315,19 @@ pub struct ShownRecord {
     pub source: Source,
     /// Clients of one key group, rising.
     pub clients: Vec<Mac>,
+}
+
+/// How a place was, and is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthRecord {
+    /// The place.
+    pub place: Place,
+    /// State and since when.
+    pub health: Health,
+    /// Live links at the newest [`PLACE_TICK`](crate::views::PLACE_TICK)s, oldest first, at most those of an hour.
+    pub ticks: Vec<u32>,
+    /// Live links at the newest whole hours, oldest first, at most those of seven days.
+    pub hours: Vec<u32>,
 }
 
 /// The manifest of a checkpoint, JSON.

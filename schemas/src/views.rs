@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::ids::LinkId;
 use crate::records::{Outcome, Source};
+use crate::time::Span;
 use crate::{DeviceId, Mac, SectorId, SiteId, TenantId, Timestamp};
 
 crate::words! {
@@ -74,6 +75,20 @@ crate::words! {
         Roamed = "roamed",
         /// Stale for too long, pushed out by newer ones, or its access point was deleted.
         Forgotten = "forgotten",
+    }
+}
+
+crate::words! {
+    /// How a site, a sector or a tenant as a whole is.
+    HealthState, "health state" {
+        /// Of what is observed, all is online.
+        Up = "up",
+        /// Something is offline or unmanageable, not everything.
+        Degraded = "degraded",
+        /// All that is observed is offline.
+        Down = "down",
+        /// Nothing is observed.
+        Unknown = "unknown",
     }
 }
 
@@ -164,6 +179,107 @@ pub struct Signals {
     pub worst_dbm: Option<i16>,
 }
 
+crate::words! {
+    /// What kind of place a row is of.
+    PlaceKind, "place kind" {
+        /// A whole tenant.
+        Tenant = "tenant",
+        /// A site.
+        Site = "site",
+        /// A sector.
+        Sector = "sector",
+    }
+}
+
+impl Place {
+    /// Whose it is.
+    pub const fn tenant(&self) -> TenantId {
+        match self {
+            Self::Tenant(tenant) | Self::Site(tenant, _) | Self::Sector(tenant, _) => *tenant,
+        }
+    }
+
+    /// What kind of place.
+    pub const fn kind(&self) -> PlaceKind {
+        match self {
+            Self::Tenant(_) => PlaceKind::Tenant,
+            Self::Site(..) => PlaceKind::Site,
+            Self::Sector(..) => PlaceKind::Sector,
+        }
+    }
+
+    /// Its id among those of its kind.
+    pub const fn id(&self) -> PlaceId {
+        match self {
+            Self::Tenant(tenant) => PlaceId(tenant.0),
+            Self::Site(_, site) => PlaceId(site.0),
+            Self::Sector(_, sector) => PlaceId(sector.0),
+        }
+    }
+}
+
+/// How a place is, and since when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// The state.
+    pub state: HealthState,
+    /// End of the slot that brought it.
+    pub since: Timestamp,
+}
+
+/// Every place is sampled at the end of the slots that end at whole multiples of this since 1970.
+pub const PLACE_TICK: Span = Span::secs(300);
+
+/// Live links of a place in the past; a gauge. Null while it was not sampled then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PastClients {
+    /// An hour before the newest sample.
+    pub hour_ago: Option<i64>,
+    /// Seven days before the newest whole hour.
+    pub week_ago: Option<i64>,
+}
+
+/// Traffic and noise of a place, over its devices that are online; a gauge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PlaceAir {
+    /// Interfaces of access points' own radios whose rates are known.
+    pub interfaces: i64,
+    /// What they receive.
+    pub rx_bps: i64,
+    /// What they send.
+    pub tx_bps: i64,
+    /// Radios whose noise floor is known.
+    pub radios: i64,
+    /// Sum of their noise floors, dBm.
+    pub noise_sum_dbm: i64,
+    /// The highest.
+    pub noise_worst_dbm: Option<i16>,
+}
+
+/// Rates of a device's interfaces, from two whole tables; a gauge that never goes to Postgres.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InterfaceRates {
+    /// Owner.
+    pub tenant_id: TenantId,
+    /// The device.
+    pub device_id: DeviceId,
+    /// When the newer table was read.
+    pub observed_at: Timestamp,
+    /// Its interfaces with counters, in the order of the table.
+    pub interfaces: Vec<InterfaceRate>,
+}
+
+/// Rates of an interface; null where two tables don't tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InterfaceRate {
+    /// Interface name.
+    pub name: std::sync::Arc<str>,
+    /// Received.
+    pub rx_bps: Option<u64>,
+    /// Sent.
+    pub tx_bps: Option<u64>,
+}
+
 /// The latest measurements of a link; a gauge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkGauge {
@@ -248,29 +364,98 @@ crate::record! {
     }
 }
 
+crate::record! {
+    /// A place changed state.
+    HealthEvent / HealthEventColumns, "health_events" {
+        /// [`health_event_id`] of the place and what happened.
+        event_id: EventId,
+        /// Owner.
+        tenant_id: TenantId,
+        /// What kind of place.
+        place_kind: PlaceKind,
+        /// The place.
+        place_id: PlaceId,
+        /// When: the end of a slot.
+        at: Timestamp,
+        /// State before; null when it had no device.
+        from_state: Option<HealthState>,
+        /// State after; null when it has no device any more.
+        to_state: Option<HealthState>,
+    }
+}
+
+crate::record! {
+    /// A place at an instant: when its state changed (then `since` is `at`), and at each [`PLACE_TICK`].
+    HealthSample / HealthSampleColumns, "site_health_history" {
+        /// Owner.
+        tenant_id: TenantId,
+        /// What kind of place.
+        place_kind: PlaceKind,
+        /// The place.
+        place_id: PlaceId,
+        /// When: the end of a slot.
+        at: Timestamp,
+        /// State from then on; null when it has no device any more.
+        state: Option<HealthState>,
+        /// Since when it has that state.
+        since: Timestamp,
+        /// Devices online.
+        devices_online: u32,
+        /// Devices offline.
+        devices_offline: u32,
+        /// Devices unmanageable.
+        devices_unmanageable: u32,
+        /// Devices unobserved.
+        devices_unobserved: u32,
+        /// Links discovered.
+        links_discovered: u32,
+        /// Links active.
+        links_active: u32,
+        /// Links degraded.
+        links_degraded: u32,
+        /// Links down.
+        links_down: u32,
+    }
+}
+
+/// Id of a tenant, a site or a sector; which, a [`PlaceKind`] beside it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PlaceId(pub Uuid);
+
 /// Id of a derived event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EventId(pub Uuid);
 
-impl crate::column::Column for EventId {
-    type Builder = crate::column::IdBuilder;
-    fn data_type() -> arrow::datatypes::DataType {
-        TenantId::data_type()
-    }
-    fn append(&self, builder: &mut Self::Builder) {
-        crate::column::Column::append(&TenantId(self.0), builder);
-    }
-    fn append_null(builder: &mut Self::Builder) {
-        <TenantId as crate::column::Column>::append_null(builder);
-    }
-    fn finish(builder: &mut Self::Builder) -> arrow::array::ArrayRef {
-        <TenantId as crate::column::Column>::finish(builder)
-    }
-    fn read(array: &dyn arrow::array::Array, row: usize) -> Result<Self, crate::SchemaError> {
-        <TenantId as crate::column::Column>::read(array, row).map(|id| Self(id.0))
-    }
+/// Ids that are no entity's own: stored as the others are.
+macro_rules! stored_as_id {
+    ($($name:ident),+) => {$(
+        impl crate::column::Column for $name {
+            type Builder = crate::column::IdBuilder;
+            fn data_type() -> arrow::datatypes::DataType {
+                TenantId::data_type()
+            }
+            fn append(&self, builder: &mut Self::Builder) {
+                crate::column::Column::append(&TenantId(self.0), builder);
+            }
+            fn append_null(builder: &mut Self::Builder) {
+                <TenantId as crate::column::Column>::append_null(builder);
+            }
+            fn finish(builder: &mut Self::Builder) -> arrow::array::ArrayRef {
+                <TenantId as crate::column::Column>::finish(builder)
+            }
+            fn read(
+                array: &dyn arrow::array::Array,
+                row: usize,
+            ) -> Result<Self, crate::SchemaError> {
+                <TenantId as crate::column::Column>::read(array, row).map(|id| Self(id.0))
+            }
+        }
+    )+};
 }
+
+stored_as_id!(EventId, PlaceId);
 
 /// Namespace of derived event ids.
 const EVENTS: Uuid = Uuid::from_u128(0x6d61_7374_2e65_7665_6e74_732e_7631_0000);
@@ -304,6 +489,25 @@ pub fn device_event_id(
     to: DeviceState,
 ) -> EventId {
     event_id(device.as_bytes().to_vec(), at, from.as_str(), to.as_str())
+}
+
+/// Id of a place's transition: UUIDv5 over the place, the instant and the states.
+pub fn health_event_id(
+    place: &Place,
+    at: Timestamp,
+    from: Option<HealthState>,
+    to: Option<HealthState>,
+) -> EventId {
+    let mut name = Vec::with_capacity(64);
+    name.extend_from_slice(place.tenant().as_bytes());
+    name.extend_from_slice(place.kind().as_str().as_bytes());
+    name.extend_from_slice(place.id().0.as_bytes());
+    event_id(
+        name,
+        at,
+        from.map_or("", HealthState::as_str),
+        to.map_or("", HealthState::as_str),
+    )
 }
 
 fn event_id(mut name: Vec<u8>, at: Timestamp, from: &str, to: &str) -> EventId {

@@ -14,8 +14,9 @@ use crate::standalone::{Database, Paths, existing};
 
 /// Run a read-only SQL query.
 ///
-/// Views as of now: devices, sites, sectors, links, clients. History: polls, interface_samples, registration_samples,
-/// radio_samples, link_events, device_events, arp_entries, dhcp_leases, neighbors, route_summaries, firmware, device_log. `SHOW TABLES` and `DESCRIBE links` tell more. Works beside a running
+/// Views as of now: devices, sites, sectors, links, clients. History: polls, interface_samples,
+/// registration_samples, radio_samples, link_events, device_events, site_health_history, arp_entries, dhcp_leases,
+/// neighbors, route_summaries, firmware, device_log. `SHOW TABLES` and `DESCRIBE links` tell more. Works beside a running
 /// installation and without one.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]

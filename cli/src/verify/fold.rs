@@ -11,11 +11,12 @@ use mast_dataflow::job::Chain;
 use mast_dataflow::outputs::Snapshot;
 use mast_log::{Entry, Log};
 use mast_oracle::{Oracle, Restored, Views};
+use mast_schemas::checkpoint::StandingRecord;
 use mast_schemas::control::ControlRecord;
 use mast_schemas::epochs::Binding;
 use mast_schemas::message::{Header, WholePoll, read_polls};
 use mast_schemas::thresholds::DEFAULT;
-use mast_schemas::views::EventId;
+use mast_schemas::views::{EventId, HealthSample};
 use mast_schemas::{DeviceId, Epoch, TenantId, topics};
 
 use super::lake::Ledger;
@@ -34,6 +35,10 @@ pub(super) struct Folded {
     pub(super) views: Views,
     pub(super) events: BTreeSet<EventId>,
     pub(super) tenants: BTreeMap<DeviceId, TenantId>,
+    /// Where devices stand.
+    pub(super) standings: Vec<StandingRecord>,
+    /// Rows of the history of places.
+    pub(super) places: Vec<HealthSample>,
     /// What the lake must hold of the slots after `from`.
     pub(super) ledger: Ledger,
 }
@@ -93,14 +98,18 @@ fn folded((from, since): (Epoch, Epoch), polls: u64, mut oracle: Oracle, ledger:
     let events = oracle.take_events();
     let links = events.links.iter().map(|e| e.event_id);
     let devices = events.devices.iter().map(|e| e.event_id);
-    let known = oracle.records().devices;
+    let places = events.health.iter().map(|e| e.event_id);
+    let records = oracle.records();
+    let known = &records.devices;
     Folded {
         from,
         since,
         polls,
         views: oracle.views(),
-        events: links.chain(devices).collect(),
+        events: links.chain(devices).chain(places).collect(),
         tenants: known.iter().map(|d| (d.device_id, d.tenant_id)).collect(),
+        standings: records.control,
+        places: events.history,
         ledger,
     }
 }
@@ -168,6 +177,7 @@ fn restored(snapshot: Snapshot) -> Restored {
         aps: records(snapshot.aps),
         caps: records(snapshot.caps),
         bssids: records(snapshot.bssids),
+        health: records(snapshot.health),
     }
 }
 

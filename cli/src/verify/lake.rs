@@ -21,11 +21,13 @@ use mast_schemas::control::ControlRecord;
 use mast_schemas::message::{SlowRows, WholePoll};
 use mast_schemas::records::PollId;
 use mast_schemas::thresholds::DEFAULT;
-use mast_schemas::views::EventId;
+use mast_schemas::views::{EventId, HealthSample};
 use mast_schemas::{DeviceId, Epoch};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use uuid::Uuid;
+
+use super::places::{self, Places};
 
 /// Tables whose rows belong to polls, as places in an [`Entry`].
 const OF_POLLS: [Table; TABLES] = [
@@ -49,6 +51,14 @@ pub(super) struct Range {
     pub(super) table: String,
     pub(super) from: Epoch,
     pub(super) to: Epoch,
+}
+
+/// What history must hold besides.
+pub(super) struct Told<'a> {
+    /// Events of devices and links that are committed.
+    pub(super) events: &'a BTreeMap<EventId, Epoch>,
+    /// What places were, by the fold.
+    pub(super) places: &'a [HealthSample],
 }
 
 /// Which poll rows are of, and how they lie in the lake.
@@ -128,16 +138,17 @@ impl Ledger {
         root: &Path,
         lake: &Contents,
         ranges: &[Range],
-        events: &BTreeMap<EventId, Epoch>,
+        told: &Told<'_>,
     ) -> (usize, Vec<String>) {
         let mut breaches = seams(ranges);
         breaches.extend(named_twice(&lake.files));
         let (from, upto) = (self.from, self.upto);
         let inside = move |epoch: Epoch| epoch > from && epoch <= upto;
-        let due = events.iter().filter(|(_, epoch)| inside(**epoch));
+        let due = told.events.iter().filter(|(_, epoch)| inside(**epoch));
         let mut ids: HashMap<EventId, i64> = due.map(|(id, _)| (*id, 1)).collect();
+        let mut places = Places::new(told.places, &inside);
         let rows: u32 = self.entries.values().flat_map(|e| e.log).sum();
-        let checked = rows as usize + ids.len();
+        let checked = rows as usize + ids.len() + places.len();
         for file in &lake.files {
             let path = path_of(root, &file.summary.path);
             let read = if file.epoch_to <= from {
@@ -145,6 +156,7 @@ impl Ledger {
             } else {
                 read(&path, file, |batch| match place(file.table) {
                     Some(place) => self.book(place, batch, &inside),
+                    None if file.table == Table::SiteHealthHistory => places.book(batch, &inside),
                     None => book_events(batch, &inside, &mut ids),
                 })
             };
@@ -153,6 +165,7 @@ impl Ledger {
         }
         breaches.extend(self.uneven());
         breaches.extend(uneven_events(&ids));
+        breaches.extend(places.uneven());
         (checked, breaches)
     }
 
@@ -219,14 +232,15 @@ impl Gate {
             tables: Vec::new(),
             ..device.clone()
         };
-        Self(Oracle::restore(
+        let oracle = Oracle::restore(
             DEFAULT,
             Restored {
                 control: records.control.clone(),
                 devices: records.devices.iter().map(bare).collect(),
                 ..Restored::default()
             },
-        ))
+        );
+        Self(oracle.without_places())
     }
 
     /// Those that belong in history, and whether they came late.
@@ -322,6 +336,8 @@ fn read(
         "sequence",
         "event_id",
     ];
+    let wanted = wanted.into_iter().chain(places::COLUMNS);
+    let wanted = wanted.chain(places::NUMBERS);
     let mask = ProjectionMask::columns(builder.parquet_schema(), wanted);
     let batches = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
     let mut rows = 0;
@@ -338,7 +354,7 @@ fn read(
     Ok(())
 }
 
-fn column<'b>(batch: &'b RecordBatch, name: &str) -> anyhow::Result<&'b dyn Array> {
+pub(super) fn column<'b>(batch: &'b RecordBatch, name: &str) -> anyhow::Result<&'b dyn Array> {
     let column = batch
         .column_by_name(name)
         .with_context(|| format!("it has no column {name}"))?;

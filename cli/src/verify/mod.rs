@@ -4,6 +4,7 @@
 
 mod fold;
 mod lake;
+mod places;
 mod served;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,13 +13,14 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use mast_log::{Log, LogError};
-use mast_oracle::laws;
+use mast_oracle::{laws, place_laws};
 use mast_schemas::Epoch;
 use mast_schemas::views::EventId;
 use serde::Serialize;
 
 use crate::standalone::{Database, Paths};
 use fold::{Folded, fold};
+use lake::Told;
 use served::Served;
 
 /// Examples shown of each broken law.
@@ -122,12 +124,16 @@ fn judge(paths: &Paths, served: &Served, folded: Folded) -> Report {
     let mut laws = vec![
         views(served, &folded),
         events(served, &folded),
-        sums(served),
+        sums(served, &folded),
         tenants(served, &folded),
     ];
     let (ledger, root) = (folded.ledger, paths.lake());
-    let (rows, found) = ledger.settle(&root, &served.lake, &served.ranges, &served.events);
-    let text = "history holds each poll of the log once, with all its rows, and each event";
+    let told = Told {
+        events: &served.events,
+        places: &folded.places,
+    };
+    let (rows, found) = ledger.settle(&root, &served.lake, &served.ranges, &told);
+    let text = "history holds each poll of the log once, with all its rows, each event, and what places were";
     laws.insert(2, Law::new(3, text, rows, found));
     Report {
         epoch,
@@ -145,13 +151,15 @@ fn views(served: &Served, folded: &Folded) -> Law {
     differ("device", &ours.devices, &truth.devices, &mut found);
     differ("link", &ours.links, &truth.links, &mut found);
     differ("counts", &ours.counts, &truth.counts, &mut found);
-    let rows = ours.devices.len() + ours.links.len() + ours.counts.len();
+    differ("health", &ours.health, &truth.health, &mut found);
+    let rows = ours.devices.len() + ours.links.len() + ours.counts.len() + ours.health.len();
     Law::new(1, "views equal the oracle over the log", rows, found)
 }
 
 fn events(served: &Served, folded: &Folded) -> Law {
     let since = |(id, epoch): (&EventId, &Epoch)| (*epoch > folded.since).then_some(*id);
-    let since: BTreeSet<EventId> = served.events.iter().filter_map(since).collect();
+    let all = served.events.iter().chain(&served.place_events);
+    let since: BTreeSet<EventId> = all.filter_map(since).collect();
     let lost = folded
         .events
         .difference(&since)
@@ -163,10 +171,11 @@ fn events(served: &Served, folded: &Folded) -> Law {
     Law::new(2, "the same events, each once", folded.events.len(), found)
 }
 
-fn sums(served: &Served) -> Law {
+fn sums(served: &Served, folded: &Folded) -> Law {
     let ours = &served.views;
     let found = laws(ours)
         .into_iter()
+        .chain(place_laws(ours, &folded.standings))
         .map(|b| format!("{}: {}", b.law, b.subject))
         .collect();
     let rows = ours.devices.len() + ours.links.len();

@@ -6,8 +6,9 @@ use anyhow::Context;
 use mast_lake::{Contents, Table};
 use mast_oracle::Views;
 use mast_postgres::Role;
-use mast_schemas::views::{Counts, DeviceView, EventId, LinkView, Place};
+use mast_schemas::views::{Counts, DeviceView, EventId, Health, LinkView, Place};
 use mast_schemas::{DeviceId, Epoch, LinkId, Mac, SectorId, SiteId, TenantId, Timestamp};
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
@@ -18,8 +19,10 @@ use crate::standalone::{Database, JOB};
 pub(super) struct Served {
     pub(super) epoch: Epoch,
     pub(super) views: Views,
-    /// Ids of events with their slot.
+    /// Ids of events of devices and links with their slot.
     pub(super) events: BTreeMap<EventId, Epoch>,
+    /// Those of places.
+    pub(super) place_events: BTreeMap<EventId, Epoch>,
     /// Files of the lake.
     pub(super) lake: Contents,
     /// Ranges that the lake's manifest names, table by table in their order.
@@ -51,27 +54,38 @@ async fn read(conn: &mut PgConnection) -> anyhow::Result<Served> {
         devices: devices(conn).await.context("read device_status")?,
         links: links(conn).await.context("read links")?,
         counts: counts(conn).await.context("read place_counts")?,
+        health: health(conn).await.context("read place_health")?,
         ..Views::default()
     };
-    let events = sqlx::query_as::<_, (Uuid, i64)>(
+    let events = told(
+        conn,
         "SELECT event_id, epoch FROM link_events UNION ALL SELECT event_id, epoch FROM device_events",
     )
-    .fetch_all(&mut *conn)
-    .await
-    .context("read the events")?;
-    let events = events
-        .into_iter()
-        .map(|(id, epoch)| (EventId(id), Epoch(epoch.cast_unsigned())))
-        .collect();
+    .await?;
+    let place_events = told(conn, "SELECT event_id, epoch FROM health_events").await?;
     Ok(Served {
         epoch: Epoch(epoch.cast_unsigned()),
         views,
         events,
+        place_events,
         lake: mast_lake::contents(conn, &Table::ALL)
             .await
             .context("read the lake's manifest")?,
         ranges: ranges(conn).await.context("read the lake's manifest")?,
     })
+}
+
+async fn told(
+    conn: &mut PgConnection,
+    sql: &'static str,
+) -> anyhow::Result<BTreeMap<EventId, Epoch>> {
+    let rows = sqlx::query_as::<_, (Uuid, i64)>(sql).fetch_all(conn).await;
+    let event = |(id, epoch): (Uuid, i64)| (EventId(id), Epoch(epoch.cast_unsigned()));
+    Ok(rows
+        .context("read the events")?
+        .into_iter()
+        .map(event)
+        .collect())
 }
 
 async fn ranges(conn: &mut PgConnection) -> anyhow::Result<Vec<Range>> {
@@ -157,15 +171,7 @@ async fn counts(conn: &mut PgConnection) -> anyhow::Result<BTreeMap<Place, Count
         .await?;
     let mut all = BTreeMap::new();
     for row in rows {
-        let (tenant, id) = (
-            TenantId(row.try_get("tenant_id")?),
-            row.try_get::<Uuid, _>("id")?,
-        );
-        let place = match row.try_get::<&str, _>("kind")? {
-            "tenant" => Place::Tenant(tenant),
-            "site" => Place::Site(tenant, SiteId(id)),
-            _ => Place::Sector(tenant, SectorId(id)),
-        };
+        let place = place(&row)?;
         let counts = Counts {
             devices: [
                 row.try_get("devices_online")?,
@@ -185,4 +191,31 @@ async fn counts(conn: &mut PgConnection) -> anyhow::Result<BTreeMap<Place, Count
         all.insert(place, counts);
     }
     Ok(all)
+}
+
+async fn health(conn: &mut PgConnection) -> anyhow::Result<BTreeMap<Place, Health>> {
+    let rows = sqlx::query("SELECT *, micros(since) AS since_us FROM place_health")
+        .fetch_all(conn)
+        .await?;
+    let mut all = BTreeMap::new();
+    for row in rows {
+        let health = Health {
+            state: row.try_get::<&str, _>("state")?.parse()?,
+            since: Timestamp(row.try_get("since_us")?),
+        };
+        all.insert(place(&row)?, health);
+    }
+    Ok(all)
+}
+
+fn place(row: &PgRow) -> anyhow::Result<Place> {
+    let (tenant, id) = (
+        TenantId(row.try_get("tenant_id")?),
+        row.try_get::<Uuid, _>("id")?,
+    );
+    Ok(match row.try_get::<&str, _>("kind")? {
+        "tenant" => Place::Tenant(tenant),
+        "site" => Place::Site(tenant, SiteId(id)),
+        _ => Place::Sector(tenant, SectorId(id)),
+    })
 }

@@ -56,6 +56,19 @@ async fn history_that_lost_or_repeats_rows_breaks_the_third_law() {
     )
     .await;
 
+    change(
+        &pool,
+        "UPDATE lake_manifest SET table_name = 'aside' WHERE table_name = 'site_health_history'",
+    )
+    .await;
+    let found = broken(&data);
+    assert!(found.contains("in the lake []"), "{found}");
+    change(
+        &pool,
+        "UPDATE lake_manifest SET table_name = 'site_health_history' WHERE table_name = 'aside'",
+    )
+    .await;
+
     // A range that it names twice.
     let twice = "INSERT INTO lake_manifest (job, table_name, epoch_from, epoch_to, files, rows, bytes)
                  SELECT job, table_name, epoch_from + 1, epoch_to, files, rows, bytes FROM lake_manifest
@@ -88,6 +101,48 @@ async fn history_that_lost_or_repeats_rows_breaks_the_third_law() {
     std::fs::rename(&aside, &file).unwrap();
 
     verified(&data);
+    wrong_places(&data, &pool).await;
+    verified(&data);
     pool.close().await;
     private.stop().await.unwrap();
+}
+
+/// A view of a place that is wrong breaks the first law and the fourth; an event too few the second.
+async fn wrong_places(data: &Path, pool: &PgPool) {
+    let one = "(SELECT id FROM place_health WHERE kind = 'site' AND state = 'up' LIMIT 1)";
+    for (wrong, right, says) in [
+        (
+            format!("UPDATE place_health SET state = 'down' WHERE id = {one}"),
+            "UPDATE place_health SET state = 'up' WHERE kind = 'site' AND state = 'down'",
+            "a place is as its devices are",
+        ),
+        (
+            format!(
+                "UPDATE place_counts SET devices_online = devices_online + 1000 WHERE id = {one}"
+            ),
+            "UPDATE place_counts SET devices_online = devices_online - 1000 WHERE devices_online > 1000",
+            "devices and links of a place by state add up",
+        ),
+    ] {
+        let done = sqlx::query(sqlx::AssertSqlSafe(wrong)).execute(pool).await;
+        assert_eq!(done.unwrap().rows_affected(), 1);
+        let (kept, report) = verify(data);
+        assert!(!kept, "{report}");
+        for number in [1, 4] {
+            assert!(
+                law(&report, number)["breaches"].as_u64() > Some(0),
+                "{report}"
+            );
+        }
+        let found = law(&report, 4)["examples"].to_string();
+        assert!(found.contains(says), "{found}");
+        change(pool, right).await;
+    }
+    let lost = "UPDATE health_events SET epoch = 0 WHERE event_id = (SELECT event_id FROM health_events LIMIT 1)";
+    change(pool, lost).await;
+    let (_, report) = verify(data);
+    let found = law(&report, 2)["examples"].to_string();
+    assert!(found.contains("is missing"), "{report}");
+    let found_again = "UPDATE health_events SET epoch = micros(at) / 250000 - 1 WHERE epoch = 0";
+    change(pool, found_again).await;
 }

@@ -10,6 +10,7 @@ use mast_schemas::time::Span;
 use mast_schemas::views::{DeviceEvent, DeviceState, device_event_id};
 use mast_schemas::{DeviceId, Mac, Timestamp};
 
+use crate::air::Air;
 use crate::oracle::{Address, Oracle, Timer};
 
 /// A device that control knows.
@@ -27,6 +28,8 @@ pub(crate) struct Device {
     pub(crate) attributes: [Option<String>; 6],
     pub(crate) claims: BTreeMap<Mac, Timestamp>,
     pub(crate) tables: BTreeMap<Source, Table>,
+    /// Not part of a record: after a restart rates begin anew.
+    pub(crate) air: Air,
 }
 
 /// The last whole registration table of one source.
@@ -61,6 +64,7 @@ impl Device {
             attributes: Default::default(),
             claims: BTreeMap::new(),
             tables: BTreeMap::new(),
+            air: Air::default(),
         }
     }
 }
@@ -68,6 +72,7 @@ impl Device {
 impl Oracle {
     /// Applies a change at `at`, the slot's begin.
     pub(crate) fn control(&mut self, change: &Change, at: Timestamp) {
+        self.places_touched = true;
         match change {
             Change::Tenant(_) | Change::Site(_) | Change::Sector(_) => {}
             Change::TenantDeleted { id } => {
@@ -245,8 +250,12 @@ impl Oracle {
         let Some(device) = self.devices.get_mut(&id).filter(|d| d.state != state) else {
             return;
         };
+        self.places_touched = true;
         let from = device.state;
         (device.state, device.since, device.outcome) = (state, at, outcome);
+        if state != DeviceState::Online {
+            device.air.not_online();
+        }
         self.events.devices.push(DeviceEvent {
             event_id: device_event_id(&id, at, from, state),
             tenant_id: device.row.tenant_id,

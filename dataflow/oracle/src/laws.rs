@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use mast_schemas::checkpoint::StandingRecord;
 use mast_schemas::views::{Counts, Place, Signals};
 use mast_schemas::{DeviceId, LinkId, Mac, TenantId};
 
-use crate::views::Views;
+use crate::health::state_of;
+use crate::views::{Views, places_of};
 
 /// A law that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +26,40 @@ pub fn laws(views: &Views) -> Vec<Breach> {
     one_live_radio(views, &mut breaches);
     ends(views, &mut breaches);
     signals(views, &mut breaches);
+    health(views, &mut breaches);
+    breaches
+}
+
+/// Breaches of the sums of every place, with what control says of each device.
+pub fn place_laws(views: &Views, standings: &[StandingRecord]) -> Vec<Breach> {
+    let standings: BTreeMap<DeviceId, &StandingRecord> =
+        standings.iter().map(|row| (row.device_id, row)).collect();
+    let places = |device: &DeviceId| {
+        let row = standings.get(device);
+        row.into_iter().flat_map(|row| places_of(row))
+    };
+    let mut sums: BTreeMap<Place, Counts> = BTreeMap::new();
+    for device in views.devices.values() {
+        for place in places(&device.device_id) {
+            sums.entry(place).or_default().devices[device.state as usize] += 1;
+        }
+    }
+    for link in views.links.values() {
+        for place in places(&link.id.ap_device_id) {
+            let counts = sums.entry(place).or_default();
+            counts.links[link.state as usize] += 1;
+            counts.links_unobserved += i64::from(link.unobserved);
+        }
+    }
+    let all: BTreeSet<&Place> = sums.keys().chain(views.counts.keys()).collect();
+    let differ = all
+        .into_iter()
+        .filter(|place| sums.get(place) != views.counts.get(place));
+    let mut breaches = Vec::new();
+    for place in differ {
+        let law = "devices and links of a place by state add up to its devices and links";
+        breach(&mut breaches, law, place);
+    }
     breaches
 }
 
@@ -170,6 +206,17 @@ fn ends(views: &Views, breaches: &mut Vec<Breach>) {
             if cpe == ap_device_id {
                 breach(breaches, "the far end is not the access point", id);
             }
+        }
+    }
+}
+
+/// A place has a state while it has a device, and the one that its devices make.
+fn health(views: &Views, breaches: &mut Vec<Breach>) {
+    let all: BTreeSet<&Place> = views.counts.keys().chain(views.health.keys()).collect();
+    for place in all {
+        let told = views.health.get(place).map(|health| health.state);
+        if told != views.counts.get(place).map(state_of) {
+            breach(breaches, "a place is as its devices are", place);
         }
     }
 }

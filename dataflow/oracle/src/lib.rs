@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+mod air;
 mod caps;
 mod devices;
+mod health;
 mod laws;
 mod links;
 mod oracle;
@@ -11,7 +13,7 @@ pub mod script;
 mod tables;
 mod views;
 
-pub use laws::{Breach, laws};
+pub use laws::{Breach, laws, place_laws};
 pub use oracle::{Counters, Events, Oracle};
 pub use records::Restored;
 pub use views::Views;

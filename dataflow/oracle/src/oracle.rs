@@ -11,10 +11,11 @@ use mast_schemas::message::WholePoll;
 use mast_schemas::records::PollId;
 use mast_schemas::thresholds::Thresholds;
 use mast_schemas::time::SLOT;
-use mast_schemas::views::{DeviceEvent, LinkEvent};
+use mast_schemas::views::{Counts, DeviceEvent, HealthEvent, HealthSample, LinkEvent, Place};
 use mast_schemas::{DeviceId, Epoch, LinkId, Mac, TenantId, Timestamp};
 
 use crate::devices::Device;
+use crate::health::PlaceNow;
 
 /// An address within a tenant.
 pub(crate) type Address = (TenantId, Mac);
@@ -59,6 +60,10 @@ pub struct Events {
     pub links: Vec<LinkEvent>,
     /// Of devices.
     pub devices: Vec<DeviceEvent>,
+    /// Of places.
+    pub health: Vec<HealthEvent>,
+    /// Places at instants.
+    pub history: Vec<HealthSample>,
 }
 
 /// The views as a plain fold over whole polls. See the crate's documentation.
@@ -80,6 +85,12 @@ pub struct Oracle {
     pub(crate) caps: BTreeMap<Address, CapRecord>,
     /// Remote radios whose access point may change at the slot's end.
     pub(crate) caps_touched: BTreeSet<Address>,
+    pub(crate) places: BTreeMap<Place, PlaceNow>,
+    /// Whether a device changed its state or where it stands.
+    pub(crate) places_touched: bool,
+    pub(crate) follows_places: bool,
+    /// Counts of places, while nothing has happened since they were taken.
+    pub(crate) place_counts: Option<BTreeMap<Place, Counts>>,
     pub(crate) timers: BTreeSet<(Timestamp, Timer)>,
     pub(crate) events: Events,
     pub(crate) counters: Counters,
@@ -99,10 +110,22 @@ impl Oracle {
             radio_aps: BTreeMap::new(),
             caps: BTreeMap::new(),
             caps_touched: BTreeSet::new(),
+            places: BTreeMap::new(),
+            places_touched: false,
+            follows_places: true,
+            place_counts: None,
             timers: BTreeSet::new(),
             events: Events::default(),
             counters: Counters::default(),
         }
+    }
+
+    /// Without the health of places, for whoever closes one slot many times.
+    #[must_use]
+    pub fn without_places(mut self) -> Self {
+        self.follows_places = false;
+        self.places.clear();
+        self
     }
 
     /// Closes the slots `first..=last`, as one binding does: `control` (in offset order) and `polls` (in any order) belong
@@ -128,8 +151,10 @@ impl Oracle {
         }
         self.fire_until(end);
         self.end_of_slot(end);
-        // Timers fire in the order of their instants, whichever of the later slots they fall in.
-        self.fire_until(last.end());
+        self.fire_until(end);
+        self.place_counts = None;
+        self.places_at(first);
+        self.later_slots(first, last);
         self.now = last.end();
     }
 
@@ -147,6 +172,12 @@ impl Oracle {
         events
             .devices
             .sort_by_key(|e| (e.at, e.tenant_id, e.device_id));
+        events
+            .health
+            .sort_by_key(|e| (e.at, e.tenant_id, e.place_kind, e.place_id));
+        events
+            .history
+            .sort_by_key(|row| (row.at, row.tenant_id, row.place_kind, row.place_id));
         events
     }
 
@@ -192,6 +223,9 @@ impl Oracle {
         self.device_step(&whole.poll);
         self.interface_table(whole);
         self.registration_tables(whole);
+        if whole.poll.outcome.reached() {
+            self.air_tables(whole);
+        }
     }
 
     /// Fires all timers due at or before `limit`, in order of time.
@@ -201,6 +235,7 @@ impl Oracle {
                 break;
             }
             self.timers.pop_first();
+            self.place_counts = None;
             match timer {
                 Timer::Overdue(id) => self.device_overdue(id, due),
                 Timer::Expired(id) => self.link_expired(&id, due),

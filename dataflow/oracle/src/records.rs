@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 
 use mast_schemas::checkpoint::{
-    ApRecord, BssidRecord, CapRecord, ClaimRecord, DeviceRecord, RadioRecord, ReporterRecord,
-    RoamRecord, StandingRecord, TableRadioRecord, TableRecord,
+    ApRecord, BssidRecord, CapRecord, ClaimRecord, DeviceRecord, HealthRecord, RadioRecord,
+    ReporterRecord, RoamRecord, StandingRecord, TableRadioRecord, TableRecord,
 };
 use mast_schemas::records::Tables;
 use mast_schemas::thresholds::Thresholds;
 use mast_schemas::views::DeviceState;
 use mast_schemas::{DeviceId, LinkId};
 
+use crate::air::Air;
 use crate::devices::{Device, Table, TableRadio};
+use crate::health::PlaceNow;
 use crate::oracle::{Oracle, Radio, Timer};
 
 /// The records of all parts of a checkpoint.
@@ -29,6 +31,8 @@ pub struct Restored {
     pub caps: Vec<CapRecord>,
     /// Where their tables went.
     pub bssids: Vec<BssidRecord>,
+    /// How places are.
+    pub health: Vec<HealthRecord>,
 }
 
 impl Oracle {
@@ -59,6 +63,10 @@ impl Oracle {
         for record in &records.bssids {
             oracle.restore_reached(record);
         }
+        let places = records.health.into_iter();
+        oracle.places = places
+            .map(|record| (record.place, PlaceNow::restored(record)))
+            .collect();
         oracle
     }
 
@@ -99,6 +107,7 @@ impl Oracle {
                 .into_iter()
                 .map(|t| (t.source, restored_table(t)))
                 .collect(),
+            air: Air::default(),
         };
         if let Some(due) = record.overdue_at {
             self.timers.insert((due, Timer::Overdue(id)));
@@ -149,6 +158,11 @@ impl Oracle {
             aps: self.ap_records(),
             caps: self.caps.values().cloned().collect(),
             bssids: self.caps.values().map(|c| self.bssid_record(c)).collect(),
+            health: self
+                .places
+                .iter()
+                .map(|(place, now)| now.record(*place))
+                .collect(),
         }
     }
 

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use mast_schemas::checkpoint::LinkRecord;
-use mast_schemas::views::{Counts, DeviceState, DeviceView, LinkState, LinkView, Place, Signals};
+use mast_schemas::checkpoint::{LinkRecord, StandingRecord};
+use mast_schemas::views::{
+    Counts, DeviceState, DeviceView, Health, InterfaceRates, LinkState, LinkView, PastClients,
+    Place, PlaceAir, Signals,
+};
 use mast_schemas::{DeviceId, LinkId};
 
 use crate::devices::Device;
@@ -18,20 +21,42 @@ pub struct Views {
     pub links: BTreeMap<LinkId, LinkView>,
     /// Devices and links counted, for each place that has any.
     pub counts: BTreeMap<Place, Counts>,
+    /// How each place is that has a device.
+    pub health: BTreeMap<Place, Health>,
+    /// Live links of the past, for each place that was sampled long enough ago.
+    pub past: BTreeMap<Place, PastClients>,
     /// Signals of live links, for each place that has one.
     pub signals: BTreeMap<Place, Signals>,
+    /// Traffic and noise, for each place of which any is known. After a restore they begin anew.
+    pub air: BTreeMap<Place, PlaceAir>,
+    /// Newest rates of interfaces; likewise.
+    pub rates: BTreeMap<DeviceId, InterfaceRates>,
+}
+
+impl Views {
+    /// Without what begins anew after a restore: rates, traffic and noise.
+    #[must_use]
+    pub fn without_air(mut self) -> Self {
+        self.air.clear();
+        self.rates.clear();
+        self
+    }
 }
 
 impl Oracle {
     /// The current rows.
     pub fn views(&self) -> Views {
-        let mut views = Views::default();
+        let mut views = Views {
+            air: self.place_air(),
+            rates: self.interface_rates(),
+            ..Views::default()
+        };
         let mut signals: BTreeMap<Place, Vec<i16>> = BTreeMap::new();
         for device in self.devices.values() {
             views
                 .devices
                 .insert(device.row.device_id, device_view(device));
-            for place in places(device) {
+            for place in places_of(&device.row) {
                 let counts = views.counts.entry(place).or_default();
                 counts.devices[device.state as usize] += 1;
             }
@@ -52,7 +77,7 @@ impl Oracle {
                     let Some(view) = self.link_view(id, ap, radio, link) else {
                         continue;
                     };
-                    for place in places(ap) {
+                    for place in places_of(&ap.row) {
                         let counts = views.counts.entry(place).or_default();
                         counts.links[view.state as usize] += 1;
                         counts.links_unobserved += i64::from(view.unobserved);
@@ -68,6 +93,12 @@ impl Oracle {
             .into_iter()
             .map(|(place, all)| (place, summary(all)))
             .collect();
+        for (place, now) in &self.places {
+            views.health.insert(*place, now.health);
+            if now.past() != PastClients::default() {
+                views.past.insert(*place, now.past());
+            }
+        }
         views
     }
 
@@ -107,8 +138,9 @@ impl Oracle {
     }
 }
 
-fn places(device: &Device) -> Vec<Place> {
-    let (row, tenant) = (&device.row, device.row.tenant_id);
+/// Where a device stands.
+pub(crate) fn places_of(row: &StandingRecord) -> Vec<Place> {
+    let tenant = row.tenant_id;
     let site = row.site_id.map(|site| Place::Site(tenant, site));
     let sector = row.sector_id.map(|sector| Place::Sector(tenant, sector));
     [Some(Place::Tenant(tenant)), site, sector]

@@ -22,7 +22,7 @@ pub const KEPT: usize = 3;
 const MANIFEST: &str = "manifest.json";
 const TEMPORARY: &str = ".part-";
 /// In the order of their loading.
-const PARTS: [(Part, &str); 8] = [
+const PARTS: [(Part, &str); 9] = [
     (Part::Control, "control"),
     (Part::Devices, "devices"),
     (Part::Roam, "roam"),
@@ -31,6 +31,7 @@ const PARTS: [(Part, &str); 8] = [
     (Part::Bssids, "bssids"),
     (Part::ApFlags, "flags"),
     (Part::Shown, "shown"),
+    (Part::Health, "health"),
 ];
 
 /// A complete checkpoint.
@@ -170,6 +171,7 @@ fn load_file(dir: &Path, name: &str) -> Result<Snapshot, DataflowError> {
         Part::Bssids => read(part, &bytes, &mut snapshot.bssids),
         Part::ApFlags => read(part, &bytes, &mut snapshot.ap_flags),
         Part::Shown => read(part, &bytes, &mut snapshot.shown),
+        Part::Health => read(part, &bytes, &mut snapshot.health),
     };
     read.map_err(bad)?;
     Ok(snapshot)
@@ -268,6 +270,7 @@ fn write_parts(dir: &Path, snapshot: &Snapshot) -> Result<Vec<String>, DataflowE
     files.put_groups(Part::Bssids, &snapshot.bssids)?;
     files.put_groups(Part::ApFlags, &snapshot.ap_flags)?;
     files.put_groups(Part::Shown, &snapshot.shown)?;
+    files.put_groups(Part::Health, &snapshot.health)?;
     for (name, file) in &files.open {
         file.sync_all()
             .map_err(DataflowError::file(&dir.join(name)))?;

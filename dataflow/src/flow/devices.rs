@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use mast_schemas::views::DeviceState;
 use mast_schemas::{Epoch, TenantId};
-use mast_state::Devices;
 use mast_state::messages::{ApInput, DeviceControl, DeviceOut, RoamEvent, Verdict};
+use mast_state::{Devices, Measure};
 
 use crate::decode::{Columns, Rows};
 use crate::flow::bssids::BssidMessage;
@@ -38,6 +38,8 @@ pub(crate) struct DeviceStreams<'s> {
     pub(crate) states: Collection<'s, (DeviceNumber, DeviceState)>,
     /// Remote radios by who reports them.
     pub(crate) remote: Collection<'s, (DeviceNumber, Address)>,
+    /// Changes of what devices add to their places.
+    pub(crate) air: Stream<'s, (DeviceNumber, Measure, i64)>,
 }
 
 /// Polls whose devices are looked for together: what their steps read fits a core's cache.
@@ -63,6 +65,7 @@ pub(crate) fn devices<'s>(
     let (claims_port, claims) = stage.port();
     let (states_port, states) = stage.port();
     let (remote_port, remote) = stage.port();
+    let (air_port, air) = stage.port();
     let timers = state.clone();
     let mut out = restored;
     let open = move |c: &[_]| {
@@ -73,6 +76,7 @@ pub(crate) fn devices<'s>(
             claims_port.open(c),
             states_port.open(c),
             remote_port.open(c),
+            air_port.open(c),
         )
     };
     stage.build(
@@ -80,7 +84,7 @@ pub(crate) fn devices<'s>(
         move || timers.borrow().next_timer(),
         move |slot,
               messages,
-              (to_links, to_roaming, to_bssids, to_claims, to_states, to_remote)| {
+              (to_links, to_roaming, to_bssids, to_claims, to_states, to_remote, to_air)| {
             if slot > 0 {
                 let history = run_slot(
                     &mut state.borrow_mut(),
@@ -101,6 +105,8 @@ pub(crate) fn devices<'s>(
             to_roaming.send(slot, &mut out.roam);
             to_states.send(slot, &mut state_changes(slot, &mut out, names));
             to_remote.send(slot, &mut remote_radios(slot, &out, names));
+            let numbered = |(device, measure, n)| (names.number(&device), measure, n);
+            to_air.send(slot, &mut out.air.drain(..).map(numbered).collect());
             to_bssids.send(slot, &mut bssid_messages(&mut out));
             to_claims.send(slot, &mut claim_changes(slot, &mut out, names));
             emit(slot, &mut out, &mut outputs.borrow_mut());
@@ -113,6 +119,7 @@ pub(crate) fn devices<'s>(
         claims: claims.as_collection(),
         states: states.as_collection(),
         remote: remote.as_collection(),
+        air,
     }
 }
 
@@ -259,4 +266,5 @@ fn emit(slot: Time, out: &mut DeviceOut, outputs: &mut Outputs) {
         .device_events
         .extend(out.events.drain(..).map(|e| (epoch, e)));
     outputs.device_gauges.append(&mut out.gauges);
+    outputs.interface_rates.append(&mut out.rates);
 }

@@ -4,7 +4,7 @@
 //! polls ─► devices ─┬─────────────── tables, statuses ──────────────┐
 //!                   ├─► bssids ─┬─── remote tables, station words ──┤
 //!                   │     ▲     ▼                                   ▼
-//!                   ├─────┼─► roaming ────────── verdicts ────────► links ─► visible ─► counts
+//!                   ├─────┼─► roaming ────────── verdicts ────────► links ─► visible ─► counts ─► health
 //!                   └─► owners (differential) ◄───── clients ─────────┘ └─► signals
 //! ```
 //! No stage depends on a later one, so a slot passes once and nothing circulates. A stage handles a slot when all of it has
@@ -12,6 +12,7 @@
 
 mod bssids;
 mod devices;
+pub(crate) mod health;
 mod links;
 mod pairing;
 mod places;
@@ -27,9 +28,9 @@ use std::rc::Rc;
 use differential_dataflow::input::{Input as _, InputSession};
 use mast_schemas::thresholds::Thresholds;
 use mast_schemas::views::Place;
-use mast_schemas::{DeviceId, Epoch, Mac, TenantId};
+use mast_schemas::{DeviceId, Mac, TenantId};
 use mast_state::messages::{ApOut, DeviceOut};
-use mast_state::{Aps, BssidOut, Bssids, Devices, Roaming};
+use mast_state::{Aps, BssidOut, Bssids, Devices, Measure, Places, Roaming};
 use timely::dataflow::operators::vec::{Broadcast, Filter, Input as _, Map};
 use timely::dataflow::{InputHandleVec, ProbeHandle};
 
@@ -50,6 +51,7 @@ pub(crate) struct State {
     pub(crate) roaming: Rc<RefCell<Roaming>>,
     pub(crate) bssids: Rc<RefCell<Bssids>>,
     pub(crate) aps: Rc<RefCell<Aps>>,
+    pub(crate) places: Rc<RefCell<Places>>,
 }
 
 /// One worker's end of the flow.
@@ -127,11 +129,14 @@ fn restore(thresholds: Thresholds, snapshot: Snapshot) -> (State, DeviceOut, ApO
         records(snapshot.ap_flags),
         &mut ap_out,
     );
+    let mut places = Places::new();
+    places.restore(snapshot.epoch, records(snapshot.health));
     let state = State {
         devices: Rc::new(RefCell::new(devices)),
         roaming: Rc::new(RefCell::new(roaming)),
         bssids: Rc::new(RefCell::new(bssids)),
         aps: Rc::new(RefCell::new(aps)),
+        places: Rc::new(RefCell::new(places)),
     };
     (state, device_out, ap_out)
 }
@@ -247,24 +252,27 @@ pub(crate) fn build(
         );
 
         let counts = places::counts(from.states, counted, standings);
-        let (sink, known) = (outputs.clone(), names.clone());
-        let counts = counts.inner.map(move |((place, diff), time, change)| {
-            let row = (change > 0).then(|| diff.into());
-            let place = known.borrow().place(place);
-            let counts = &mut sink.borrow_mut().counts;
-            counts.extend(place.map(|place| (Epoch(time), place, row)));
-        });
+        let health = health::health(
+            scope,
+            counts,
+            state.places.clone(),
+            names.clone(),
+            outputs.clone(),
+        );
 
         let signal_input = scope.concatenate([
             own_control.map(|diff| SignalMessage::Standing(diff.number, diff.new)),
-            out.signals
-                .map(|(device, dbm, n)| SignalMessage::Bins(device, dbm, n)),
+            out.signals.map(|(device, dbm, n)| {
+                SignalMessage::Sum(device, Measure::Signal(dbm), i64::from(n))
+            }),
+            from.air
+                .map(|(device, measure, n)| SignalMessage::Sum(device, measure, n)),
         ]);
         let by_place =
             signals::by_place(scope, signal_input).exchange(|(place, ..)| u64::from(place.0));
         let signals = signals::signals(scope, by_place, names.clone(), outputs.clone());
 
-        let (probe, _) = scope.concatenate([counts, signals]).probe();
+        let (probe, _) = scope.concatenate([health, signals]).probe();
         Worker {
             messages,
             control,

@@ -1,12 +1,12 @@
-//! Signals of sites, sectors and tenants: histograms that follow their access points.
+//! What is added up for sites, sectors and tenants: signals, noise and traffic that follow their devices.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use hashbrown::HashMap;
 use mast_schemas::Epoch;
-use mast_state::SignalBins;
+use mast_state::{Measure, PlaceSums};
 
 use crate::flow::types::{Scope, StageBuilder, Stream, Time};
 use crate::numbers::{DeviceNumber, Names, PlaceNumber, Standing};
@@ -15,31 +15,34 @@ use crate::outputs::Outputs;
 /// What the first half reads.
 #[derive(Clone, Debug)]
 pub(crate) enum SignalMessage {
-    /// Control: where an access point stands; `None` = it is deleted.
+    /// Control: where a device stands; `None` = it is deleted.
     Standing(DeviceNumber, Option<Standing>),
-    /// A change of an access point's histogram: (access point, dBm, ±count).
-    Bins(DeviceNumber, i16, i32),
+    /// A change of what a device adds.
+    Sum(DeviceNumber, Measure, i64),
 }
 
-/// Where devices stand, and the histograms of those that have clients.
+/// A change of a place's sum.
+pub(crate) type PlaceChange = (PlaceNumber, Measure, i64);
+
+/// Where devices stand, and the sums of those that have clients.
 #[derive(Default)]
-struct Histograms {
+struct Sums {
     /// By number. Most devices have no clients, so theirs must be small.
     standings: Vec<Standing>,
-    bins: HashMap<DeviceNumber, BTreeMap<i16, i32>>,
-    /// The slot's changes: (place, dBm, ±count).
-    changes: Vec<(PlaceNumber, i16, i32)>,
+    sums: HashMap<DeviceNumber, BTreeMap<Measure, i64>>,
+    /// The slot's changes.
+    changes: Vec<PlaceChange>,
 }
 
 const NOWHERE: Standing = [PlaceNumber::NONE; 3];
 
-impl Histograms {
-    fn add(&mut self, standing: Standing, dbm: i16, n: i32) {
+impl Sums {
+    fn add(&mut self, standing: Standing, measure: Measure, n: i64) {
         self.changes.extend(
             standing
                 .into_iter()
                 .filter(|place| *place != PlaceNumber::NONE)
-                .map(|place| (place, dbm, n)),
+                .map(|place| (place, measure, n)),
         );
     }
 
@@ -50,30 +53,30 @@ impl Histograms {
         }
         let new = new.unwrap_or(NOWHERE);
         let old = std::mem::replace(&mut self.standings[i], new);
-        for (dbm, n) in self.bins.get(&device).cloned().unwrap_or_default() {
-            self.add(old, dbm, -n);
-            self.add(new, dbm, n);
+        for (measure, n) in self.sums.get(&device).cloned().unwrap_or_default() {
+            self.add(old, measure, -n);
+            self.add(new, measure, n);
         }
     }
 
-    fn change(&mut self, device: DeviceNumber, dbm: i16, n: i32) {
-        let bins = self.bins.entry(device).or_default();
-        let count = bins.entry(dbm).or_default();
-        *count += n;
-        if *count == 0 {
-            bins.remove(&dbm);
-            if bins.is_empty() {
-                self.bins.remove(&device);
+    fn change(&mut self, device: DeviceNumber, measure: Measure, n: i64) {
+        let sums = self.sums.entry(device).or_default();
+        let sum = sums.entry(measure).or_default();
+        *sum += n;
+        if *sum == 0 {
+            sums.remove(&measure);
+            if sums.is_empty() {
+                self.sums.remove(&device);
             }
         }
         let standing = self.standings.get(device.0 as usize);
-        self.add(standing.copied().unwrap_or(NOWHERE), dbm, n);
+        self.add(standing.copied().unwrap_or(NOWHERE), measure, n);
     }
 
-    /// The slot's changes, each (place, dBm) once.
-    fn take(&mut self) -> Vec<(PlaceNumber, i16, i32)> {
+    /// The slot's changes, each (place, measure) once.
+    fn take(&mut self) -> Vec<PlaceChange> {
         self.changes
-            .sort_unstable_by_key(|(place, dbm, _)| (*place, *dbm));
+            .sort_unstable_by_key(|(place, measure, _)| (*place, *measure));
         let same = self.changes.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1));
         let sums = same.map(|same| {
             let sum = same.iter().map(|change| change.2).sum();
@@ -85,26 +88,25 @@ impl Histograms {
     }
 }
 
-/// First half, beside the links: gives each change to the places of its access point, and moves a whole histogram when the
-/// access point moves.
+/// First half, beside the links: gives each change to the places of its device, and moves all of its sums when the device moves.
 pub(crate) fn by_place<'s>(
     scope: Scope<'s, Time>,
     input: Stream<'s, SignalMessage>,
-) -> Stream<'s, (PlaceNumber, i16, i32)> {
+) -> Stream<'s, PlaceChange> {
     let mut stage = StageBuilder::new("signals by place", scope, input);
     let (port, changes) = stage.port();
-    let mut histograms = Histograms::default();
+    let mut sums = Sums::default();
     stage.build(
         move |c| (port.open(c),),
         || None,
         move |slot, messages, (to_places,)| {
             for message in messages {
                 match message {
-                    SignalMessage::Standing(device, new) => histograms.stand(device, new),
-                    SignalMessage::Bins(device, dbm, n) => histograms.change(device, dbm, n),
+                    SignalMessage::Standing(device, new) => sums.stand(device, new),
+                    SignalMessage::Sum(device, measure, n) => sums.change(device, measure, n),
                 }
             }
-            to_places.send(slot, &mut histograms.take());
+            to_places.send(slot, &mut sums.take());
         },
     );
     changes
@@ -113,32 +115,44 @@ pub(crate) fn by_place<'s>(
 /// Second half, by place: adds up and tells what changed. `input` is exchanged by place already.
 pub(crate) fn signals<'s>(
     scope: Scope<'s, Time>,
-    input: Stream<'s, (PlaceNumber, i16, i32)>,
+    input: Stream<'s, PlaceChange>,
     names: Rc<RefCell<Names>>,
     outputs: Rc<RefCell<Outputs>>,
 ) -> Stream<'s, ()> {
     let mut stage = StageBuilder::new("signals", scope, input);
     let (port, done) = stage.port();
-    let mut places: HashMap<PlaceNumber, SignalBins> = HashMap::new();
+    let mut places: HashMap<PlaceNumber, PlaceSums> = HashMap::new();
     stage.build(
         move |c| (port.open(c),),
         || None,
         move |slot, changes, _ports| {
-            let mut changed = BTreeSet::new();
-            for (place, dbm, n) in changes {
-                places.entry(place).or_default().add(dbm, n);
-                changed.insert(place);
+            // Whether the signals changed, and whether the rest did.
+            let mut changed: BTreeMap<PlaceNumber, (bool, bool)> = BTreeMap::new();
+            for (place, measure, n) in changes {
+                places.entry(place).or_default().add(measure, n);
+                let (signals, air) = changed.entry(place).or_default();
+                *if matches!(measure, Measure::Signal(_)) {
+                    signals
+                } else {
+                    air
+                } = true;
             }
-            let outputs = &mut outputs.borrow_mut();
-            for number in changed {
-                let signals = places.get(&number).and_then(SignalBins::signals);
-                if signals.is_none() {
+            let (outputs, names, epoch) = (&mut outputs.borrow_mut(), names.borrow(), Epoch(slot));
+            for (number, (signals, air)) in changed {
+                let Some(sums) = places.get(&number) else {
+                    continue;
+                };
+                if let Some(place) = names.place(number) {
+                    if signals {
+                        outputs.signals.push((epoch, place, sums.signals()));
+                    }
+                    if air {
+                        outputs.air.push((epoch, place, sums.air()));
+                    }
+                }
+                if sums.is_empty() {
                     places.remove(&number);
                 }
-                let place = names.borrow().place(number);
-                outputs
-                    .signals
-                    .extend(place.map(|place| (Epoch(slot), place, signals)));
             }
         },
     );

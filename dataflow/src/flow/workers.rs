@@ -162,6 +162,11 @@ fn split(config: EngineConfig, snapshot: Snapshot) -> Vec<Snapshot> {
             .ap_flags
             .push(record);
     }
+    for record in snapshot.health {
+        parts[(flow::health::place_route(&record.1.place) % peers) as usize]
+            .health
+            .push(record);
+    }
     parts
 }
 
@@ -228,6 +233,7 @@ fn records(state: &State) -> Snapshot {
         bssids: state.bssids.borrow().bssid_records(),
         shown: state.roaming.borrow().shown(),
         ap_flags: state.aps.borrow().flags(),
+        health: state.places.borrow().records(),
         ..Snapshot::default()
     }
 }

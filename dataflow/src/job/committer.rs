@@ -78,10 +78,13 @@ impl Committer {
         let told = self.told;
         outputs.device_events.retain(|(epoch, _)| *epoch > told);
         outputs.link_events.retain(|(epoch, _)| *epoch > told);
+        outputs.health_events.retain(|(epoch, _)| *epoch > told);
+        self.shared.rates.merge(&mut outputs);
         let history = std::mem::take(&mut outputs.history);
         // The lake may be behind Postgres: it filters by what it holds itself.
         let (device_events, link_events) =
             (outputs.device_events.clone(), outputs.link_events.clone());
+        let health_history = std::mem::take(&mut outputs.health_history);
         for (epoch, message, reason) in outputs.poison.drain(..) {
             let (partition, offset, epoch) = (message.partition, message.offset, epoch.0);
             tracing::warn!(
@@ -109,6 +112,7 @@ impl Committer {
             history,
             device_events,
             link_events,
+            health_history,
         };
         self.lake(LakeWork::Rows(Box::new(group))).await?;
         if fresh {
@@ -150,6 +154,7 @@ impl Committer {
             counters.links += batch.links.len() as u64;
             counters.device_events += batch.device_events.len() as u64;
             counters.link_events += batch.link_events.len() as u64;
+            counters.health_events += batch.health_events.len() as u64;
         });
         Ok(())
     }

@@ -12,7 +12,7 @@ use mast_lake::{LakeError, LakeWriter, Table};
 use mast_log::fault;
 use mast_schemas::column::Record;
 use mast_schemas::metric::Metric;
-use mast_schemas::views::{DeviceEvent, LinkEvent};
+use mast_schemas::views::{DeviceEvent, HealthSample, LinkEvent};
 use mast_schemas::{Epoch, Timestamp};
 use mast_state::messages::Verdict;
 use sqlx::PgPool;
@@ -42,6 +42,7 @@ pub(crate) struct Group {
     pub(crate) history: Vec<(Epoch, Message, Vec<Verdict>)>,
     pub(crate) device_events: Vec<(Epoch, DeviceEvent)>,
     pub(crate) link_events: Vec<(Epoch, LinkEvent)>,
+    pub(crate) health_history: Vec<(Epoch, HealthSample)>,
 }
 
 pub(crate) struct LakeTask {
@@ -159,6 +160,9 @@ impl LakeTask {
             match event {
                 Event::Device(event) => devices.push((epoch, event)),
                 Event::Link(event) => links.push((epoch, event)),
+                // History has rows of places, not their events. This start makes them again, also those of slots whose
+                // events it leaves out, and the writer drops what history holds.
+                Event::Place(_) => {}
             }
         }
         events(&mut self.writer, Table::DeviceEvents, &devices)?;
@@ -171,6 +175,7 @@ impl LakeTask {
             history,
             device_events,
             link_events,
+            health_history,
             ..
         } = group;
         let committed = self.writer.committed();
@@ -186,6 +191,7 @@ impl LakeTask {
         }
         events(&mut self.writer, Table::DeviceEvents, &device_events)?;
         events(&mut self.writer, Table::LinkEvents, &link_events)?;
+        events(&mut self.writer, Table::SiteHealthHistory, &health_history)?;
         let waiting = self.writer.buffered_bytes();
         self.status.send_modify(|status| {
             status.lake_waiting_bytes = waiting;

@@ -22,6 +22,7 @@ mod lease;
 mod origin;
 mod place;
 mod publisher;
+mod rates;
 mod source;
 mod start;
 mod status;
@@ -38,6 +39,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use bindings::Chain;
+pub use rates::LastRates;
 pub use status::{Counters, Freshness, JobStatus};
 
 use crate::error::DataflowError;
@@ -138,6 +140,11 @@ impl JobHandle {
         self.status.clone()
     }
 
+    /// The newest rates of interfaces.
+    pub fn rates(&self) -> &LastRates {
+        &self.shared.rates
+    }
+
     /// Finishes the group at work, writes a checkpoint, gives the lease back.
     ///
     /// # Errors
@@ -175,6 +182,7 @@ pub(crate) struct Shared {
     stop: watch::Sender<bool>,
     failure: Mutex<(bool, Option<DataflowError>)>,
     troubles: Troubles,
+    rates: LastRates,
 }
 
 impl Shared {
@@ -183,6 +191,7 @@ impl Shared {
             stop: watch::Sender::new(false),
             failure: Mutex::new((false, None)),
             troubles,
+            rates: LastRates::default(),
         })
     }
 

@@ -63,6 +63,8 @@ pub struct Counters {
     pub device_events: u64,
     /// Link transitions.
     pub link_events: u64,
+    /// Transitions of places.
+    pub health_events: u64,
     /// Gauge rows written.
     pub gauges: u64,
     /// Rows handed to the lake.

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use mast_log::{Log, Record};
 use mast_schemas::message::{Header, ProducerId};
 use mast_schemas::metric::Metric;
-use mast_schemas::views::{DeviceEvent, EventId, LinkEvent};
+use mast_schemas::views::{DeviceEvent, EventId, HealthEvent, LinkEvent, PlaceId};
 use mast_schemas::{DeviceId, Epoch, Mac, SchemaError, TenantId, Timestamp, topics};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
@@ -48,6 +48,8 @@ pub enum Event {
     Device(DeviceEvent),
     /// Of a link.
     Link(LinkEvent),
+    /// Of a site, a sector or a tenant.
+    Place(HealthEvent),
 }
 
 impl EventRecord {
@@ -56,6 +58,7 @@ impl EventRecord {
         match &self.event {
             Event::Device(event) => event.event_id,
             Event::Link(event) => event.event_id,
+            Event::Place(event) => event.event_id,
         }
     }
 
@@ -79,8 +82,13 @@ pub fn of(batch: &Batch) -> Vec<EventRecord> {
         .link_events
         .iter()
         .map(|(epoch, e)| (*epoch, Event::Link(e.clone())));
+    let places = batch
+        .health_events
+        .iter()
+        .map(|(epoch, e)| (*epoch, Event::Place(e.clone())));
     let mut events: Vec<EventRecord> = devices
         .chain(links)
+        .chain(places)
         .map(|(epoch, event)| EventRecord { epoch, event })
         .collect();
     events.sort_by_key(|event| (event.epoch, event.id()));
@@ -264,6 +272,29 @@ pub(crate) async fn committed(
         events.push(EventRecord {
             epoch: Epoch(row.epoch.unsigned_abs()),
             event: Event::Link(event),
+        });
+    }
+    let rows = sqlx::query!(
+        r#"SELECT event_id, tenant_id, place_kind, place_id, micros(at) AS "at!", from_state, to_state, epoch
+           FROM health_events WHERE epoch BETWEEN $1 AND $2"#,
+        from,
+        upto,
+    )
+    .fetch_all(pool)
+    .await?;
+    for row in rows {
+        let event = HealthEvent {
+            event_id: EventId(row.event_id),
+            tenant_id: TenantId(row.tenant_id),
+            place_kind: word(&row.place_kind)?,
+            place_id: PlaceId(row.place_id),
+            at: Timestamp(row.at),
+            from_state: row.from_state.as_deref().map(word).transpose()?,
+            to_state: row.to_state.as_deref().map(word).transpose()?,
+        };
+        events.push(EventRecord {
+            epoch: Epoch(row.epoch.unsigned_abs()),
+            event: Event::Place(event),
         });
     }
     events.sort_by_key(|event| (event.epoch, event.id()));

@@ -1,6 +1,8 @@
 //! From the outputs of a run of slots to the rows of one commit: of each key only the last value.
 
-use mast_schemas::views::{Counts, DeviceEvent, DeviceView, LinkEvent, LinkView, Place};
+use mast_schemas::views::{
+    Counts, DeviceEvent, DeviceView, Health, HealthEvent, LinkEvent, LinkView, Place,
+};
 use mast_schemas::{DeviceId, Epoch, LinkId};
 
 use crate::outputs::Outputs;
@@ -16,10 +18,14 @@ pub struct Batch {
     pub links: Vec<(Epoch, LinkId, Option<LinkView>)>,
     /// Counts; `None` = nothing to count.
     pub counts: Vec<(Epoch, Place, Option<Counts>)>,
+    /// States of places; `None` = no device any more.
+    pub health: Vec<(Epoch, Place, Option<Health>)>,
     /// Transitions of devices, by epoch and id.
     pub device_events: Vec<(Epoch, DeviceEvent)>,
     /// Transitions of links, by epoch and id.
     pub link_events: Vec<(Epoch, LinkEvent)>,
+    /// Transitions of places, by epoch and id.
+    pub health_events: Vec<(Epoch, HealthEvent)>,
 }
 
 impl Batch {
@@ -30,16 +36,22 @@ impl Batch {
             devices: last(std::mem::take(&mut outputs.devices), committed),
             links: last(std::mem::take(&mut outputs.links), committed),
             counts: last(std::mem::take(&mut outputs.counts), committed),
+            health: last(std::mem::take(&mut outputs.health), committed),
             device_events: std::mem::take(&mut outputs.device_events),
             link_events: std::mem::take(&mut outputs.link_events),
+            health_events: std::mem::take(&mut outputs.health_events),
         };
         batch.device_events.retain(|(epoch, _)| *epoch > committed);
         batch.link_events.retain(|(epoch, _)| *epoch > committed);
+        batch.health_events.retain(|(epoch, _)| *epoch > committed);
         batch
             .device_events
             .sort_by_key(|(epoch, event)| (*epoch, event.event_id));
         batch
             .link_events
+            .sort_by_key(|(epoch, event)| (*epoch, event.event_id));
+        batch
+            .health_events
             .sort_by_key(|(epoch, event)| (*epoch, event.event_id));
         batch
     }

@@ -56,7 +56,7 @@ pub(super) async fn write(
     Ok(())
 }
 
-/// All changes by epoch; within one, devices, links and counts by rising key.
+/// All changes by epoch; within one, devices, links, counts and states of places by rising key.
 fn gather(batch: &Batch, deleted: &Deleted) -> Vec<Change> {
     let mut changes =
         Vec::with_capacity(batch.devices.len() + batch.links.len() + batch.counts.len());
@@ -104,6 +104,21 @@ fn gather(batch: &Batch, deleted: &Deleted) -> Vec<Change> {
             view,
             key,
             row,
+        });
+    }
+    for (epoch, key, health) in &batch.health {
+        let (_, id, tenant) = place(key);
+        let view = match key {
+            Place::Tenant(_) => "tenant_health",
+            Place::Site(..) => "site_health",
+            Place::Sector(..) => "sector_health",
+        };
+        changes.push(Change {
+            epoch: *epoch,
+            tenant,
+            view,
+            key: format!(r#"{{"id":"{id}"}}"#),
+            row: health.as_ref().map(json),
         });
     }
     changes.sort_by_key(|change| change.epoch);

@@ -8,7 +8,7 @@ use std::hash::{BuildHasher, Hash};
 use std::time::{Duration, Instant};
 
 use hashbrown::{DefaultHashBuilder, HashMap};
-use mast_schemas::views::{DeviceGauge, LinkGauge, Place, Signals};
+use mast_schemas::views::{DeviceGauge, LinkGauge, PastClients, Place, PlaceAir, Signals};
 use mast_schemas::{DeviceId, Epoch, LinkId};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -27,13 +27,16 @@ pub struct GaugeBatch {
     links: Vec<(LinkId, Option<LinkGauge>)>,
     devices: Vec<(DeviceId, Option<DeviceGauge>)>,
     signals: Vec<(Place, Epoch, Option<Signals>)>,
+    past: Vec<(Place, Epoch, Option<PastClients>)>,
+    air: Vec<(Place, Epoch, Option<PlaceAir>)>,
     changes_before: Option<Epoch>,
 }
 
 impl GaugeBatch {
     /// Number of rows.
     pub fn rows(&self) -> usize {
-        self.links.len() + self.devices.len() + self.signals.len()
+        let places = self.signals.len() + self.past.len() + self.air.len();
+        self.links.len() + self.devices.len() + places
     }
 }
 
@@ -42,6 +45,8 @@ struct Slice {
     links: HashMap<LinkId, Option<LinkGauge>>,
     devices: HashMap<DeviceId, Option<DeviceGauge>>,
     signals: HashMap<Place, (Epoch, Option<Signals>)>,
+    past: HashMap<Place, (Epoch, Option<PastClients>)>,
+    air: HashMap<Place, (Epoch, Option<PlaceAir>)>,
 }
 
 /// The newest values that wait for their turn.
@@ -96,6 +101,12 @@ impl GaugeBuffer {
         for (epoch, key, signals) in outputs.signals.drain(..) {
             self.slice(&key).signals.insert(key, (epoch, signals));
         }
+        for (epoch, key, past) in outputs.past_clients.drain(..) {
+            self.slice(&key).past.insert(key, (epoch, past));
+        }
+        for (epoch, key, air) in outputs.air.drain(..) {
+            self.slice(&key).air.insert(key, (epoch, air));
+        }
         self.forget(outputs);
     }
 
@@ -140,18 +151,25 @@ impl GaugeBuffer {
         let mut batch = GaugeBatch {
             links: slice.links.into_iter().collect(),
             devices: slice.devices.into_iter().collect(),
-            signals: slice
-                .signals
-                .into_iter()
-                .map(|(place, (epoch, value))| (place, epoch, value))
-                .collect(),
+            signals: by_place(slice.signals),
+            past: by_place(slice.past),
+            air: by_place(slice.air),
             changes_before,
         };
         batch.links.sort_unstable_by_key(|(id, _)| *id);
         batch.devices.sort_unstable_by_key(|(id, _)| *id);
-        batch.signals.sort_unstable_by_key(|(place, _, _)| *place);
         Some(batch)
     }
+}
+
+/// The newest value of each place, by rising place.
+fn by_place<V>(values: HashMap<Place, (Epoch, V)>) -> Vec<(Place, Epoch, V)> {
+    let rows = values.into_iter();
+    let mut rows: Vec<_> = rows
+        .map(|(place, (epoch, value))| (place, epoch, value))
+        .collect();
+    rows.sort_unstable_by_key(|(place, _, _)| *place);
+    rows
 }
 
 /// Writes a batch; statements of their own, so an error leaves the rest as it was.
@@ -162,6 +180,8 @@ pub async fn write(pool: &PgPool, batch: &GaugeBatch) -> Result<(), sqlx::Error>
     links(pool, batch).await?;
     devices(pool, batch).await?;
     signals(pool, batch).await?;
+    super::places::past(pool, &batch.past).await?;
+    super::places::air(pool, &batch.air).await?;
     if let Some(epoch) = batch.changes_before {
         sqlx::query!(
             "DELETE FROM view_change WHERE epoch < $1",

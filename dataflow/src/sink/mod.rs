@@ -10,6 +10,7 @@
 mod batch;
 mod changes;
 pub mod gauges;
+mod places;
 mod tables;
 
 use mast_schemas::Epoch;
@@ -96,9 +97,12 @@ impl Sink {
             "DELETE FROM device_status",
             "DELETE FROM links",
             "DELETE FROM place_counts",
+            "DELETE FROM place_health",
             "DELETE FROM link_gauges",
             "DELETE FROM device_gauges",
             "DELETE FROM place_signals",
+            "DELETE FROM place_past_clients",
+            "DELETE FROM place_air",
             "DELETE FROM view_change",
         ] {
             sqlx::query(table).execute(&mut *tx).await?;

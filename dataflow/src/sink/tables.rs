@@ -15,6 +15,7 @@ pub(super) async fn write(conn: &mut PgConnection, batch: &Batch) -> Result<Dele
     let deleted = devices(conn, batch).await?;
     links(conn, batch).await?;
     counts(conn, batch).await?;
+    super::places::write(conn, batch).await?;
     device_events(conn, batch).await?;
     link_events(conn, batch).await?;
     Ok(deleted)
@@ -210,12 +211,8 @@ async fn upsert_links(
 }
 
 /// Kind, id and tenant of a place, as the tables hold them.
-pub(super) fn place(place: &Place) -> (&'static str, Uuid, Uuid) {
-    match place {
-        Place::Tenant(tenant) => ("tenant", tenant.0, tenant.0),
-        Place::Site(tenant, site) => ("site", site.0, tenant.0),
-        Place::Sector(tenant, sector) => ("sector", sector.0, tenant.0),
-    }
+pub(super) const fn place(place: &Place) -> (&'static str, Uuid, Uuid) {
+    (place.kind().as_str(), place.id().0, place.tenant().0)
 }
 
 async fn counts(conn: &mut PgConnection, batch: &Batch) -> Result<(), sqlx::Error> {

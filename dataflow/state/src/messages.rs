@@ -5,9 +5,13 @@ use serde::{Deserialize, Serialize};
 
 use mast_schemas::records::{Outcome, PollId, Source, Tables};
 use mast_schemas::views::{
-    DeviceEvent, DeviceGauge, DeviceState, DeviceView, LinkEvent, LinkGauge, LinkReason, LinkState,
+    DeviceEvent, DeviceGauge, DeviceState, DeviceView, InterfaceRates, LinkEvent, LinkGauge,
+    LinkReason, LinkState,
 };
+
 use mast_schemas::{DeviceId, LinkId, Mac, SectorId, SiteId, TenantId, Timestamp};
+
+use crate::signals::Measure;
 
 /// A place in the order of effects: time, device and poll of the cause, step within it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -134,8 +138,32 @@ pub struct PollInput<'a> {
     pub uptime_s: Option<u64>,
     /// Addresses of the interfaces that have one and are not remote.
     pub interfaces: &'a [Mac],
+    /// Interfaces with counters, in the order of the message.
+    pub counters: &'a [InterfaceInput<'a>],
+    /// Radios that tell their noise, in the order of the message.
+    pub noise: &'a [RadioInput<'a>],
     /// Registration rows, in the order of the message.
     pub registrations: &'a [RegistrationInput<'a>],
+}
+
+/// A radio row as the device step takes it.
+#[derive(Clone, Copy, Debug)]
+pub struct RadioInput<'a> {
+    /// Interface name.
+    pub interface: &'a str,
+    /// Noise floor.
+    pub noise_floor_dbm: i16,
+}
+
+/// An interface row as the device step takes it.
+#[derive(Clone, Copy, Debug)]
+pub struct InterfaceInput<'a> {
+    /// Interface name.
+    pub name: &'a str,
+    /// Received bytes.
+    pub rx_bytes: u64,
+    /// Sent bytes.
+    pub tx_bytes: u64,
 }
 
 /// A registration row as the device step takes it.
@@ -390,6 +418,10 @@ pub struct DeviceOut {
     pub events: Vec<DeviceEvent>,
     /// Gauges of each accepted poll that reached the device.
     pub gauges: Vec<DeviceGauge>,
+    /// Rates of interfaces, of each such poll that read them.
+    pub rates: Vec<InterfaceRates>,
+    /// What devices add to their places, as changes.
+    pub air: Vec<(DeviceId, Measure, i64)>,
 }
 
 impl ApInput {

@@ -1,9 +1,72 @@
-//! Signals of the live links of a place as counts by value: sum, worst and tenth percentile without sorting, kept by
-//! differences.
+//! What a place has of its links, radios and interfaces, kept by differences: signals and noise as counts by value, so that sum, worst
+//! and tenth percentile need no sorting, and rates as sums.
 
 use std::collections::BTreeMap;
 
-use mast_schemas::views::Signals;
+use mast_schemas::views::{PlaceAir, Signals};
+use serde::{Deserialize, Serialize};
+
+/// What is added up for a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Measure {
+    /// Live links with this signal, dBm.
+    Signal(i16),
+    /// Radios with this noise floor, dBm.
+    Noise(i16),
+    /// Interfaces of radios with a known rate.
+    Rated,
+    /// What those receive, bits a second.
+    Received,
+    /// What those send, bits a second.
+    Sent,
+}
+
+/// The sums of a place.
+#[derive(Clone, Debug, Default)]
+pub struct PlaceSums {
+    signals: SignalBins,
+    noise: SignalBins,
+    interfaces: i64,
+    rx_bps: i64,
+    tx_bps: i64,
+}
+
+impl PlaceSums {
+    /// Adds to a sum, or takes away.
+    pub fn add(&mut self, measure: Measure, n: i64) {
+        let count = i32::try_from(n).unwrap_or_default();
+        match measure {
+            Measure::Signal(dbm) => self.signals.add(dbm, count),
+            Measure::Noise(dbm) => self.noise.add(dbm, count),
+            Measure::Rated => self.interfaces += n,
+            Measure::Received => self.rx_bps += n,
+            Measure::Sent => self.tx_bps += n,
+        }
+    }
+
+    /// The signals; without links there are none.
+    pub fn signals(&self) -> Option<Signals> {
+        self.signals.signals()
+    }
+
+    /// Traffic and noise; without interfaces and radios there are none.
+    pub fn air(&self) -> Option<PlaceAir> {
+        let air = PlaceAir {
+            interfaces: self.interfaces,
+            rx_bps: self.rx_bps,
+            tx_bps: self.tx_bps,
+            radios: self.noise.rising().map(|(_, n)| n).sum(),
+            noise_sum_dbm: self.noise.rising().map(|(dbm, n)| i64::from(dbm) * n).sum(),
+            noise_worst_dbm: self.noise.rising().last().map(|(dbm, _)| dbm),
+        };
+        (air.interfaces > 0 || air.radios > 0).then_some(air)
+    }
+
+    /// Whether nothing is added up.
+    pub fn is_empty(&self) -> bool {
+        self.signals.is_empty() && self.air().is_none()
+    }
+}
 
 /// Counts of the values −127 … 0 dBm, and of the few outside.
 #[derive(Clone, Debug)]

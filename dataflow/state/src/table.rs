@@ -292,6 +292,12 @@ impl SourceTable {
         self.radios.iter().map(|radio| (radio.radio, radio.remote))
     }
 
+    /// Whether an interface of this name is one of the device's own radios.
+    pub(crate) fn has_own(&self, interface: &str) -> bool {
+        let own = self.radios.iter().filter(|radio| !radio.remote);
+        own.into_iter().any(|radio| &*radio.interface == interface)
+    }
+
     /// What it last showed as station: (BSSID, own address).
     pub(crate) fn stations(&self) -> impl Iterator<Item = (Mac, Mac)> {
         self.stations

@@ -7,6 +7,7 @@ use mast_oracle::{Oracle, script};
 use mast_schemas::Mac;
 use mast_schemas::control::Change;
 use mast_schemas::thresholds::{DEFAULT, Thresholds};
+use mast_schemas::views::{HealthEvent, HealthSample};
 use proptest::prelude::*;
 
 use crate::support::{Served, config, encode, oracle, restored, run, run_with};
@@ -29,7 +30,7 @@ fn same<K: Ord + std::fmt::Debug, V: PartialEq + std::fmt::Debug>(
     }
 }
 
-fn compare(at: &str, served: &Served, truth: &mast_oracle::Views) {
+pub(crate) fn compare(at: &str, served: &Served, truth: &mast_oracle::Views) {
     same(
         &format!("{at}: device"),
         &served.views.devices,
@@ -46,6 +47,31 @@ fn compare(at: &str, served: &Served, truth: &mast_oracle::Views) {
         &served.views.signals,
         &truth.signals,
     );
+    same(
+        &format!("{at}: health"),
+        &served.views.health,
+        &truth.health,
+    );
+    same(&format!("{at}: past"), &served.views.past, &truth.past);
+}
+
+/// Rates, traffic and noise: of a flow and an oracle of which neither was restored.
+pub(crate) fn compare_air(at: &str, served: &Served, truth: &mast_oracle::Views) {
+    same(&format!("{at}: air"), &served.views.air, &truth.air);
+    same(&format!("{at}: rates"), &served.views.rates, &truth.rates);
+}
+
+/// The same transitions and history of places, in order of time.
+fn compare_places(at: &str, served: &mut Served, events: &mut mast_oracle::Events) {
+    let by_place = |e: &HealthEvent| (e.at, e.tenant_id, e.place_kind, e.place_id);
+    served.health_events.sort_by_key(by_place);
+    assert_eq!(served.health_events, events.health, "{at}");
+    let by_place = |row: &HealthSample| (row.at, row.tenant_id, row.place_kind, row.place_id);
+    served.history.sort_by_key(by_place);
+    assert_eq!(served.history.len(), events.history.len(), "{at}");
+    for (ours, truth) in served.history.iter().zip(&events.history) {
+        assert_eq!(ours, truth, "{at}");
+    }
 }
 
 #[test]
@@ -64,8 +90,10 @@ fn views_equal_the_oracle_after_every_slot() {
                 &served,
                 &oracle.views(),
             );
+            compare_air(&format!("seed {seed}"), &served, &oracle.views());
         }
         let mut events = oracle.take_events();
+        compare_places(&format!("seed {seed}"), &mut served, &mut events);
         let mut link_events = served.link_events;
         link_events.sort_by_key(|e| (e.at, e.event_id));
         events.links.sort_by_key(|e| (e.at, e.event_id));
@@ -93,6 +121,8 @@ proptest! {
         compare("grouped", &other, &plain.views);
         prop_assert_eq!(other.link_events, plain.link_events);
         prop_assert_eq!(other.device_events, plain.device_events);
+        prop_assert_eq!(other.health_events, plain.health_events);
+        prop_assert_eq!(other.history, plain.history);
     }
 
     #[test]
@@ -119,6 +149,8 @@ proptest! {
         compare("restored", &served, &whole.views);
         prop_assert_eq!(&served.link_events, &whole.link_events);
         prop_assert_eq!(&served.device_events, &whole.device_events);
+        prop_assert_eq!(&served.health_events, &whole.health_events);
+        prop_assert_eq!(&served.history, &whole.history);
 
         // The oracle goes on from the same snapshot, by its own code.
         let mut oracle = Oracle::restore(DEFAULT, restored(snapshot));

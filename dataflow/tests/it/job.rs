@@ -137,6 +137,16 @@ impl World {
     }
 
     pub(crate) fn poll_of(&mut self, device: DeviceId, outcome: Outcome) {
+        self.poll_with(device, outcome, |_| {});
+    }
+
+    /// A poll with what `fill` adds.
+    pub(crate) fn poll_with(
+        &mut self,
+        device: DeviceId,
+        outcome: Outcome,
+        fill: impl FnOnce(&mut WholePoll),
+    ) {
         self.sequence += 1;
         let at = now();
         let poll = Poll {
@@ -169,13 +179,14 @@ impl World {
             voltage_v: None,
             sensors: None,
         };
-        let poll = WholePoll {
+        let mut poll = WholePoll {
             poll,
             interfaces: Vec::new(),
             registrations: Vec::new(),
             radios: Vec::new(),
             slow: SlowRows::default(),
         };
+        fill(&mut poll);
         let (headers, body) = write_polls(&[poll], self.producer, 1).unwrap();
         self.log
             .append(
@@ -234,8 +245,12 @@ impl World {
         stored.await.unwrap()
     }
 
-    pub(crate) fn events_in_topic(&self) -> u64 {
-        self.log.ends(topics::EVENTS, 0).unwrap().next
+    /// Events of devices and of places that are committed, and all that the topic has.
+    pub(crate) async fn told(&self) -> (i64, i64, u64) {
+        let devices = self.number("SELECT count(*) FROM device_events").await;
+        let places = self.number("SELECT count(*) FROM health_events").await;
+        let topic = self.log.ends(topics::EVENTS, 0).unwrap();
+        (devices, places, topic.next)
     }
 }
 
@@ -278,7 +293,7 @@ async fn a_poll_becomes_a_view_an_event_and_history_and_a_restart_goes_on() {
         0,
         "a stop ends in a checkpoint"
     );
-    assert_eq!(w.events_in_topic(), 1);
+    assert_eq!(w.told().await, (1, 2, 3), "unknown, then up");
 
     let mut job = w.start().await;
     let begin = job.status().borrow().clone();
@@ -291,13 +306,7 @@ async fn a_poll_becomes_a_view_an_event_and_history_and_a_restart_goes_on() {
     w.until(&mut job, |s| s.counters.device_events == 1).await;
     assert_eq!(w.state().await, "offline");
     job.stop().await.unwrap();
-    assert_eq!(
-        (
-            w.events_in_topic(),
-            w.number("SELECT count(*) FROM device_events").await
-        ),
-        (2, 2)
-    );
+    assert_eq!(w.told().await, (2, 3, 5));
     assert_eq!(
         w.number("SELECT sum(rows)::bigint FROM lake_manifest WHERE table_name = 'polls'")
             .await,
@@ -320,13 +329,7 @@ async fn without_its_checkpoints_a_job_replays_everything_and_repeats_nothing() 
     w.until(&mut job, |s| s.counters.device_events == 1).await;
     job.stop().await.unwrap();
     assert_eq!(w.state().await, "offline");
-    assert_eq!(
-        (
-            w.events_in_topic(),
-            w.number("SELECT count(*) FROM device_events").await
-        ),
-        (2, 2)
-    );
+    assert_eq!(w.told().await, (2, 3, 5));
     assert_eq!(
         w.number("SELECT sum(rows)::bigint FROM lake_manifest WHERE table_name = 'polls'")
             .await,

@@ -8,6 +8,8 @@ mod gap;
 mod handover;
 mod job;
 mod lake_away;
+mod places;
+mod rates;
 mod recorded;
 mod recording;
 mod relay;

@@ -202,6 +202,14 @@ const TABLES: &[(&str, &str)] = &[
         "SELECT to_jsonb(t)::text FROM place_counts t ORDER BY 1",
     ),
     (
+        "place_health",
+        "SELECT to_jsonb(t)::text FROM place_health t ORDER BY 1",
+    ),
+    (
+        "health_events",
+        "SELECT to_jsonb(t)::text FROM health_events t ORDER BY 1",
+    ),
+    (
         "device_events",
         "SELECT to_jsonb(t)::text FROM device_events t ORDER BY 1",
     ),

@@ -16,17 +16,17 @@ use mast_schemas::views::{
 use mast_schemas::{DeviceId, Epoch, LinkId, Mac, SiteId, TenantId, Timestamp};
 use sqlx::PgPool;
 
-const AT: Timestamp = Timestamp(1_700_000_000_123_456);
+pub(crate) const AT: Timestamp = Timestamp(1_700_000_000_123_456);
 
-struct World {
+pub(crate) struct World {
     _database: Database,
-    pool: PgPool,
-    sink: Sink,
-    tenant: TenantId,
+    pub(crate) pool: PgPool,
+    pub(crate) sink: Sink,
+    pub(crate) tenant: TenantId,
     device: DeviceId,
 }
 
-async fn world() -> World {
+pub(crate) async fn world() -> World {
     let database = database().await;
     let pool = database.pool(Role::Dataflow).await;
     let (sink, epoch) = Sink::open(pool.clone(), "main", 1).await.unwrap();
@@ -144,7 +144,7 @@ impl World {
         }
     }
 
-    async fn number(&self, sql: &'static str) -> i64 {
+    pub(crate) async fn number(&self, sql: &'static str) -> i64 {
         sqlx::query_scalar(sql).fetch_one(&self.pool).await.unwrap()
     }
 }

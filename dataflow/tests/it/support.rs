@@ -11,7 +11,7 @@ use mast_schemas::epochs::Binding;
 use mast_schemas::message::{Header, ProducerId, WholePoll, write_polls};
 use mast_schemas::partition::{partition, shard};
 use mast_schemas::thresholds::{DEFAULT, Thresholds};
-use mast_schemas::views::{DeviceEvent, LinkEvent};
+use mast_schemas::views::{DeviceEvent, HealthEvent, HealthSample, LinkEvent};
 use uuid::Uuid;
 
 /// Partitions of the tests' telemetry.
@@ -77,6 +77,8 @@ pub(crate) struct Served {
     pub(crate) views: Views,
     pub(crate) device_events: Vec<DeviceEvent>,
     pub(crate) link_events: Vec<LinkEvent>,
+    pub(crate) health_events: Vec<HealthEvent>,
+    pub(crate) history: Vec<HealthSample>,
 }
 
 impl Served {
@@ -87,6 +89,19 @@ impl Served {
         put(&mut self.views.links, outputs.links);
         put(&mut self.views.counts, outputs.counts);
         put(&mut self.views.signals, outputs.signals);
+        put(&mut self.views.air, outputs.air);
+        for rates in outputs.interface_rates {
+            self.views.rates.insert(rates.device_id, rates);
+        }
+        self.views
+            .rates
+            .retain(|device, _| self.views.devices.contains_key(device));
+        put(&mut self.views.health, outputs.health);
+        put(&mut self.views.past, outputs.past_clients);
+        self.health_events
+            .extend(outputs.health_events.into_iter().map(|(_, e)| e));
+        self.history
+            .extend(outputs.health_history.into_iter().map(|(_, row)| row));
         self.device_events
             .extend(outputs.device_events.into_iter().map(|(_, e)| e));
         self.link_events
@@ -128,6 +143,7 @@ pub(crate) fn restored(snapshot: Snapshot) -> Restored {
         aps: records(snapshot.aps),
         caps: records(snapshot.caps),
         bssids: records(snapshot.bssids),
+        health: records(snapshot.health),
     }
 }
 

@@ -5,8 +5,8 @@ use std::fmt::Debug;
 use mast_dataflow::checkpoint::{decode, encode};
 use mast_dataflow::decode::Columns;
 use mast_schemas::checkpoint::{
-    ApFlagsRecord, ApRecord, BssidRecord, CapRecord, DeviceRecord, Manifest, Part, RoamRecord,
-    ShownRecord, StandingRecord,
+    ApFlagsRecord, ApRecord, BssidRecord, CapRecord, DeviceRecord, HealthRecord, Manifest, Part,
+    RoamRecord, ShownRecord, StandingRecord,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -43,7 +43,7 @@ pub(crate) fn checkpoint(data: &[u8]) {
     let sum = crc32fast::hash(body).to_le_bytes();
     let file = [body, &sum].concat();
     assert!(decode::<CapRecord>(Part::Caps, body).is_err() || body.len() > 4);
-    match part % 8 {
+    match part % 9 {
         0 => records::<StandingRecord>(Part::Control, &file),
         1 => records::<DeviceRecord>(Part::Devices, &file),
         2 => records::<RoamRecord>(Part::Roam, &file),
@@ -51,7 +51,8 @@ pub(crate) fn checkpoint(data: &[u8]) {
         4 => records::<CapRecord>(Part::Caps, &file),
         5 => records::<BssidRecord>(Part::Bssids, &file),
         6 => records::<ApFlagsRecord>(Part::ApFlags, &file),
-        _ => records::<ShownRecord>(Part::Shown, &file),
+        7 => records::<ShownRecord>(Part::Shown, &file),
+        _ => records::<HealthRecord>(Part::Health, &file),
     }
 }
 

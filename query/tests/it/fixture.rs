@@ -11,7 +11,7 @@ use mast_schemas::column::Record;
 use mast_schemas::records::{
     Arp, DhcpLease, Event, Firmware, Interface, Neighbor, Poll, Radio, Registration, RouteSummary,
 };
-use mast_schemas::views::{DeviceEvent, LinkEvent};
+use mast_schemas::views::{DeviceEvent, HealthSample, LinkEvent};
 use mast_schemas::{Epoch, Mac, TenantId};
 use sqlx::postgres::PgPool;
 use tempfile::TempDir;
@@ -396,6 +396,20 @@ async fn lake(pool: &PgPool, root: &Path) {
                 "event_id": id(number, 0x310 + u128::try_from(n).unwrap()), "tenant_id": tenant(number), "device_id": id(number, 1),
                 "at": AT_US, "from_state": "unobserved", "to_state": "online", "outcome": "ok",
             });
+            let health = serde_json::json!({
+                "tenant_id": tenant(number), "place_kind": "site", "place_id": id(number, 0x101),
+                "at": AT_US + n * 1_000_000, "state": "up", "since": AT_US, "devices_online": 1, "devices_offline": 0,
+                "devices_unmanageable": 0, "devices_unobserved": 0, "links_discovered": 0, "links_active": 1,
+                "links_degraded": 0, "links_down": 0,
+            });
+            writer
+                .append(
+                    Table::SiteHealthHistory,
+                    epoch,
+                    false,
+                    &rows::<HealthSample>(vec![health]),
+                )
+                .unwrap();
             writer
                 .append(
                     Table::LinkEvents,

@@ -31,6 +31,7 @@ pub(crate) const TABLES: &[&str] = &[
     "route_summaries",
     "firmware",
     "device_log",
+    "site_health_history",
 ];
 
 #[tokio::test]

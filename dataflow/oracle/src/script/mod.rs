@@ -3,6 +3,7 @@
 //!
 //! Ids, addresses and times are made from small numbers, so that a failing scenario can be read.
 
+mod air;
 mod flipped;
 mod random;
 
@@ -11,7 +12,7 @@ use std::collections::BTreeMap;
 use mast_schemas::control::{Change, ControlRecord, Device, Role, TlsPolicy};
 use mast_schemas::message::{SlowRows, WholePoll};
 use mast_schemas::records::{
-    FarEnd, Interface, Outcome, Poll, PollId, Registration, Source, Tables,
+    FarEnd, Interface, Outcome, Poll, PollId, Radio, Registration, Source, Tables,
 };
 use mast_schemas::time::Span;
 use mast_schemas::{DeviceId, Epoch, Mac, SectorId, SiteId, TenantId, Timestamp};
@@ -438,6 +439,35 @@ pub fn add_interface(poll: &mut WholePoll, mac: Mac, remote: bool) {
         tx_queue_drops: None,
         link_downs: None,
         link_rate_bps: None,
+    });
+}
+
+/// Adds a radio that tells its noise floor.
+pub fn add_radio(poll: &mut WholePoll, interface: &str, noise_floor_dbm: i16) {
+    push_radio(poll, interface, Some(noise_floor_dbm));
+}
+
+fn push_radio(whole: &mut WholePoll, interface: &str, noise_floor_dbm: Option<i16>) {
+    let poll = &whole.poll;
+    whole.radios.push(Radio {
+        tenant_id: poll.tenant_id,
+        device_id: poll.device_id,
+        observed_at: poll.observed_at,
+        lease_epoch: poll.lease_epoch,
+        sequence: poll.sequence,
+        source: Source::Wireless,
+        interface: interface.to_owned(),
+        radio_mac: None,
+        ssid: None,
+        band: None,
+        channel: None,
+        frequency_mhz: None,
+        channel_width_mhz: None,
+        noise_floor_dbm,
+        tx_power_dbm: None,
+        tx_ccq_percent: None,
+        clients: None,
+        status: None,
     });
 }
 

@@ -3,6 +3,7 @@
 mod devices;
 mod links;
 mod pairing;
+mod places;
 mod properties;
 mod roaming;
 mod thresholds;

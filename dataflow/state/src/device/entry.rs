@@ -8,11 +8,12 @@ use mast_schemas::views::{DeviceState, DeviceView};
 use mast_schemas::{DeviceId, TenantId, Timestamp};
 
 use crate::compact::{Interner, Mac48, Maybe};
+use crate::device::air::Air;
 use crate::messages::ClaimChange;
 use crate::table::SourceTable;
 use crate::timers::UNARMED;
 
-/// A device: 136 bytes, and what hangs on it.
+/// A device: 144 bytes, and what hangs on it.
 #[derive(Debug)]
 pub(super) struct Device {
     pub(super) id: DeviceId,
@@ -25,6 +26,8 @@ pub(super) struct Device {
     /// By rising MAC: the address and when it was first seen.
     pub(super) claims: Box<[(Mac48, Timestamp)]>,
     pub(super) tables: Box<[SourceTable]>,
+    /// Once it has shown an interface or a radio. Not part of a record: after a restart rates begin anew.
+    pub(super) air: Option<Box<Air>>,
     /// What differs from device to device: identity and serial, one after the other in one piece of memory.
     own: Box<str>,
     /// Bytes of the identity; [`NO_WORD`] where none is known.
@@ -76,6 +79,7 @@ impl Device {
             armed: UNARMED,
             claims: Box::default(),
             tables: Box::default(),
+            air: None,
             own: Box::default(),
             identity: NO_WORD,
             shared: [NO_WORD; 4],
@@ -222,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_device_is_small() {
-        assert!(size_of::<Device>() <= 136, "{}", size_of::<Device>());
+        assert!(size_of::<Device>() <= 144, "{}", size_of::<Device>());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! The trap avoided: waiting for memory. Of a large fleet no device is in a cache when its poll comes, and a poll that finds
 //! its own way waits for one piece after the other. [`Devices::find`] looks for many at once.
 
+mod air;
 mod entry;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use mast_schemas::views::{DeviceEvent, DeviceGauge, DeviceState, DeviceView, dev
 use mast_schemas::{DeviceId, TenantId, Timestamp};
 
 use crate::compact::{Interner, Mac48, Maybe, Slab};
+use crate::device::air::Seen;
 use crate::device::entry::{Device, Words};
 use crate::messages::{
     ApStatus, ClaimChange, DeviceControl, DeviceInfo, DeviceOut, PollInput, RadioKnown, Stamp,
@@ -47,6 +49,7 @@ pub struct Devices {
     /// Views as they were before the slot, of devices that changed in it.
     before: BTreeMap<DeviceId, Option<DeviceView>>,
     scratch: Scratch,
+    seen: Seen,
     slot_end: Timestamp,
 }
 
@@ -66,6 +69,7 @@ impl Devices {
             words: Interner::default(),
             before: BTreeMap::new(),
             scratch: Scratch::default(),
+            seen: Seen::default(),
             slot_end: Timestamp(i64::MIN),
         }
     }
@@ -139,7 +143,10 @@ impl Devices {
         };
         self.remember(place);
         let unwanted = Device::new(id, 0, Timestamp(0), false);
-        let device = std::mem::replace(&mut self.devices[place], unwanted);
+        let mut device = std::mem::replace(&mut self.devices[place], unwanted);
+        if let Some(air) = &mut device.air {
+            air.withdraw(id, &mut out.air);
+        }
         if let Ok(entry) = self.places.find_entry(hash(&id), |other| *other == place) {
             entry.remove();
         }
@@ -195,6 +202,11 @@ impl Devices {
         let device = &mut self.devices[place];
         let (id, from) = (device.id, device.state);
         (device.state, device.since, device.outcome) = (state, since, outcome);
+        if state != DeviceState::Online
+            && let Some(air) = &mut device.air
+        {
+            air.withdraw(id, &mut out.air);
+        }
         out.statuses.push(ApStatus {
             stamp,
             device: id,
@@ -274,9 +286,23 @@ impl Devices {
             }
         }
         if poll.outcome.reached() {
+            self.air(place, poll, out);
             out.gauges.push(gauge(poll));
         }
         Verdict::Accepted
+    }
+
+    /// Rates and noise, if the poll read what they come from.
+    fn air(&mut self, place: u32, poll: &PollInput<'_>, out: &mut DeviceOut) {
+        if !poll.tables.has(Tables::INTERFACE) && !poll.tables.has(Tables::RADIO) {
+            return;
+        }
+        let Device { air, tables, .. } = &mut self.devices[place];
+        let tolerance = self.t.association_tolerance;
+        let words = (&mut self.words, &mut self.seen, tolerance);
+        let air = air.get_or_insert_default();
+        let rates = air.poll(poll, tables, words, &mut out.air);
+        out.rates.extend(rates);
     }
 
     fn status(&mut self, place: u32, poll: &PollInput<'_>, out: &mut DeviceOut) {

@@ -56,12 +56,12 @@ fn run(
     restart: impl Fn(usize) -> bool,
 ) -> Result<(), String> {
     let mut fleet = Fleet::new(ours, instances(0));
-    let mut oracle = Oracle::new(theirs);
+    let mut oracle = Oracle::new(theirs).without_places();
     for (i, input) in script.iter().enumerate() {
         fleet.slots(input);
         oracle.slot(input.first, input.last, &input.control, input.polls.clone());
         let ours_now = (fleet.views(), fleet.take_events());
-        let theirs_now = (oracle.views(), oracle.take_events());
+        let theirs_now = (oracle.views().without_air(), oracle.take_events());
         if let Some(text) = difference(&ours_now, &theirs_now) {
             let slots = (input.first, input.last);
             let seen = (input.control.iter().map(|c| &c.change)).collect::<Vec<_>>();

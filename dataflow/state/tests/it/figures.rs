@@ -160,6 +160,8 @@ fn figures() {
                     memory_free_bytes: None,
                     uptime_s: Some(9),
                     interfaces: &[],
+                    counters: &[],
+                    noise: &[],
                     registrations: table,
                 })
                 .collect();

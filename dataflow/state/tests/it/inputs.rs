@@ -61,6 +61,8 @@ pub(crate) fn with_poll<R>(whole: &WholePoll, take: impl FnOnce(&PollInput<'_>) 
         memory_free_bytes: poll.memory_free_bytes,
         uptime_s: poll.uptime_s,
         interfaces: &macs,
+        counters: &[],
+        noise: &[],
         registrations: &rows,
     })
 }

@@ -9,12 +9,14 @@ use std::path::{Path, PathBuf};
 
 use mast_dataflow::checkpoint::encode;
 use mast_ingest::parse::{self, Known, Stamp};
-use mast_schemas::checkpoint::{CapRecord, DeviceRecord, Part, RoamRecord, StandingRecord};
+use mast_schemas::checkpoint::{
+    CapRecord, DeviceRecord, HealthRecord, Part, RoamRecord, StandingRecord,
+};
 use mast_schemas::control::{Change, ControlRecord, Device, Role, Site, TlsPolicy};
 use mast_schemas::epochs::{Binding, Silence};
 use mast_schemas::message::{Header, Heartbeat, ProducerId, WholePoll, write_polls};
 use mast_schemas::records::{Poll, Source};
-use mast_schemas::views::DeviceState;
+use mast_schemas::views::{DeviceState, Health, HealthState, Place};
 use mast_schemas::{DeviceId, Epoch, Mac, SiteId, TenantId, Timestamp};
 use routeros_api::{Command, Sentence, Session};
 use uuid::Uuid;
@@ -437,7 +439,22 @@ fn checkpoints(seeds: &Seeds) -> Result {
         reporters: vec![device(1), device(2)],
         ap_device_id: device(3),
     };
-    file(seeds, "caps", 4, &encode(Part::Caps, 0, [cap].iter())?)
+    file(seeds, "caps", 4, &encode(Part::Caps, 0, [cap].iter())?)?;
+    let health = HealthRecord {
+        place: Place::Tenant(tenant()),
+        health: Health {
+            state: HealthState::Degraded,
+            since: AT,
+        },
+        ticks: vec![7, 8],
+        hours: vec![9],
+    };
+    file(
+        seeds,
+        "health",
+        8,
+        &encode(Part::Health, 3, [health].iter())?,
+    )
 }
 
 fn file(seeds: &Seeds, name: &str, part: u8, bytes: &[u8]) -> Result {

@@ -1,0 +1,213 @@
+//! The health of places (§9): their states, their past and their history.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mast_schemas::checkpoint::HealthRecord;
+use mast_schemas::views::{
+    Counts, DeviceState, Health, HealthEvent, HealthSample, HealthState, LinkState, PLACE_TICK,
+    PastClients, Place, health_event_id,
+};
+use mast_schemas::{Epoch, Timestamp};
+
+use crate::oracle::Oracle;
+use crate::views::places_of;
+
+/// A place that has a device.
+#[derive(Clone, Debug)]
+pub(crate) struct PlaceNow {
+    pub(crate) health: Health,
+    /// Live links at every tick and at every whole hour, oldest first.
+    ticks: Vec<u32>,
+    hours: Vec<u32>,
+}
+
+/// Of these devices, each by its state.
+pub(crate) fn state_of(counts: &Counts) -> HealthState {
+    let of = |state: DeviceState| counts.devices[state as usize] > 0;
+    let observed = of(DeviceState::Online) || of(DeviceState::Unmanageable);
+    if of(DeviceState::Offline) && !observed {
+        HealthState::Down
+    } else if of(DeviceState::Offline) || of(DeviceState::Unmanageable) {
+        HealthState::Degraded
+    } else if of(DeviceState::Online) {
+        HealthState::Up
+    } else {
+        HealthState::Unknown
+    }
+}
+
+impl PlaceNow {
+    pub(crate) fn past(&self) -> PastClients {
+        let back = |all: &[u32], n: usize| all.iter().rev().nth(n).map(|n| i64::from(*n));
+        PastClients {
+            hour_ago: back(&self.ticks, 60 / 5),
+            week_ago: back(&self.hours, 7 * 24),
+        }
+    }
+
+    pub(crate) fn record(&self, place: Place) -> HealthRecord {
+        let newest = |all: &[u32], n: usize| all[all.len().saturating_sub(n)..].to_vec();
+        HealthRecord {
+            place,
+            health: self.health,
+            ticks: newest(&self.ticks, 60 / 5 + 1),
+            hours: newest(&self.hours, 7 * 24 + 1),
+        }
+    }
+
+    pub(crate) fn restored(record: HealthRecord) -> Self {
+        Self {
+            health: record.health,
+            ticks: record.ticks,
+            hours: record.hours,
+        }
+    }
+}
+
+impl Oracle {
+    /// Ends the slots after `first` up to `last`: timers of each, and what places are at its end.
+    pub(crate) fn later_slots(&mut self, first: Epoch, last: Epoch) {
+        let mut done = first;
+        loop {
+            let tick = (!self.places.is_empty()).then(|| next_tick(done.end()));
+            let timer = self.timers.first().map(|(due, _)| *due);
+            let next = tick.into_iter().chain(timer).min().map(slot_of);
+            let Some(next) = next.filter(|next| *next <= last) else {
+                return;
+            };
+            self.fire_until(next.end());
+            self.places_at(next);
+            done = next;
+        }
+    }
+
+    /// What places are at the end of a slot.
+    pub(crate) fn places_at(&mut self, slot: Epoch) {
+        let at = slot.end();
+        if !self.follows_places {
+            return;
+        }
+        let tick = at.0 % PLACE_TICK.0 == 0;
+        let mut moved = BTreeSet::new();
+        if std::mem::take(&mut self.places_touched) {
+            moved = self.new_states(at);
+        }
+        if !tick && moved.is_empty() {
+            return;
+        }
+        let counts = match self.place_counts.take() {
+            Some(counts) => counts,
+            None => self.count_places(),
+        };
+        if tick {
+            for (place, now) in &mut self.places {
+                let counts = counts.get(place).copied().unwrap_or_default();
+                let live = counts.links[LinkState::Active as usize]
+                    + counts.links[LinkState::Degraded as usize];
+                now.ticks.push(live as u32);
+                if at.0 % (3_600 * 1_000_000) == 0 {
+                    now.hours.push(live as u32);
+                }
+                moved.insert(*place);
+            }
+        }
+        for place in moved {
+            let counts = counts.get(&place).copied().unwrap_or_default();
+            let health = self.places.get(&place).map(|now| now.health);
+            let sample = sample(&place, at, &counts, health);
+            self.events.history.push(sample);
+        }
+        self.place_counts = Some(counts);
+    }
+
+    /// Sets the states of all places, and says which are other ones.
+    fn new_states(&mut self, at: Timestamp) -> BTreeSet<Place> {
+        let mut counts: BTreeMap<Place, Counts> = BTreeMap::new();
+        for device in self.devices.values() {
+            for place in places_of(&device.row) {
+                counts.entry(place).or_default().devices[device.state as usize] += 1;
+            }
+        }
+        let all: BTreeSet<Place> = self.places.keys().chain(counts.keys()).copied().collect();
+        let mut moved = BTreeSet::new();
+        for place in all {
+            let before = self.places.get(&place).map(|now| now.health.state);
+            let now = counts.get(&place).map(state_of);
+            if before == now {
+                continue;
+            }
+            match now {
+                None => drop(self.places.remove(&place)),
+                Some(state) => {
+                    let health = Health { state, since: at };
+                    let new = PlaceNow {
+                        health,
+                        ticks: Vec::new(),
+                        hours: Vec::new(),
+                    };
+                    self.places.entry(place).or_insert(new).health = health;
+                }
+            }
+            self.events.health.push(HealthEvent {
+                event_id: health_event_id(&place, at, before, now),
+                tenant_id: place.tenant(),
+                place_kind: place.kind(),
+                place_id: place.id(),
+                at,
+                from_state: before,
+                to_state: now,
+            });
+            moved.insert(place);
+        }
+        moved
+    }
+
+    /// Devices and links of each place by state; links also that a reader no longer sees.
+    fn count_places(&self) -> BTreeMap<Place, Counts> {
+        let mut counts: BTreeMap<Place, Counts> = BTreeMap::new();
+        for device in self.devices.values() {
+            let radios = self.aps.get(&device.row.device_id).into_iter().flatten();
+            let links: Vec<LinkState> = radios
+                .flat_map(|(_, radio)| radio.links.values().map(|link| link.state))
+                .collect();
+            for place in places_of(&device.row) {
+                let counts = counts.entry(place).or_default();
+                counts.devices[device.state as usize] += 1;
+                for link in &links {
+                    counts.links[*link as usize] += 1;
+                }
+            }
+        }
+        counts
+    }
+}
+
+fn next_tick(after: Timestamp) -> Timestamp {
+    Timestamp((after.0 / PLACE_TICK.0 + 1) * PLACE_TICK.0)
+}
+
+/// The slot at whose end an instant is due.
+fn slot_of(due: Timestamp) -> Epoch {
+    Epoch::of(Timestamp(due.0.max(1) - 1))
+}
+
+fn sample(place: &Place, at: Timestamp, counts: &Counts, health: Option<Health>) -> HealthSample {
+    let [online, offline, unmanageable, unobserved] = counts.devices.map(|n| n as u32);
+    let [discovered, active, degraded, down, _] = counts.links.map(|n| n as u32);
+    HealthSample {
+        tenant_id: place.tenant(),
+        place_kind: place.kind(),
+        place_id: place.id(),
+        at,
+        state: health.map(|h| h.state),
+        since: health.map_or(at, |h| h.since),
+        devices_online: online,
+        devices_offline: offline,
+        devices_unmanageable: unmanageable,
+        devices_unobserved: unobserved,
+        links_discovered: discovered,
+        links_active: active,
+        links_degraded: degraded,
+        links_down: down,
+    }
+}

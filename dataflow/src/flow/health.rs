@@ -1,0 +1,90 @@
+//! The health stage: counts of places in, their states, past and history out.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use mast_schemas::Epoch;
+use mast_schemas::views::{Counts, Place};
+use mast_state::{HealthOut, Places};
+
+use crate::flow::places::CountDiff;
+use crate::flow::types::{Collection, Exchange, Scope, StageBuilder, Stream, Time, updates};
+use crate::numbers::{Names, PlaceNumber};
+use crate::outputs::Outputs;
+
+/// A place's counts: as they are now, or `None` as they no longer are.
+type Changed = (Place, Option<Counts>);
+
+/// Which worker keeps a place.
+pub(crate) fn place_route(place: &Place) -> u64 {
+    mast_schemas::partition::mix(place.id().0.as_bytes())
+}
+
+/// Builds the stage; `counts` may live anywhere. Tells the counts on the way, since they come together here.
+pub(crate) fn health<'s>(
+    scope: Scope<'s, Time>,
+    counts: Collection<'s, (PlaceNumber, CountDiff)>,
+    state: Rc<RefCell<Places>>,
+    names: Rc<RefCell<Names>>,
+    outputs: Rc<RefCell<Outputs>>,
+) -> Stream<'s, ()> {
+    let changed = updates(counts, move |(place, diff), _, change| {
+        let place = names.borrow().place(place);
+        place.map(|place| (place, (change > 0).then(|| Counts::from(diff))))
+    });
+    let input = changed.exchange(|(place, _): &Changed| place_route(place));
+    let mut stage = StageBuilder::new("health", scope, input);
+    let (port, done) = stage.port();
+    let timers = state.clone();
+    let mut out = HealthOut::default();
+    stage.build(
+        move |c| (port.open(c),),
+        move || timers.borrow().next_timer(),
+        move |slot, changed, _ports| {
+            let changes = settled(changed);
+            let (state, outputs) = (&mut state.borrow_mut(), &mut outputs.borrow_mut());
+            if slot == 0 {
+                state.begin(changes);
+                return;
+            }
+            let epoch = Epoch(slot);
+            let counts = changes.iter().map(|(place, row)| (epoch, *place, *row));
+            outputs.counts.extend(counts);
+            state.slot(epoch, changes, &mut out);
+            emit(epoch, &mut out, outputs);
+        },
+    );
+    done
+}
+
+/// Of a place's two changes in a slot, the one that holds.
+fn settled(changed: Vec<Changed>) -> BTreeMap<Place, Option<Counts>> {
+    let mut settled = BTreeMap::new();
+    for (place, counts) in changed {
+        let row = settled.entry(place).or_insert(None);
+        if counts.is_some() {
+            *row = counts;
+        }
+    }
+    settled
+}
+
+fn emit(epoch: Epoch, out: &mut HealthOut, outputs: &mut Outputs) {
+    let views = out.views.drain(..);
+    outputs
+        .health
+        .extend(views.map(|(place, row)| (epoch, place, row)));
+    let events = out.events.drain(..);
+    outputs
+        .health_events
+        .extend(events.map(|event| (epoch, event)));
+    let past = out.past.drain(..);
+    outputs
+        .past_clients
+        .extend(past.map(|(place, row)| (epoch, place, row)));
+    let history = out.history.drain(..);
+    outputs
+        .health_history
+        .extend(history.map(|row| (epoch, row)));
+}

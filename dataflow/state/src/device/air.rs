@@ -1,0 +1,248 @@
+//! Counters to rates, and the noise of radios: what a device's newest tables say of its traffic and its air.
+//!
+//! The traps: a counter that is lower than before was set back or has wrapped, and one that is higher may have been set back
+//! all the same, by a reboot that nobody saw. The uptime tells: it must have grown by the time that passed. Where it is not
+//! known, a lower counter gives no rate.
+
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashSet;
+use mast_schemas::records::Tables;
+use mast_schemas::time::Span;
+use mast_schemas::views::{InterfaceRate, InterfaceRates};
+use mast_schemas::{DeviceId, Timestamp};
+
+use crate::device::entry::Words;
+use crate::messages::{InterfaceInput, PollInput};
+use crate::signals::Measure;
+use crate::table::SourceTable;
+
+/// Names that a table has had, while it is looked at.
+pub(super) type Seen = HashSet<u32, FixedState>;
+
+/// Counters of this width wrap.
+const WRAP: u64 = 1 << 32;
+
+/// Of a device: counters of its newest interface table, and what it adds to its places.
+#[derive(Debug, Default)]
+pub(super) struct Air {
+    at: Timestamp,
+    uptime_s: Option<u64>,
+    /// In the order of the table.
+    counters: Box<[Counter]>,
+    /// Noise of the radios that serve clients, by the newest radio table.
+    noise: Box<[i16]>,
+    /// How many interfaces of such radios have a rate, and what they receive and send in all.
+    traffic: [i64; 3],
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Counter {
+    name: u32,
+    rx_bytes: u64,
+    tx_bytes: u64,
+}
+
+/// What two counters of one interface are apart.
+#[derive(Clone, Copy)]
+struct Apart {
+    us: u64,
+    /// The device ran all the time, as far as its uptime is known.
+    ran: Option<bool>,
+}
+
+impl Apart {
+    fn rate_bps(self, before: u64, now: u64) -> Option<u64> {
+        let bytes = match now.checked_sub(before) {
+            Some(bytes) => (self.ran != Some(false)).then_some(bytes)?,
+            // The upper half of 32 bits, then the lower: it is not likely to have been set back.
+            None if self.ran == Some(true)
+                && (WRAP / 2..WRAP).contains(&before)
+                && now < WRAP / 2 =>
+            {
+                now + WRAP - before
+            }
+            None => return None,
+        };
+        let bits = u128::from(bytes) * 8 * 1_000_000;
+        u64::try_from(bits / u128::from(self.us)).ok()
+    }
+}
+
+impl Air {
+    /// A poll's interface and radio tables. `own` are the tables that tell which radios are the device's own.
+    pub(super) fn poll(
+        &mut self,
+        poll: &PollInput<'_>,
+        own: &[SourceTable],
+        (words, seen, tolerance): (&mut Words, &mut Seen, Span),
+        out: &mut Vec<(DeviceId, Measure, i64)>,
+    ) -> Option<InterfaceRates> {
+        if poll.tables.has(Tables::RADIO) {
+            let serves = |interface: &str| own.iter().any(|table| table.has_own(interface));
+            seen.clear();
+            let radios = poll.noise.iter().filter(|radio| {
+                let name = words.number(&Arc::<str>::from(radio.interface));
+                serves(radio.interface) && seen.insert(name)
+            });
+            let noise = radios.map(|radio| radio.noise_floor_dbm).collect();
+            self.noise_is(poll.device, noise, out);
+        }
+        if !poll.tables.has(Tables::INTERFACE) {
+            return None;
+        }
+        let apart = self.apart(poll, tolerance);
+        seen.clear();
+        let mut counters = Vec::with_capacity(poll.counters.len());
+        let mut interfaces = Vec::with_capacity(poll.counters.len());
+        let mut traffic = [0; 3];
+        for (i, row) in poll.counters.iter().enumerate() {
+            let name = self.name(i, row.name, words);
+            // Of rows of one name the first counts: a message may have a poll twice.
+            if !seen.insert(name) {
+                continue;
+            }
+            let rate = self.rate(i, name, row, apart);
+            if let (Some(rx), Some(tx)) = rate
+                && own.iter().any(|table| table.has_own(row.name))
+            {
+                for (sum, n) in traffic.iter_mut().zip([1, rx, tx]) {
+                    *sum += i64::try_from(n).unwrap_or(0);
+                }
+            }
+            let name_of = |name| words.value(name).cloned();
+            interfaces.push(InterfaceRate {
+                name: name_of(name).unwrap_or_else(|| Arc::from(row.name)),
+                rx_bps: rate.0,
+                tx_bps: rate.1,
+            });
+            counters.push(Counter {
+                name,
+                rx_bytes: row.rx_bytes,
+                tx_bytes: row.tx_bytes,
+            });
+        }
+        self.counters = counters.into();
+        (self.at, self.uptime_s) = (poll.at, poll.uptime_s);
+        self.traffic_is(poll.device, traffic, out);
+        Some(InterfaceRates {
+            tenant_id: poll.tenant,
+            device_id: poll.device,
+            observed_at: poll.at,
+            interfaces,
+        })
+    }
+
+    /// How far the newest interface table lies back; nothing when there is none, or none before this one.
+    fn apart(&self, poll: &PollInput<'_>, tolerance: Span) -> Option<Apart> {
+        let us = u64::try_from((poll.at - self.at).0).ok()?;
+        let ran = self.uptime_s.zip(poll.uptime_s).map(|(before, now)| {
+            let grown = i128::from(now) - i128::from(before);
+            grown * 1_000_000 >= i128::from(us) - i128::from(tolerance.0)
+        });
+        (us > 0 && !self.counters.is_empty()).then_some(Apart { us, ran })
+    }
+
+    /// The number of a name. Tables keep their order as a rule: then it is the one at the same place.
+    fn name(&self, i: usize, name: &str, words: &mut Words) -> u32 {
+        let same = self.counters.get(i).map(|counter| counter.name);
+        same.filter(|same| words.value(*same).is_some_and(|word| &**word == name))
+            .unwrap_or_else(|| words.number(&Arc::<str>::from(name)))
+    }
+
+    fn rate(
+        &self,
+        i: usize,
+        name: u32,
+        row: &InterfaceInput<'_>,
+        apart: Option<Apart>,
+    ) -> (Option<u64>, Option<u64>) {
+        let same = self.counters.get(i).filter(|c| c.name == name);
+        let before = same.or_else(|| self.counters.iter().find(|c| c.name == name));
+        let Some((before, apart)) = before.zip(apart) else {
+            return (None, None);
+        };
+        (
+            apart.rate_bps(before.rx_bytes, row.rx_bytes),
+            apart.rate_bps(before.tx_bytes, row.tx_bytes),
+        )
+    }
+
+    /// The device is no longer online: what it added is taken back.
+    pub(super) fn withdraw(&mut self, device: DeviceId, out: &mut Vec<(DeviceId, Measure, i64)>) {
+        self.noise_is(device, Box::default(), out);
+        self.traffic_is(device, [0; 3], out);
+    }
+
+    fn noise_is(
+        &mut self,
+        device: DeviceId,
+        noise: Box<[i16]>,
+        out: &mut Vec<(DeviceId, Measure, i64)>,
+    ) {
+        if self.noise == noise {
+            return;
+        }
+        let change = |dbm: &i16, n| (device, Measure::Noise(*dbm), n);
+        out.extend(self.noise.iter().map(|dbm| change(dbm, -1)));
+        out.extend(noise.iter().map(|dbm| change(dbm, 1)));
+        self.noise = noise;
+    }
+
+    fn traffic_is(
+        &mut self,
+        device: DeviceId,
+        traffic: [i64; 3],
+        out: &mut Vec<(DeviceId, Measure, i64)>,
+    ) {
+        let measures = [Measure::Rated, Measure::Received, Measure::Sent];
+        for (measure, (old, new)) in measures.into_iter().zip(self.traffic.iter().zip(traffic)) {
+            if *old != new {
+                out.push((device, measure, new - old));
+            }
+        }
+        self.traffic = traffic;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn apart(ran: Option<bool>) -> Apart {
+        Apart { us: 8_000_000, ran }
+    }
+
+    #[test]
+    fn a_counter_that_rose_gives_its_rate_unless_the_device_booted() {
+        for (ran, rate) in [
+            (None, Some(1_000)),
+            (Some(true), Some(1_000)),
+            (Some(false), None),
+        ] {
+            assert_eq!(apart(ran).rate_bps(5, 1_005), rate, "{ran:?}");
+        }
+        assert_eq!(apart(None).rate_bps(7, 7), Some(0));
+        // More than 64 bits of bits a second is no rate.
+        assert_eq!(Apart { us: 1, ran: None }.rate_bps(0, u64::MAX), None);
+    }
+
+    #[test]
+    fn a_counter_of_32_bits_wraps_and_any_other_was_set_back() {
+        let wrapped = (WRAP - 500, 500);
+        assert_eq!(
+            apart(Some(true)).rate_bps(wrapped.0, wrapped.1),
+            Some(1_000)
+        );
+        for (ran, before, now) in [
+            (None, wrapped.0, wrapped.1),
+            (Some(false), wrapped.0, wrapped.1),
+            (Some(true), WRAP + 500, 500),
+            (Some(true), WRAP / 2 - 1, 500),
+            (Some(true), WRAP - 500, WRAP / 2),
+        ] {
+            assert_eq!(apart(ran).rate_bps(before, now), None, "{ran:?} {before}");
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! The health of places (§9): state by what their devices are, and live links of the past.
+//!
+//! A place is stepped when its counts change and at each tick; both are slot ends, so nothing here depends on how a slot's
+//! changes were ordered. The trap avoided: samples with times of their own. Every place is sampled at every tick while it
+//! is there, so where a sample stands tells when it was.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use mast_schemas::checkpoint::HealthRecord;
+use mast_schemas::partition::key_group;
+use mast_schemas::time::Span;
+use mast_schemas::views::{
+    Counts, DeviceState, Health, HealthEvent, HealthSample, HealthState, LinkState, PLACE_TICK,
+    PastClients, Place, health_event_id,
+};
+use mast_schemas::{Epoch, Timestamp};
+
+/// Ticks of an hour.
+const HOUR: usize = 12;
+/// Hours of seven days.
+const WEEK: usize = 7 * 24;
+
+/// Everything the step emits in one slot.
+#[derive(Debug, Default)]
+pub struct HealthOut {
+    /// Places whose health changed; `None` = it has no device any more.
+    pub views: Vec<(Place, Option<Health>)>,
+    /// Transitions.
+    pub events: Vec<HealthEvent>,
+    /// Places whose past changed; `None` as above.
+    pub past: Vec<(Place, Option<PastClients>)>,
+    /// Rows of history.
+    pub history: Vec<HealthSample>,
+}
+
+/// A place that has a device.
+#[derive(Debug)]
+struct Entry {
+    counts: Counts,
+    health: Health,
+    /// Live links at the newest ticks, at most one more than an hour has.
+    ticks: VecDeque<u32>,
+    /// Live links at the newest whole hours, at most one more than a week has.
+    hours: VecDeque<u32>,
+}
+
+/// The places of a worker.
+#[derive(Debug)]
+pub struct Places {
+    places: BTreeMap<Place, Entry>,
+    /// Restored places whose counts have not come yet.
+    restored: BTreeMap<Place, HealthRecord>,
+    /// End of the last slot.
+    now: Timestamp,
+}
+
+/// The state that these counts make.
+pub fn health_of(counts: &Counts) -> HealthState {
+    let n = |state: DeviceState| counts.devices[state as usize];
+    let (online, unmanageable) = (n(DeviceState::Online), n(DeviceState::Unmanageable));
+    match n(DeviceState::Offline) {
+        0 if online + unmanageable == 0 => HealthState::Unknown,
+        0 if unmanageable == 0 => HealthState::Up,
+        // What refuses us answers: its place has power.
+        1.. if online + unmanageable == 0 => HealthState::Down,
+        _ => HealthState::Degraded,
+    }
+}
+
+fn small(n: i64) -> u32 {
+    u32::try_from(n).unwrap_or(0)
+}
+
+impl Entry {
+    fn live(&self) -> u32 {
+        let n = |state: LinkState| self.counts.links[state as usize];
+        small(n(LinkState::Active) + n(LinkState::Degraded))
+    }
+
+    fn sample(&mut self, at: Timestamp) {
+        let live = self.live();
+        push(&mut self.ticks, live, HOUR + 1);
+        if at.0.rem_euclid(Span::hours(1).0) == 0 {
+            push(&mut self.hours, live, WEEK + 1);
+        }
+    }
+
+    fn past(&self) -> PastClients {
+        let ago = |samples: &VecDeque<u32>, back: usize| {
+            let newest = samples.len().checked_sub(1 + back)?;
+            samples.get(newest).map(|n| i64::from(*n))
+        };
+        PastClients {
+            hour_ago: ago(&self.ticks, HOUR),
+            week_ago: ago(&self.hours, WEEK),
+        }
+    }
+}
+
+fn push(samples: &mut VecDeque<u32>, sample: u32, most: usize) {
+    if samples.len() == most {
+        samples.pop_front();
+    }
+    samples.push_back(sample);
+}
+
+fn row(place: &Place, at: Timestamp, counts: &Counts, health: Option<Health>) -> HealthSample {
+    let device = |state: DeviceState| small(counts.devices[state as usize]);
+    let link = |state: LinkState| small(counts.links[state as usize]);
+    HealthSample {
+        tenant_id: place.tenant(),
+        place_kind: place.kind(),
+        place_id: place.id(),
+        at,
+        state: health.map(|health| health.state),
+        since: health.map_or(at, |health| health.since),
+        devices_online: device(DeviceState::Online),
+        devices_offline: device(DeviceState::Offline),
+        devices_unmanageable: device(DeviceState::Unmanageable),
+        devices_unobserved: device(DeviceState::Unobserved),
+        links_discovered: link(LinkState::Discovered),
+        links_active: link(LinkState::Active),
+        links_degraded: link(LinkState::Degraded),
+        links_down: link(LinkState::Down),
+    }
+}
+
+impl Places {
+    /// No places yet.
+    pub fn new() -> Self {
+        Self {
+            places: BTreeMap::new(),
+            restored: BTreeMap::new(),
+            now: Timestamp(0),
+        }
+    }
+
+    /// Takes records in, as of the end of slot `epoch`. Their counts come by [`Places::begin`].
+    pub fn restore(&mut self, epoch: Epoch, records: Vec<HealthRecord>) {
+        self.now = epoch.end();
+        self.restored = records.into_iter().map(|r| (r.place, r)).collect();
+    }
+
+    /// The counts of restored places: nothing is told, it was told before.
+    pub fn begin(&mut self, counts: impl IntoIterator<Item = (Place, Option<Counts>)>) {
+        let restored = &mut self.restored;
+        let places = counts.into_iter().filter_map(|(place, counts)| {
+            let counts = counts?;
+            let unknown = Health {
+                state: health_of(&counts),
+                since: self.now,
+            };
+            let record = restored.remove(&place);
+            let (health, ticks, hours) = record.map_or_else(
+                || (unknown, Vec::new(), Vec::new()),
+                |record| (record.health, record.ticks, record.hours),
+            );
+            let (ticks, hours) = (ticks.into(), hours.into());
+            let entry = Entry {
+                counts,
+                health,
+                ticks,
+                hours,
+            };
+            Some((place, entry))
+        });
+        self.places = places.collect();
+        self.restored.clear();
+    }
+
+    /// One slot: counts that changed in it, each place as it is at its end.
+    pub fn slot(
+        &mut self,
+        epoch: Epoch,
+        changes: BTreeMap<Place, Option<Counts>>,
+        out: &mut HealthOut,
+    ) {
+        let at = epoch.end();
+        self.now = at;
+        let mut moved = BTreeSet::new();
+        for (place, counts) in changes {
+            if self.change(place, counts, at, out) {
+                moved.insert(place);
+            }
+        }
+        if at.0.rem_euclid(PLACE_TICK.0) == 0 {
+            for (place, entry) in &mut self.places {
+                let before = entry.past();
+                entry.sample(at);
+                let past = entry.past();
+                if past != before {
+                    out.past.push((*place, Some(past)));
+                }
+            }
+            moved.extend(self.places.keys());
+        }
+        for place in moved {
+            let entry = self.places.get(&place);
+            let counts = entry.map_or_else(Counts::default, |entry| entry.counts);
+            out.history
+                .push(row(&place, at, &counts, entry.map(|entry| entry.health)));
+        }
+    }
+
+    /// New counts of a place. Whether its state changed.
+    fn change(
+        &mut self,
+        place: Place,
+        counts: Option<Counts>,
+        at: Timestamp,
+        out: &mut HealthOut,
+    ) -> bool {
+        let before = self.places.get(&place).map(|entry| entry.health.state);
+        let now = counts.as_ref().map(health_of);
+        match (counts, self.places.get_mut(&place)) {
+            (Some(counts), Some(entry)) => entry.counts = counts,
+            (Some(counts), None) => {
+                let state = health_of(&counts);
+                let entry = Entry {
+                    counts,
+                    health: Health { state, since: at },
+                    ticks: VecDeque::new(),
+                    hours: VecDeque::new(),
+                };
+                self.places.insert(place, entry);
+            }
+            (None, Some(entry)) => {
+                if entry.past() != PastClients::default() {
+                    out.past.push((place, None));
+                }
+                self.places.remove(&place);
+            }
+            (None, None) => {}
+        }
+        if before == now {
+            return false;
+        }
+        let health = now.map(|state| Health { state, since: at });
+        if let (Some(health), Some(entry)) = (health, self.places.get_mut(&place)) {
+            entry.health = health;
+        }
+        out.views.push((place, health));
+        out.events.push(HealthEvent {
+            event_id: health_event_id(&place, at, before, now),
+            tenant_id: place.tenant(),
+            place_kind: place.kind(),
+            place_id: place.id(),
+            at,
+            from_state: before,
+            to_state: now,
+        });
+        true
+    }
+
+    /// The next tick, while there is a place.
+    pub fn next_timer(&self) -> Option<Timestamp> {
+        let tick = PLACE_TICK.0;
+        let next = self.now.0.div_euclid(tick).saturating_add(1);
+        (!self.places.is_empty()).then(|| Timestamp(next.saturating_mul(tick)))
+    }
+
+    /// All records with their key groups, by rising group and place.
+    pub fn records(&self) -> Vec<(u8, HealthRecord)> {
+        let record = |(place, entry): (&Place, &Entry)| {
+            let record = HealthRecord {
+                place: *place,
+                health: entry.health,
+                ticks: entry.ticks.iter().copied().collect(),
+                hours: entry.hours.iter().copied().collect(),
+            };
+            (key_group(place.id().0.as_bytes()), record)
+        };
+        let mut all: Vec<_> = self.places.iter().map(record).collect();
+        all.sort_by_key(|(group, record)| (*group, record.place));
+        all
+    }
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mast_schemas::TenantId;
+
+    fn counts(online: i64, offline: i64, unmanageable: i64, unobserved: i64) -> Counts {
+        Counts {
+            devices: [online, offline, unmanageable, unobserved],
+            ..Counts::default()
+        }
+    }
+
+    #[test]
+    fn every_mix_of_devices_has_its_state() {
+        for (online, offline, unmanageable, unobserved, state) in [
+            (0, 0, 0, 3, HealthState::Unknown),
+            (1, 0, 0, 0, HealthState::Up),
+            (1, 0, 0, 3, HealthState::Up),
+            (1, 1, 0, 0, HealthState::Degraded),
+            (1, 0, 1, 0, HealthState::Degraded),
+            (0, 0, 1, 0, HealthState::Degraded),
+            (0, 0, 1, 3, HealthState::Degraded),
+            (0, 1, 1, 0, HealthState::Degraded),
+            (0, 1, 0, 0, HealthState::Down),
+            (0, 2, 0, 3, HealthState::Down),
+        ] {
+            let counts = counts(online, offline, unmanageable, unobserved);
+            assert_eq!(health_of(&counts), state, "{counts:?}");
+        }
+    }
+
+    /// A week of ticks, live links rising by one at each.
+    #[test]
+    fn the_past_is_an_hour_and_a_week_old_to_the_tick() {
+        let place = Place::Tenant(TenantId::new());
+        let mut places = Places::new();
+        let mut past = PastClients::default();
+        let ticks = 7 * 24 * 12 + 13;
+        for n in 1..=ticks {
+            let mut now = counts(1, 0, 0, 0);
+            now.links[LinkState::Active as usize] = n;
+            let mut out = HealthOut::default();
+            // The first tick is that of a whole hour.
+            let epoch = Epoch((n as u64 + 11) * 1_200);
+            places.slot(epoch, BTreeMap::from([(place, Some(now))]), &mut out);
+            if let Some((_, Some(changed))) = out.past.pop() {
+                past = changed;
+            }
+            let week = (n > 7 * 24 * 12).then(|| (n - 1) / 12 * 12 + 1 - 7 * 24 * 12);
+            assert_eq!(past.hour_ago, (n > 12).then(|| n - 12), "tick {n}");
+            assert_eq!(past.week_ago, week, "tick {n}");
+            assert_eq!(out.history.len(), 1, "tick {n}");
+        }
+        assert_eq!(past.week_ago, Some(13));
+        let record = &places.records()[0].1;
+        assert_eq!((record.ticks.len(), record.hours.len()), (13, 169));
+    }
+}
