@@ -8,6 +8,7 @@ mod filter;
 mod format;
 mod lake;
 mod postgres;
+mod ribbons;
 mod snapshot;
 mod stop;
 mod tables;

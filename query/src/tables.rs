@@ -3,6 +3,7 @@
 //! `$1` is the tenant. It is compared here besides row level security, so that either alone would do.
 
 use crate::columns::Kind::{self, Bool, F64, I16, I32, I64, Id, Mac, Text, Time};
+use crate::ribbons::{DEVICE_AVAILABILITY, DEVICE_STATES, PLACE_AVAILABILITY, PLACE_STATES};
 
 /// A table over Postgres.
 #[derive(Debug)]
@@ -16,7 +17,17 @@ pub(crate) struct NowTable {
 }
 
 /// All tables of now.
-pub(crate) static NOW: &[NowTable] = &[DEVICES, SITES, SECTORS, LINKS, CLIENTS];
+pub(crate) static NOW: &[NowTable] = &[
+    DEVICES,
+    SITES,
+    SECTORS,
+    LINKS,
+    CLIENTS,
+    DEVICE_STATES,
+    DEVICE_AVAILABILITY,
+    PLACE_STATES,
+    PLACE_AVAILABILITY,
+];
 
 const DEVICES: NowTable = NowTable {
     name: "devices",

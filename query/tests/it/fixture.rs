@@ -82,6 +82,11 @@ impl Fixture {
         &self.engine
     }
 
+    /// As the dataflow, which writes what is seen.
+    pub(crate) async fn dataflow(&self) -> PgPool {
+        self.database.pool(Role::Dataflow).await
+    }
+
     /// Who sees what Postgres does for every role.
     pub(crate) async fn superuser(&self) -> PgPool {
         PgPool::connect_with(self.database.superuser())
@@ -243,6 +248,7 @@ async fn views(pool: &PgPool, word: &str, number: u128) {
         .await
         .unwrap();
     }
+    place(pool, number).await;
     for (n, cpu) in [(1, Some(10i16)), (2, Some(60)), (3, None)] {
         sqlx::query(
             "INSERT INTO device_gauges (device_id, tenant_id, observed_at, cpu_load_percent, uptime_s)
@@ -292,6 +298,32 @@ async fn views(pool: &PgPool, word: &str, number: u128) {
         .await
         .unwrap();
     }
+}
+
+/// A site that has been degraded for ever.
+async fn place(pool: &PgPool, number: u128) {
+    sqlx::query(
+        "INSERT INTO place_health (kind, id, tenant_id, state, since, epoch) VALUES ('site', $1, $2, 'degraded', instant($3), $4)",
+    )
+    .bind(id(number, 0x101))
+    .bind(tenant(number).0)
+    .bind(AT_US)
+    .bind(i64::try_from(EPOCH).unwrap())
+    .execute(pool)
+    .await
+    .unwrap();
+    sqlx::query(
+        "INSERT INTO health_events (event_id, tenant_id, place_kind, place_id, at, to_state, epoch)
+         VALUES ($1, $2, 'site', $3, instant($4), 'degraded', $5)",
+    )
+    .bind(id(number, 0x320))
+    .bind(tenant(number).0)
+    .bind(id(number, 0x101))
+    .bind(AT_US)
+    .bind(i64::try_from(EPOCH).unwrap())
+    .execute(pool)
+    .await
+    .unwrap();
 }
 
 /// A record from JSON; what is not named is null.

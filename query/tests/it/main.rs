@@ -6,6 +6,7 @@ mod endless;
 mod fixture;
 mod hostile;
 mod pruning;
+mod ribbons;
 
 use std::time::Duration;
 
@@ -19,6 +20,10 @@ pub(crate) const TABLES: &[&str] = &[
     "sectors",
     "links",
     "clients",
+    "device_states",
+    "device_availability",
+    "place_states",
+    "place_availability",
     "polls",
     "interface_samples",
     "registration_samples",
