@@ -1,0 +1,216 @@
+//! Changes that people make, bound at an epoch: from that epoch on every view says so, and before it none.
+
+use std::collections::BTreeSet;
+
+use mast_dataflow::engine::Engine;
+use mast_dataflow::outputs::Snapshot;
+use mast_oracle::script::{
+    self, Script, SlotInput, at, device_row, good, mac, sector, site, tenant,
+};
+use mast_oracle::{Oracle, Views, laws, place_laws};
+use mast_schemas::control::Change;
+use mast_schemas::records::{Outcome, Source, Tables};
+use mast_schemas::thresholds::DEFAULT;
+use mast_schemas::views::{HealthState, Place};
+use mast_schemas::{DeviceId, Epoch, Timestamp};
+
+use crate::flow::{compare, compare_air};
+use crate::support::{Served, config, encode};
+
+/// The views after each binding, the same under any number of workers, as the oracle's, and lawful.
+fn told(slots: &[SlotInput]) -> Vec<(Epoch, Views)> {
+    let mut told = Vec::new();
+    for workers in [1, 2, 4] {
+        let mut engine = Engine::start(config(workers), Snapshot::default()).unwrap();
+        let mut oracle = Oracle::new(DEFAULT);
+        let mut served = Served::default();
+        told.clear();
+        for (slot, input) in slots.iter().zip(encode(slots, 50)) {
+            engine.feed(input).unwrap();
+            served.take(engine.outputs().unwrap());
+            oracle.slot(slot.first, slot.last, &slot.control, slot.polls.clone());
+            let at = format!("{workers} workers, slot {}", slot.first.0);
+            let truth = oracle.views();
+            compare(&at, &served, &truth);
+            compare_air(&at, &served, &truth);
+            assert_eq!(laws(&served.views), [], "{at}");
+            let standings = oracle.records().control;
+            assert_eq!(place_laws(&served.views, &standings), [], "{at}");
+            told.push((slot.first, served.views.clone()));
+        }
+    }
+    told
+}
+
+/// The views after the binding of the slot that holds `t`, and those before it.
+fn around(told: &[(Epoch, Views)], t: Timestamp) -> (&Views, &Views) {
+    let i = told
+        .iter()
+        .position(|(first, _)| *first == Epoch::of(t))
+        .unwrap();
+    (&told[i - 1].1, &told[i].1)
+}
+
+/// An access point with two clients, counters and noise, polled to the end; and a second device of the site.
+fn fleet() -> (Script, DeviceId, DeviceId) {
+    let mut s = Script::new();
+    let (ap, other) = (s.device(at(0), 1), s.device(at(0), 2));
+    for k in 0..12i64 {
+        let t = at(10 * k + 1);
+        let tables = Tables::registration(Source::Wireless).with(Tables::INTERFACE);
+        let poll = s.poll(ap, t, Outcome::Ok, tables.with(Tables::RADIO));
+        for n in [1, 2] {
+            let client = good(mac(n), 1_000 + 10 * k as u64);
+            let radio = script::radio(ap);
+            script::add_client(poll, Source::Wireless, "wlan1", radio, false, client);
+        }
+        script::add_interface(poll, script::radio(ap), false);
+        let bytes = 1_000_000 * k as u64;
+        (poll.interfaces[0].rx_bytes, poll.interfaces[0].tx_bytes) = (Some(bytes), Some(2 * bytes));
+        script::add_radio(poll, "wlan1", -95);
+        script::count_rows(poll);
+        s.poll_ok(other, at(10 * k + 2));
+    }
+    (s, ap, other)
+}
+
+const HERE: Place = Place::Site(tenant(1), site(1));
+const THERE: Place = Place::Site(tenant(1), site(2));
+const SECTOR: Place = Place::Sector(tenant(1), sector(1));
+
+#[test]
+fn a_device_that_moves_takes_its_links_signals_and_traffic_with_it() {
+    let (mut s, ap, _) = fleet();
+    s.edit(at(65), ap, |row| {
+        (row.site_id, row.sector_id) = (Some(site(2)), None);
+    });
+    let told = told(&s.slots(at(115)));
+    let (before, after) = around(&told, at(65));
+    assert_eq!(
+        (
+            before.counts[&HERE].devices[0],
+            before.counts[&HERE].links[1]
+        ),
+        (2, 2)
+    );
+    assert_eq!(
+        (after.counts[&HERE].devices[0], after.counts[&HERE].links[1]),
+        (1, 0)
+    );
+    assert_eq!(
+        (
+            after.counts[&THERE].devices[0],
+            after.counts[&THERE].links[1]
+        ),
+        (1, 2)
+    );
+    assert!(!before.counts.contains_key(&THERE) && !before.health.contains_key(&THERE));
+    assert_eq!(after.health[&THERE].state, HealthState::Up);
+    assert_eq!(after.health[&THERE].since, Epoch::of(at(65)).end());
+    assert_eq!(after.health[&HERE], before.health[&HERE]);
+    assert_eq!(after.signals.get(&THERE), before.signals.get(&HERE));
+    assert_eq!(before.signals[&HERE].clients, 2);
+    assert!(!after.signals.contains_key(&HERE) && !after.signals.contains_key(&SECTOR));
+    assert_eq!(after.air.get(&THERE), before.air.get(&HERE));
+    // A million bytes in 10 s.
+    assert_eq!(
+        (after.air[&THERE].rx_bps, after.air[&THERE].tx_bps),
+        (800_000, 1_600_000)
+    );
+    assert_eq!(after.air[&THERE].noise_worst_dbm, Some(-95));
+    assert!(!after.air.contains_key(&HERE));
+}
+
+#[test]
+fn a_deleted_sector_leaves_its_devices_to_the_site_and_a_deleted_site_to_the_tenant() {
+    let (mut s, ..) = fleet();
+    s.change(at(45), Change::SectorDeleted { id: sector(1) });
+    s.change(at(75), Change::SiteDeleted { id: site(1) });
+    let told = told(&s.slots(at(115)));
+    let (before, after) = around(&told, at(45));
+    let of_sector = |views: &Views| {
+        views.counts.contains_key(&SECTOR)
+            || views.health.contains_key(&SECTOR)
+            || views.signals.contains_key(&SECTOR)
+            || views.air.contains_key(&SECTOR)
+    };
+    assert!(of_sector(before) && !of_sector(after));
+    assert_eq!(after.counts[&HERE], before.counts[&HERE]);
+    let (before, after) = around(&told, at(75));
+    assert!(before.health.contains_key(&HERE) && !after.health.contains_key(&HERE));
+    let whole = Place::Tenant(tenant(1));
+    assert_eq!(after.counts.keys().collect::<Vec<_>>(), [&whole]);
+    assert_eq!(after.counts[&whole], before.counts[&whole]);
+    assert_eq!(after.health[&whole], before.health[&whole]);
+}
+
+#[test]
+fn a_deleted_tenant_takes_all_of_its_rows_and_none_of_anothers() {
+    let (mut s, ..) = fleet();
+    let foreign = device_row(9, tenant(2), Some(site(9)), None);
+    let id = foreign.id;
+    s.change(at(0), Change::Device(foreign));
+    for k in 0..12 {
+        s.ap_poll(id, at(10 * k + 3), &[good(mac(1), 500 + 10 * k as u64)]);
+    }
+    s.change(at(55), Change::TenantDeleted { id: tenant(1) });
+    let told = told(&s.slots(at(115)));
+    let (before, after) = around(&told, at(55));
+    let owners = |views: &Views| -> BTreeSet<_> {
+        let places = views.counts.keys().chain(views.health.keys());
+        let places = places.chain(views.signals.keys()).chain(views.air.keys());
+        let devices = views.devices.values().map(|d| d.tenant_id);
+        let rates = views.rates.values().map(|r| r.tenant_id);
+        let links = views.links.keys().map(|l| l.tenant_id);
+        let places = places.map(Place::tenant);
+        places.chain(devices).chain(links).chain(rates).collect()
+    };
+    assert_eq!(owners(before), [tenant(1), tenant(2)].into());
+    assert_eq!(owners(after), [tenant(2)].into());
+    let theirs = Place::Site(tenant(2), site(9));
+    assert_eq!(after.counts[&theirs], before.counts[&theirs]);
+    assert_eq!(after.health[&theirs], before.health[&theirs]);
+    // Polls of its devices go on for a while: they change nothing any more.
+    assert_eq!(owners(&told.last().unwrap().1), [tenant(2)].into());
+}
+
+/// A fleet is imported at once, answers, is moved to another site in one slot, and one half of it is switched off.
+#[test]
+fn ten_thousand_devices_imported_at_once_count_from_that_epoch_on() {
+    const MANY: u32 = 10_000;
+    let mut s = Script::new();
+    for n in 0..MANY {
+        let row = device_row(n, tenant(1), Some(site(1 + n % 10)), None);
+        s.change(at(0), Change::Device(row));
+    }
+    for n in 0..MANY {
+        s.poll_ok(script::device(n), at(2));
+    }
+    for n in 0..MANY {
+        let id = script::device(n);
+        s.edit(at(5), id, |row| row.site_id = Some(site(77)));
+    }
+    for n in 0..MANY / 2 {
+        s.edit(at(8), script::device(n), |row| row.enabled = false);
+    }
+    let told = told(&s.slots(at(9)));
+    let of_site = |views: &Views, n| {
+        let place = Place::Site(tenant(1), site(n));
+        let state = views.health.get(&place).map(|health| health.state);
+        (views.counts.get(&place).map(|c| c.devices), state)
+    };
+    let first = &told[0].1;
+    assert_eq!(first.devices.len(), MANY as usize);
+    let unobserved = (Some([0, 0, 0, 1_000]), Some(HealthState::Unknown));
+    assert!((1..=10).all(|n| of_site(first, n) == unobserved));
+    let (_, answered) = around(&told, at(2));
+    let online = (Some([1_000, 0, 0, 0]), Some(HealthState::Up));
+    assert!((1..=10).all(|n| of_site(answered, n) == online));
+    let (_, moved) = around(&told, at(5));
+    assert!((1..=10).all(|n| of_site(moved, n) == (None, None)));
+    let all = (Some([10_000, 0, 0, 0]), Some(HealthState::Up));
+    assert_eq!(of_site(moved, 77), all);
+    let (_, halved) = around(&told, at(8));
+    let half = (Some([5_000, 0, 0, 5_000]), Some(HealthState::Up));
+    assert_eq!(of_site(halved, 77), half);
+}
