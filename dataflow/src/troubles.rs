@@ -26,6 +26,8 @@ pub enum Place {
     Lake,
     /// Taking more history, of which as much waits for the lake as may.
     Stall,
+    /// Rolling up, compacting and dropping history.
+    Upkeep,
     /// Writing checkpoints.
     Checkpoint,
     /// The relay from the outbox to the control topic.
@@ -44,6 +46,7 @@ impl Place {
             Self::Commit => "a group cannot be committed",
             Self::Lake => "the lake cannot be committed",
             Self::Stall => "views stand still",
+            Self::Upkeep => "history cannot be rolled up or put in order",
             Self::Checkpoint => "no checkpoint can be written",
             Self::Outbox => "control records cannot be relayed",
             Self::Events => "events cannot be relayed",

@@ -3,6 +3,7 @@
 //! Sorting by device, row key and time makes neighbours alike: counters and times become small differences
 //! (DELTA_BINARY_PACKED), words and slowly changing numbers become runs (dictionary).
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -44,7 +45,13 @@ pub struct FileSummary {
     pub time_min_us: i64,
     /// Latest time of a row, microseconds since 1970.
     pub time_max_us: i64,
+    /// Whose rows are in it, in order; empty = not known (an older file, or more than 256 tenants).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tenants: Vec<Uuid>,
 }
+
+/// Tenants that are listed for a file.
+const LISTED_TENANTS: usize = 256;
 
 /// Columns that are few different words or numbers although their type is a wide integer.
 const DICTIONARY: &[&str] = &[
@@ -131,6 +138,53 @@ fn column(table: Table, batches: &[RecordBatch], name: &str) -> Result<ArrayRef,
     concat(&parts).map_err(|source| LakeError::Arrow { table, source })
 }
 
+/// Writes a file row by row as they come, which must be in order, and tells what is in it.
+pub(crate) struct FileWriter<W: Write + Send> {
+    table: Table,
+    path: String,
+    writer: ArrowWriter<W>,
+    bounds: Bounds,
+    rows: u64,
+}
+
+impl<W: Write + Send> FileWriter<W> {
+    /// Begins a file; `path` names it in errors and in the summary.
+    pub(crate) fn new(table: Table, path: &str, sink: W) -> Result<Self, LakeError> {
+        let writer = ArrowWriter::try_new(sink, table.schema(), Some(properties(table)));
+        Ok(Self {
+            table,
+            path: path.to_owned(),
+            writer: writer.map_err(failed(path))?,
+            bounds: Bounds::default(),
+            rows: 0,
+        })
+    }
+
+    /// Adds rows that have [`Table::schema`].
+    pub(crate) fn write(&mut self, rows: &RecordBatch) -> Result<(), LakeError> {
+        self.bounds.add(self.table, rows);
+        self.rows += rows.num_rows() as u64;
+        self.writer.write(rows).map_err(failed(&self.path))
+    }
+
+    /// About how many bytes the file has by now.
+    pub(crate) fn bytes(&self) -> u64 {
+        (self.writer.bytes_written() + self.writer.in_progress_size()) as u64
+    }
+
+    /// Ends the file.
+    pub(crate) fn finish(mut self) -> Result<FileSummary, LakeError> {
+        self.writer.finish().map_err(failed(&self.path))?;
+        let bytes = self.writer.bytes_written() as u64;
+        Ok(self.bounds.into_summary(&self.path, self.rows, bytes))
+    }
+}
+
+fn failed(path: &str) -> impl FnOnce(parquet::errors::ParquetError) -> LakeError + use<> {
+    let path = PathBuf::from(path);
+    move |source| LakeError::Parquet { path, source }
+}
+
 /// Writes the rows at `order` as one file, and tells what is in it. `path` names the file in errors and in the summary.
 pub fn write_sorted<W: Write + Send>(
     table: Table,
@@ -139,24 +193,15 @@ pub fn write_sorted<W: Write + Send>(
     path: &str,
     mut sink: W,
 ) -> Result<(W, FileSummary), LakeError> {
-    let failed = |source| LakeError::Parquet {
-        path: PathBuf::from(path),
-        source,
-    };
-    let mut summary = Bounds::default();
-    let mut writer =
-        ArrowWriter::try_new(&mut sink, table.schema(), Some(properties(table))).map_err(failed)?;
+    let mut file = FileWriter::new(table, path, &mut sink)?;
     let refs: Vec<&RecordBatch> = batches.iter().collect();
     for chunk in order.chunks(CHUNK_ROWS) {
         let rows = interleave_record_batch(&refs, chunk)
             .map_err(|source| LakeError::Arrow { table, source })?;
-        summary.add(table, &rows);
-        writer.write(&rows).map_err(failed)?;
+        file.write(&rows)?;
     }
-    writer.finish().map_err(failed)?;
-    let bytes = writer.bytes_written() as u64;
-    drop(writer);
-    Ok((sink, summary.into_summary(path, order.len() as u64, bytes)))
+    let summary = file.finish()?;
+    Ok((sink, summary))
 }
 
 /// Writes and syncs one file under `root`.
@@ -175,7 +220,7 @@ pub(crate) fn write_file(
 /// Bounds over the rows seen so far.
 struct Bounds {
     late_rows: u64,
-    tenant: (Uuid, Uuid),
+    tenants: BTreeSet<Uuid>,
     time_us: (i64, i64),
 }
 
@@ -183,7 +228,7 @@ impl Default for Bounds {
     fn default() -> Self {
         Self {
             late_rows: 0,
-            tenant: (Uuid::max(), Uuid::nil()),
+            tenants: BTreeSet::new(),
             time_us: (i64::MAX, i64::MIN),
         }
     }
@@ -198,12 +243,13 @@ impl Bounds {
             .column_by_name("tenant_id")
             .and_then(|c| c.as_fixed_size_binary_opt())
         {
-            for tenant in tenants
-                .iter()
-                .flatten()
-                .filter_map(|b| Uuid::from_slice(b).ok())
-            {
-                self.tenant = (self.tenant.0.min(tenant), self.tenant.1.max(tenant));
+            // Rows are sorted by tenant: mostly it is the one before.
+            let mut before = None;
+            for tenant in tenants.iter().flatten() {
+                if before != Some(tenant) {
+                    self.tenants.extend(Uuid::from_slice(tenant));
+                    before = Some(tenant);
+                }
             }
         }
         if let Some(times) = rows.column_by_name(table.time_column()) {
@@ -219,10 +265,15 @@ impl Bounds {
             rows,
             bytes,
             late_rows: self.late_rows,
-            tenant_min: self.tenant.0,
-            tenant_max: self.tenant.1,
+            tenant_min: self.tenants.first().copied().unwrap_or_default(),
+            tenant_max: self.tenants.last().copied().unwrap_or_default(),
             time_min_us: self.time_us.0,
             time_max_us: self.time_us.1,
+            tenants: if self.tenants.len() <= LISTED_TENANTS {
+                self.tenants.into_iter().collect()
+            } else {
+                Vec::new()
+            },
         }
     }
 }

@@ -28,6 +28,15 @@ pub enum LakeError {
         /// Where they differ.
         reason: String,
     },
+    /// Rows for a table that is made of others.
+    #[error("{0} is made of other tables; no rows are appended to it")]
+    Made(Table),
+    /// Another has replaced the rows of the manifest that were to be replaced; nothing is done, and it is looked again.
+    #[error("the lake's manifest was changed by another meanwhile")]
+    Overtaken,
+    /// It was asked to end.
+    #[error("stopped while it wrote files of the lake")]
+    Stopped,
     /// A manifest row that this version can't read.
     #[error("bad manifest row of {table}: {reason}")]
     Manifest {

@@ -7,8 +7,11 @@ use std::collections::HashSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use arrow::array::RecordBatch;
 use mast_schemas::Epoch;
+use uuid::Uuid;
 
+use crate::encode::{FileSummary, FileWriter};
 use crate::{LakeError, Table};
 
 /// Ending of a file that is being written.
@@ -41,13 +44,34 @@ pub(crate) fn name(
     )
 }
 
+/// Name of a file that is made of others. A range can be made anew, so such names are never used again.
+pub(crate) fn made_name(table: Table, job: &str, generation: u64, id: Uuid, part: usize) -> String {
+    let folder = folder(table, job);
+    format!("{folder}/g{generation}-m{}-{part}.parquet", id.simple())
+}
+
 /// The generation in a file's name; null for a file that is not ours.
 fn generation(file_name: &str) -> Option<u64> {
     file_name.strip_prefix('g')?.split('-').next()?.parse().ok()
 }
 
-/// Writes a file through `fill`, whole and durable, or not at all.
+/// Writes a file through `fill`, whole and durable, or not at all: what was written of one that failed is removed, so that
+/// a full disk gets no fuller.
 pub(crate) fn write_durably<T>(
+    path: &Path,
+    fill: impl FnOnce(File) -> Result<(File, T), LakeError>,
+) -> Result<T, LakeError> {
+    let temporary = path.with_extension(TEMPORARY);
+    let written = write_by_way_of(&temporary, path, fill);
+    if written.is_err() {
+        // The next start removes what stays.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+fn write_by_way_of<T>(
+    temporary: &Path,
     path: &Path,
     fill: impl FnOnce(File) -> Result<(File, T), LakeError>,
 ) -> Result<T, LakeError> {
@@ -57,12 +81,68 @@ pub(crate) fn write_durably<T>(
     };
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(at(folder))?;
-    let temporary = path.with_extension(TEMPORARY);
-    let (file, value) = fill(File::create(&temporary).map_err(at(&temporary))?)?;
-    file.sync_all().map_err(at(&temporary))?;
-    fs::rename(&temporary, path).map_err(at(path))?;
+    let (file, value) = fill(File::create(temporary).map_err(at(temporary))?)?;
+    file.sync_all().map_err(at(temporary))?;
+    fs::rename(temporary, path).map_err(at(path))?;
     sync_folder(folder)?;
     Ok(value)
+}
+
+/// Writes sorted rows to files of about `target_bytes`, each whole and durable, or none. `name` gives the n-th file's.
+pub(crate) fn write_sorted_files(
+    root: &Path,
+    table: Table,
+    rows: impl Iterator<Item = Result<RecordBatch, LakeError>>,
+    target_bytes: u64,
+    name: impl Fn(usize) -> String,
+) -> Result<Vec<FileSummary>, LakeError> {
+    let mut written = Vec::new();
+    let all = write_files(root, table, rows, target_bytes, name, &mut written);
+    if all.is_err() {
+        remove(root, written.iter().map(|file| file.path.as_str()))?;
+    }
+    all.map(|()| written)
+}
+
+fn write_files(
+    root: &Path,
+    table: Table,
+    rows: impl Iterator<Item = Result<RecordBatch, LakeError>>,
+    target_bytes: u64,
+    name: impl Fn(usize) -> String,
+    written: &mut Vec<FileSummary>,
+) -> Result<(), LakeError> {
+    let mut rows = rows.peekable();
+    while rows.peek().is_some() {
+        let relative = name(written.len());
+        let summary = write_durably(&path_of(root, &relative), |mut file| {
+            let mut writer = FileWriter::new(table, &relative, &mut file)?;
+            while let Some(batch) = rows.next_if(|_| writer.bytes() < target_bytes) {
+                writer.write(&batch?)?;
+            }
+            let summary = writer.finish()?;
+            Ok((file, summary))
+        })?;
+        written.push(summary);
+    }
+    Ok(())
+}
+
+/// Removes files; one that is gone is gone.
+pub(crate) fn remove<'p>(
+    root: &Path,
+    paths: impl IntoIterator<Item = &'p str>,
+) -> Result<(), LakeError> {
+    for path in paths {
+        let path = path_of(root, path);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                return Err(LakeError::File { path, source });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Makes the names in a folder durable.

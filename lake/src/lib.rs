@@ -1,15 +1,28 @@
 #![doc = include_str!("../README.md")]
 
+mod check;
+mod compact;
+mod counters;
 mod encode;
 mod error;
 mod files;
+mod fold;
 mod manifest;
+mod merge;
+mod read;
+mod retention;
+mod rollup;
+mod sums;
 mod table;
+mod upkeep;
 mod writer;
 
+pub use check::{CheckReport, check};
 pub use encode::{FileSummary, sort_order, write_sorted};
 pub use error::LakeError;
 pub use files::path_of;
-pub use manifest::{Contents, LakeFile, committed, contents};
+pub use manifest::{Contents, LakeFile, committed, contents, hold};
+pub use retention::Retention;
 pub use table::Table;
+pub use upkeep::{Change, Stop, Upkeep};
 pub use writer::{LakeConfig, LakeWriter, Pending};

@@ -1,6 +1,7 @@
 //! The manifest: rows of `lake_manifest` say which files the lake is made of. A file without a row does not exist.
 
-use mast_schemas::Epoch;
+use mast_schemas::time::Span;
+use mast_schemas::{Epoch, TenantId, Timestamp};
 use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
 
@@ -83,10 +84,187 @@ pub async fn committed(conn: &mut PgConnection, job: &str) -> Result<Option<Epoc
     Ok(newest.map(epoch))
 }
 
-/// Names of all files that the manifest names for a job.
+/// Epoch up to which a job's rows of one table are in the lake.
+pub(crate) async fn committed_table(
+    conn: &mut PgConnection,
+    job: &str,
+    table: Table,
+) -> Result<Option<Epoch>, LakeError> {
+    let newest: Option<i64> = sqlx::query_scalar(
+        "SELECT max(epoch_to) FROM lake_manifest WHERE job = $1 AND table_name = $2",
+    )
+    .bind(job)
+    .bind(table.as_str())
+    .fetch_one(conn)
+    .await?;
+    Ok(newest.map(epoch))
+}
+
+/// Earliest time of a file of the job's table that has rows of `from` or later.
+pub(crate) async fn first_time(
+    conn: &mut PgConnection,
+    job: &str,
+    table: Table,
+    from: Timestamp,
+) -> Result<Option<Timestamp>, LakeError> {
+    let first: Option<i64> = sqlx::query_scalar(
+        "SELECT min((file ->> 'time_min_us')::bigint)
+         FROM lake_manifest CROSS JOIN LATERAL jsonb_array_elements(files) AS file
+         WHERE job = $1 AND table_name = $2 AND rows > 0 AND (file ->> 'time_max_us')::bigint >= $3",
+    )
+    .bind(job)
+    .bind(table.as_str())
+    .bind(from.0)
+    .fetch_one(conn)
+    .await?;
+    Ok(first.map(Timestamp))
+}
+
+/// The files of the job's table that can have rows of `[from, to)`, in the order of their epochs.
+pub(crate) async fn files_between(
+    conn: &mut PgConnection,
+    job: &str,
+    table: Table,
+    (from, to): (Timestamp, Timestamp),
+) -> Result<Vec<FileSummary>, LakeError> {
+    let files: Vec<Json<FileSummary>> = sqlx::query_scalar(
+        "SELECT file FROM lake_manifest CROSS JOIN LATERAL jsonb_array_elements(files) AS file
+         WHERE job = $1 AND table_name = $2 AND rows > 0
+           AND (file ->> 'time_max_us')::bigint >= $3 AND (file ->> 'time_min_us')::bigint < $4
+         ORDER BY epoch_from",
+    )
+    .bind(job)
+    .bind(table.as_str())
+    .bind(from.0)
+    .bind(to.0)
+    .fetch_all(conn)
+    .await?;
+    Ok(files.into_iter().map(|file| file.0).collect())
+}
+
+/// A row of the manifest.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    pub(crate) version: i64,
+    pub(crate) epochs: (Epoch, Epoch),
+    pub(crate) files: Vec<FileSummary>,
+}
+
+/// All rows of a job's table, in the order of their epochs.
+pub(crate) async fn stored(
+    conn: &mut PgConnection,
+    job: &str,
+    table: Table,
+) -> Result<Vec<Stored>, LakeError> {
+    let rows: Vec<(i64, i64, i64, Json<Vec<FileSummary>>)> = sqlx::query_as(
+        "SELECT version, epoch_from, epoch_to, files FROM lake_manifest
+         WHERE job = $1 AND table_name = $2 ORDER BY epoch_from",
+    )
+    .bind(job)
+    .bind(table.as_str())
+    .fetch_all(conn)
+    .await?;
+    let stored = |(version, from, to, files): (_, _, _, Json<_>)| Stored {
+        version,
+        epochs: (epoch(from), epoch(to)),
+        files: files.0,
+    };
+    Ok(rows.into_iter().map(stored).collect())
+}
+
+/// Removes rows, and notes that their files but those of `kept` end. All rows must be there.
+pub(crate) async fn remove(
+    conn: &mut PgConnection,
+    job: &str,
+    versions: &[i64],
+    kept: &[&str],
+) -> Result<(), LakeError> {
+    let removed: Vec<Json<Vec<FileSummary>>> = sqlx::query_scalar(
+        "DELETE FROM lake_manifest WHERE job = $1 AND version = ANY($2) RETURNING files",
+    )
+    .bind(job)
+    .bind(versions)
+    .fetch_all(&mut *conn)
+    .await?;
+    if removed.len() != versions.len() {
+        return Err(LakeError::Overtaken);
+    }
+    let files = removed
+        .into_iter()
+        .flat_map(|files| files.0.into_iter().map(|f| f.path));
+    let ended: Vec<String> = files
+        .filter(|path| !kept.contains(&path.as_str()))
+        .collect();
+    sqlx::query(
+        "INSERT INTO lake_ended_files (path, job) SELECT path, $1 FROM unnest($2::text[]) AS path",
+    )
+    .bind(job)
+    .bind(&ended)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Files of a job that nothing names any more and that are not removed yet.
+pub(crate) async fn ended(conn: &mut PgConnection, job: &str) -> Result<Vec<String>, LakeError> {
+    let paths = sqlx::query_scalar("SELECT path FROM lake_ended_files WHERE job = $1");
+    Ok(paths.bind(job).fetch_all(conn).await?)
+}
+
+/// Takes note that they are removed.
+pub(crate) async fn forget_ended(
+    conn: &mut PgConnection,
+    paths: &[String],
+) -> Result<(), LakeError> {
+    sqlx::query("DELETE FROM lake_ended_files WHERE path = ANY($1)")
+        .bind(paths)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// The transactions, but this one, that hold the manifest's table now: all that may have read of it.
+pub(crate) async fn readers(conn: &mut PgConnection) -> Result<Vec<String>, LakeError> {
+    let readers = sqlx::query_scalar(
+        "SELECT DISTINCT virtualtransaction FROM pg_locks
+         WHERE locktype = 'relation' AND relation = 'lake_manifest'::regclass
+           AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+           AND pid <> pg_backend_pid()",
+    );
+    Ok(readers.fetch_all(conn).await?)
+}
+
+/// Holds the manifest's table until the transaction ends, so that no file that it names is removed, however long it is idle
+/// while they are read. Must come before the transaction's snapshot, which the first other statement takes.
+pub async fn hold(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query("SET LOCAL idle_in_transaction_session_timeout = 0")
+        .execute(&mut *conn)
+        .await?;
+    sqlx::query("LOCK TABLE lake_manifest IN ACCESS SHARE MODE")
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// What tenants have said of a table that is not as usual.
+pub(crate) async fn own_retention(
+    conn: &mut PgConnection,
+    table: Table,
+) -> Result<Vec<(TenantId, Span)>, LakeError> {
+    let own: Vec<(uuid::Uuid, i32)> =
+        sqlx::query_as("SELECT tenant_id, keep_days FROM lake_retention WHERE table_name = $1")
+            .bind(table.as_str())
+            .fetch_all(conn)
+            .await?;
+    let span = |(id, days)| (TenantId(id), Span::hours(24 * i64::from(days)));
+    Ok(own.into_iter().map(span).collect())
+}
+
+/// Names of all files of a job: that the manifest names, and that may still be read.
 pub(crate) async fn names(conn: &mut PgConnection, job: &str) -> Result<Vec<String>, LakeError> {
     let names = sqlx::query_scalar(
-        "SELECT file ->> 'path' FROM lake_manifest CROSS JOIN LATERAL jsonb_array_elements(files) AS file WHERE job = $1",
+        "SELECT file ->> 'path' FROM lake_manifest CROSS JOIN LATERAL jsonb_array_elements(files) AS file WHERE job = $1
+         UNION ALL SELECT path FROM lake_ended_files WHERE job = $1",
     )
     .bind(job)
     .fetch_all(conn)

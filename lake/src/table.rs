@@ -11,6 +11,7 @@ use mast_schemas::column::Record;
 use mast_schemas::records::{
     Arp, DhcpLease, Event, Firmware, Interface, Neighbor, Poll, Radio, Registration, RouteSummary,
 };
+use mast_schemas::rollups::{Rolled, Width};
 use mast_schemas::views::{DeviceEvent, HealthSample, LinkEvent};
 
 use crate::LakeError;
@@ -44,11 +45,19 @@ pub enum Table {
     DeviceLog,
     /// [`HealthSample`] rows.
     SiteHealthHistory,
+    /// Samples, rolled up.
+    Rollup(Rolled, Width),
 }
 
+/// How many tables a job writes.
+const WRITTEN: usize = 13;
+/// How many there are.
+const ALL: usize = WRITTEN + Rolled::ALL.len() * Width::ALL.len();
+
 impl Table {
-    /// All tables. New ones go to the end: a lake of an older version has none of them until its next commit.
-    pub const ALL: [Self; 13] = [
+    /// The tables that a job writes as rows come. New ones go to the end: a lake of an older version has none of them until
+    /// its next commit.
+    pub const WRITTEN: [Self; WRITTEN] = [
         Self::Polls,
         Self::InterfaceSamples,
         Self::RegistrationSamples,
@@ -63,6 +72,72 @@ impl Table {
         Self::DeviceLog,
         Self::SiteHealthHistory,
     ];
+
+    /// All tables: those, then what is made of them.
+    pub const ALL: [Self; ALL] = {
+        let (mut all, mut place) = ([Self::Polls; ALL], 0);
+        while place < ALL {
+            all[place] = if place < WRITTEN {
+                Self::WRITTEN[place]
+            } else {
+                let widths = Width::ALL.len();
+                let (of, width) = ((place - WRITTEN) / widths, (place - WRITTEN) % widths);
+                Self::Rollup(Rolled::ALL[of], Width::ALL[width])
+            };
+            place += 1;
+        }
+        all
+    };
+
+    /// Its place in [`Table::ALL`].
+    pub(crate) const fn place(self) -> usize {
+        match self {
+            Self::Polls => 0,
+            Self::InterfaceSamples => 1,
+            Self::RegistrationSamples => 2,
+            Self::RadioSamples => 3,
+            Self::LinkEvents => 4,
+            Self::DeviceEvents => 5,
+            Self::ArpEntries => 6,
+            Self::DhcpLeases => 7,
+            Self::Neighbors => 8,
+            Self::RouteSummaries => 9,
+            Self::Firmware => 10,
+            Self::DeviceLog => 11,
+            Self::SiteHealthHistory => 12,
+            Self::Rollup(of, width) => WRITTEN + of as usize * Width::ALL.len() + width as usize,
+        }
+    }
+
+    /// The table that a rollup is made of: samples, or the narrower rollup. Null for what is not made.
+    pub const fn source(self) -> Option<Self> {
+        match self {
+            Self::Rollup(of, width) => Some(match width.narrower() {
+                Some(narrower) => Self::Rollup(of, narrower),
+                None => Self::samples(of),
+            }),
+            _ => None,
+        }
+    }
+
+    /// What it is rolled up to; null when nothing is made of it.
+    pub(crate) fn rolled_up(self) -> Option<(Rolled, Width)> {
+        let mut rollups = Self::ALL.into_iter().filter_map(|table| match table {
+            Self::Rollup(of, width) => Some((of, width)),
+            _ => None,
+        });
+        rollups.find(|(of, width)| Self::Rollup(*of, *width).source() == Some(self))
+    }
+
+    /// The samples that are rolled up.
+    pub const fn samples(of: Rolled) -> Self {
+        match of {
+            Rolled::Registration => Self::RegistrationSamples,
+            Rolled::Interface => Self::InterfaceSamples,
+            Rolled::Radio => Self::RadioSamples,
+            Rolled::Poll => Self::Polls,
+        }
+    }
 
     /// Name in SQL, in the manifest and as a folder.
     pub const fn as_str(self) -> &'static str {
@@ -80,6 +155,7 @@ impl Table {
             Self::Firmware => "firmware",
             Self::DeviceLog => "device_log",
             Self::SiteHealthHistory => "site_health_history",
+            Self::Rollup(of, width) => rollup_name(of, width),
         }
     }
 
@@ -99,15 +175,16 @@ impl Table {
             Self::Firmware => Firmware::schema(),
             Self::DeviceLog => Event::schema(),
             Self::SiteHealthHistory => HealthSample::schema(),
+            Self::Rollup(of, _) => of.schema(),
         }
     }
 
     /// Schema of the files: the record's, then `epoch` (the slot in which the rows were bound) and `late` (they came
     /// from an older lease, so they never reached the views and may repeat a row of another poll of that number).
     pub fn schema(self) -> SchemaRef {
-        static SCHEMAS: LazyLock<[SchemaRef; 13]> =
+        static SCHEMAS: LazyLock<[SchemaRef; ALL]> =
             LazyLock::new(|| Table::ALL.map(with_lake_columns));
-        SCHEMAS[self as usize].clone()
+        SCHEMAS[self.place()].clone()
     }
 
     /// Columns by which the rows of a file are sorted, most significant first: tenant, device, row key, time.
@@ -127,13 +204,16 @@ impl Table {
             Self::Firmware => &["tenant_id", "device_id", "observed_at"],
             Self::DeviceLog => &["tenant_id", "device_id", "observed_at", "line"],
             Self::SiteHealthHistory => &["tenant_id", "place_kind", "place_id", "at"],
+            Self::Rollup(of, _) => of.spec().sort,
         }
     }
 
     /// Column with the time of a row.
     pub const fn time_column(self) -> &'static str {
         match self {
-            Self::LinkEvents | Self::DeviceEvents | Self::SiteHealthHistory => "at",
+            Self::LinkEvents | Self::DeviceEvents | Self::SiteHealthHistory | Self::Rollup(..) => {
+                "at"
+            }
             _ => "observed_at",
         }
     }
@@ -203,6 +283,7 @@ impl Table {
             Self::Firmware => &["tenant_id", "device_id", "lease_epoch", "sequence"],
             Self::DeviceLog => &["tenant_id", "device_id", "lease_epoch", "sequence", "line"],
             Self::SiteHealthHistory => &["tenant_id", "place_kind", "place_id", "at"],
+            Self::Rollup(of, _) => of.spec().row_key,
         }
     }
 
@@ -222,6 +303,26 @@ impl Table {
             reason: e.to_string(),
         })
     }
+}
+
+const fn rollup_name(of: Rolled, width: Width) -> &'static str {
+    let names = match of {
+        Rolled::Registration => [
+            "registration_1m",
+            "registration_15m",
+            "registration_1h",
+            "registration_1d",
+        ],
+        Rolled::Interface => [
+            "interface_1m",
+            "interface_15m",
+            "interface_1h",
+            "interface_1d",
+        ],
+        Rolled::Radio => ["radio_1m", "radio_15m", "radio_1h", "radio_1d"],
+        Rolled::Poll => ["poll_1m", "poll_15m", "poll_1h", "poll_1d"],
+    };
+    names[width as usize]
 }
 
 fn with_lake_columns(table: Table) -> SchemaRef {
@@ -256,7 +357,8 @@ mod tests {
 
     #[test]
     fn every_named_column_exists() {
-        for table in Table::ALL {
+        for (place, table) in Table::ALL.into_iter().enumerate() {
+            assert_eq!(table.place(), place);
             let schema = table.schema();
             let time = [table.time_column()];
             let named = table

@@ -25,6 +25,8 @@ pub struct LakeConfig {
     pub generation: u64,
     /// A range with more rows in a table gets several files.
     pub max_rows_per_file: usize,
+    /// Size at which a file that is made of others ends.
+    pub target_bytes: u64,
 }
 
 /// Files of one table in a commit.
@@ -92,7 +94,7 @@ struct Buffer {
 pub struct LakeWriter {
     config: LakeConfig,
     committed: Option<Epoch>,
-    buffers: [Buffer; Table::ALL.len()],
+    buffers: [Buffer; Table::WRITTEN.len()],
     buffered_rows: u64,
     buffered_bytes: u64,
     replayed_rows: u64,
@@ -177,7 +179,9 @@ impl LakeWriter {
             let batch = table.lake_batch(epoch, late, batch)?;
             self.buffered_rows += rows;
             self.buffered_bytes += batch.get_array_memory_size() as u64;
-            self.buffers[table as usize].batches.push((epoch, batch));
+            let place = table.place();
+            let buffer = self.buffers.get_mut(place).ok_or(LakeError::Made(table))?;
+            buffer.batches.push((epoch, batch));
         }
         Ok(())
     }
@@ -189,8 +193,8 @@ impl LakeWriter {
             return Ok(None);
         }
         let from = self.committed.map_or(Epoch(0), Epoch::next);
-        let ready = Table::ALL.map(|table| {
-            let buffer = &self.buffers[table as usize].batches;
+        let ready = Table::WRITTEN.map(|table| {
+            let buffer = &self.buffers[table.place()].batches;
             let rows = buffer
                 .iter()
                 .filter(|(epoch, _)| *epoch <= upto)

@@ -14,6 +14,9 @@
 //! | `after_commit` | a group is committed in Postgres; lake and event topic know nothing of it |
 //! | `after_lake_file` | files of the lake are on the disk; the manifest does not name them |
 //! | `after_manifest` | the lake's manifest names them; the writer has not taken note |
+//! | `after_upkeep_files` | files of a rollup, or that take the place of others, are on the disk; the manifest does not name them |
+//! | `before_upkeep_commit` | the change of the manifest is made; its transaction is not committed |
+//! | `after_upkeep_commit` | it is committed; files that ended are still there |
 //! | `amid_checkpoint` | half of the files of a checkpoint are written |
 //! | `after_checkpoint` | a checkpoint is complete; Postgres does not know, nothing is trimmed |
 

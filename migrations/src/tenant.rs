@@ -22,6 +22,8 @@ pub async fn tenant_tx(
 
 /// Opens a read-only transaction over one snapshot of the rows of `tenant_id`: every statement in it sees the same epoch.
 ///
+/// It holds the lake's manifest from before the snapshot: as long as it lasts no file is removed that the manifest names.
+///
 /// # Errors
 /// Those of the pool and the connection.
 pub async fn tenant_snapshot(
@@ -31,12 +33,12 @@ pub async fn tenant_snapshot(
     begin(
         pool,
         tenant_id,
-        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE lake_manifest IN ACCESS SHARE MODE",
     )
     .await
 }
 
-/// One round trip for both statements. A UUID prints as hexadecimal digits and dashes: there is nothing to escape.
+/// One round trip for all statements. A UUID prints as hexadecimal digits and dashes: there is nothing to escape.
 async fn begin(
     pool: &PgPool,
     tenant_id: TenantId,

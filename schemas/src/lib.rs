@@ -12,6 +12,7 @@ pub mod message;
 pub mod metric;
 pub mod partition;
 pub mod records;
+pub mod rollups;
 pub mod thresholds;
 pub mod time;
 pub mod topics;

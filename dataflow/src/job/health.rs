@@ -89,7 +89,7 @@ impl JobStatus {
         vec![
             main,
             with(checkpoints, &[Place::Checkpoint]),
-            with(lake, &[Place::Lake]),
+            with(lake, &[Place::Lake, Place::Upkeep]),
             relay("outbox", &self.outbox_lag, Place::Outbox),
             relay("events", &self.events_lag, Place::Events),
         ]

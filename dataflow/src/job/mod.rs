@@ -26,11 +26,13 @@ mod rates;
 mod source;
 mod start;
 mod status;
+mod upkeep;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use mast_lake::Retention;
 use mast_log::Log;
 use mast_schemas::Timestamp;
 use mast_schemas::thresholds::{self, Thresholds};
@@ -73,6 +75,10 @@ pub struct JobConfig {
     /// Bytes of rows that may wait in memory for the lake. With so many they are committed early; while that fails the views
     /// go on until so many wait.
     pub lake_buffer: u64,
+    /// How long history is kept.
+    pub retention: Retention,
+    /// How often it is looked for small files to be merged, and for history that is too old.
+    pub upkeep_every: Duration,
     /// Each gauge is written at most once in this time.
     pub gauge_interval: Duration,
     /// Begin anew with what the log still holds, should it have lost records that are needed.
@@ -95,6 +101,8 @@ impl JobConfig {
             checkpoint_every: Duration::from_secs(60),
             lake_every: Duration::from_secs(60),
             lake_buffer: 256 << 20,
+            retention: Retention::default(),
+            upkeep_every: Duration::from_secs(60),
             gauge_interval: Duration::from_secs(60),
             accept_gap: false,
             clock: Arc::new(|| Timestamp::from_system(std::time::SystemTime::now())),

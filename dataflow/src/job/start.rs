@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use mast_lake::{LakeConfig, LakeWriter};
+use mast_lake::{LakeConfig, LakeWriter, Stop, Upkeep};
 use mast_log::TopicSpec;
 use mast_postgres::lease::Lease;
 use mast_schemas::{Epoch, topics};
@@ -23,6 +23,7 @@ use super::place::Place;
 use super::publisher::Publisher;
 use super::source::Source;
 use super::status::JobStatus;
+use super::upkeep::UpkeepTask;
 use super::{JobConfig, JobHandle, Shared};
 use crate::checkpoint;
 use crate::engine::{Engine, EngineConfig};
@@ -42,6 +43,8 @@ const LAKE_GROUPS: usize = 16;
 const EVENT_COMMITS: usize = 64;
 /// Rows of one lake file.
 const FILE_ROWS: usize = 1_000_000;
+/// Size of a lake file that is made of others.
+const FILE_BYTES: u64 = 128 << 20;
 
 pub(super) async fn start(config: JobConfig) -> Result<JobHandle, DataflowError> {
     let lock = FolderLock::take(&config.data_dir, &config.name)?;
@@ -104,7 +107,10 @@ async fn begin(
         job: config.name.clone(),
         generation,
         max_rows_per_file: FILE_ROWS,
+        target_bytes: FILE_BYTES,
     };
+    let stop = Stop::default();
+    let upkeep = Upkeep::new(lake.clone(), config.retention, stop.clone());
     let writer = LakeWriter::open(&mut *config.pool.acquire().await?, lake).await?;
     gauges::sweep(&config.pool).await?;
     let outbox = OutboxRelay::open(
@@ -158,6 +164,7 @@ async fn begin(
         sink,
         told,
         writer,
+        (upkeep, stop),
         outbox,
         events,
         status.clone(),
@@ -239,6 +246,7 @@ struct Running {
     held: Lease,
     committer: Committer,
     lake: LakeTask,
+    upkeep: UpkeepTask,
     outbox: OutboxRelay,
     events: EventRelay,
     status: Arc<watch::Sender<JobStatus>>,
@@ -265,6 +273,7 @@ impl Running {
         sink: Sink,
         told: Told,
         writer: LakeWriter,
+        (upkeep, stop): (Upkeep, Stop),
         outbox: OutboxRelay,
         events: EventRelay,
         status: Arc<watch::Sender<JobStatus>>,
@@ -303,6 +312,15 @@ impl Running {
             status.clone(),
             shared.clone(),
         );
+        let upkeep = UpkeepTask {
+            pool: config.pool.clone(),
+            upkeep,
+            stop,
+            every: config.upkeep_every,
+            root: config.lake(),
+            status: status.subscribe(),
+            shared: shared.clone(),
+        };
         let settings = Settings {
             job: config.name.clone(),
             generation,
@@ -326,6 +344,7 @@ impl Running {
             held: held.clone(),
             committer,
             lake,
+            upkeep,
             outbox,
             events,
             status,
@@ -374,6 +393,9 @@ impl Running {
             let done = lake.run(&mut lake_rows).await;
             (done, Some(lake_rows)).into()
         });
+        let upkeep = watched(&shared, async move {
+            (self.upkeep.run().await, None::<()>).into()
+        });
         let (stops, told) = (shared.stops(), shared.troubles.clone());
         let events = watched(&shared, async move {
             (self.events.run(event_rows, stops, told).await, None::<()>).into()
@@ -402,6 +424,7 @@ impl Running {
         for (task, name) in [
             (committer, "committer"),
             (lake, "lake task"),
+            (upkeep, "upkeep of the lake"),
             (events, "events relay"),
         ] {
             join(&shared, task, name).await;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use mast_dataflow::DataflowError;
@@ -28,6 +29,8 @@ pub(crate) struct World {
     pub(crate) device: DeviceId,
     producer: ProducerId,
     sequence: u64,
+    /// How far its clock is ahead of the system's, in seconds.
+    ahead: Arc<AtomicI64>,
 }
 
 pub(crate) fn now() -> Timestamp {
@@ -61,6 +64,7 @@ pub(crate) async fn world() -> World {
         device,
         producer,
         sequence: 0,
+        ahead: Arc::default(),
     }
 }
 
@@ -98,12 +102,26 @@ fn open_log(dir: &Path) -> Arc<dyn Log> {
 }
 
 impl World {
+    fn now(&self) -> Timestamp {
+        now() + Span::secs(self.ahead.load(Ordering::Relaxed))
+    }
+
+    /// Puts its clock, the job's and the ingest node's, forward.
+    pub(crate) fn forward(&self, by: Duration) {
+        let seconds = by.as_secs() as i64;
+        self.ahead.fetch_add(seconds, Ordering::Relaxed);
+    }
+
     pub(crate) fn config(&self) -> JobConfig {
         let data = self.dir.path().to_owned();
         let config = JobConfig::new("main", self.pool.clone(), self.log.clone(), data);
         JobConfig {
             partitions: PARTITIONS,
             gauge_interval: Duration::from_millis(160),
+            clock: {
+                let ahead = self.ahead.clone();
+                Arc::new(move || now() + Span::secs(ahead.load(Ordering::Relaxed)))
+            },
             ..config
         }
     }
@@ -115,7 +133,7 @@ impl World {
     pub(crate) fn beat(&self) {
         for p in 0..PARTITIONS {
             let heartbeat = Some(Heartbeat {
-                clock: now(),
+                clock: self.now(),
                 shards: vec![(0, 1023)],
             });
             let header = Header {
@@ -148,7 +166,7 @@ impl World {
         fill: impl FnOnce(&mut WholePoll),
     ) {
         self.sequence += 1;
-        let at = now();
+        let at = self.now();
         let poll = Poll {
             tenant_id: self.tenant,
             device_id: device,

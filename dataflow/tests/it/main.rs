@@ -9,6 +9,7 @@ mod gap;
 mod handover;
 mod job;
 mod lake_away;
+mod lake_upkeep;
 mod places;
 mod rates;
 mod recorded;

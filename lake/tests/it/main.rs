@@ -1,6 +1,8 @@
 //! The lake against a real Postgres and a real folder: each row once, whatever is killed when.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod upkeep;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -110,6 +112,7 @@ fn config(root: &Path, generation: u64) -> LakeConfig {
         job: "main".into(),
         generation,
         max_rows_per_file: 3,
+        target_bytes: 128 << 20,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use mast_lake::{LakeConfig, LakeWriter, Table};
+use mast_lake::{LakeConfig, LakeWriter, Retention, Stop, Table, Upkeep};
 use mast_postgres::testing::Database;
 use mast_postgres::{Role, tenant_tx, testing};
 use mast_query::{Engine, EngineConfig, Format, QueryError, Session, Tenant, TenantScope, format};
@@ -11,8 +11,11 @@ use mast_schemas::column::Record;
 use mast_schemas::records::{
     Arp, DhcpLease, Event, Firmware, Interface, Neighbor, Poll, Radio, Registration, RouteSummary,
 };
+use mast_schemas::rollups::{Rolled, Width};
+use mast_schemas::time::Span;
 use mast_schemas::views::{DeviceEvent, HealthSample, LinkEvent};
-use mast_schemas::{Epoch, Mac, TenantId};
+use mast_schemas::{Epoch, Mac, TenantId, Timestamp};
+use sqlx::Connection;
 use sqlx::postgres::PgPool;
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -356,8 +359,9 @@ async fn lake(pool: &PgPool, root: &Path) {
         job: "main".into(),
         generation: 1,
         max_rows_per_file: 1000,
+        target_bytes: 128 << 20,
     };
-    let mut writer = LakeWriter::open(&mut conn, config).await.unwrap();
+    let mut writer = LakeWriter::open(&mut conn, config.clone()).await.unwrap();
     let json = |value| value;
     for (word, number) in [("AAA", 0xa), ("BBB", 0xb)] {
         for n in 0..2 {
@@ -461,6 +465,19 @@ async fn lake(pool: &PgPool, root: &Path) {
         }
     }
     writer.commit(&mut conn, Epoch(EPOCH)).await.unwrap();
+    // All buckets of these samples are closed.
+    let later = Epoch::of(Timestamp(AT_US) + Span::hours(72));
+    writer.commit(&mut conn, later).await.unwrap();
+    let upkeep = Upkeep::new(config, Retention::default(), Stop::default());
+    for of in Rolled::ALL {
+        for width in Width::ALL {
+            while let Some(change) = upkeep.roll_up(&mut conn, of, width).await.unwrap() {
+                let mut tx = conn.begin().await.unwrap();
+                change.apply(&mut tx, upkeep.config()).await.unwrap();
+                tx.commit().await.unwrap();
+            }
+        }
+    }
 }
 
 /// A row of each slower kind.

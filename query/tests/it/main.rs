@@ -7,6 +7,7 @@ mod fixture;
 mod hostile;
 mod pruning;
 mod ribbons;
+mod upkeep;
 
 use std::time::Duration;
 
@@ -37,6 +38,22 @@ pub(crate) const TABLES: &[&str] = &[
     "firmware",
     "device_log",
     "site_health_history",
+    "registration_1m",
+    "registration_15m",
+    "registration_1h",
+    "registration_1d",
+    "interface_1m",
+    "interface_15m",
+    "interface_1h",
+    "interface_1d",
+    "radio_1m",
+    "radio_15m",
+    "radio_1h",
+    "radio_1d",
+    "poll_1m",
+    "poll_15m",
+    "poll_1h",
+    "poll_1d",
 ];
 
 #[tokio::test]

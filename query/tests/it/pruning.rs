@@ -71,6 +71,7 @@ impl Lake {
             job: "main".into(),
             generation: 1,
             max_rows_per_file: usize::try_from(ROWS).unwrap(),
+            target_bytes: 128 << 20,
         };
         let mut writer = LakeWriter::open(&mut conn, config).await.unwrap();
         for minute in 0..COMMITS {

@@ -169,6 +169,16 @@ metrics_of! {
         LakeWaiting = "mast_lake_waiting_bytes", Gauge, Bytes;
         /// End of the last committed slot minus that up to which history is stored.
         LakeBehind = "mast_lake_behind_ms", Gauge, Milliseconds;
+        /// Rows of rollups written.
+        LakeRolledUp = "mast_lake_rolled_up_rows_total", Counter, Count;
+        /// Rows written again where small files became large ones.
+        LakeCompacted = "mast_lake_compacted_rows_total", Counter, Count;
+        /// Ranges of which rows were dropped because they were too old.
+        LakeRetained = "mast_lake_retained_ranges_total", Counter, Count;
+        /// Files removed that nothing named any more.
+        LakeRemoved = "mast_lake_removed_files_total", Counter, Count;
+        /// Files that will be removed when the queries that may read them have ended.
+        LakeEnding = "mast_lake_ending_files", Gauge, Count;
     }
     Postgres {
         /// Statements and transactions that failed.
