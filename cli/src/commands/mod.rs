@@ -7,6 +7,7 @@ mod decode;
 mod demo;
 mod import;
 mod ingest;
+mod lake;
 mod query;
 mod schema;
 mod shared;
@@ -45,6 +46,8 @@ pub(crate) enum Command {
     Query(query::Args),
     /// Recompute the views from the log and compare them with what is served.
     Verify(verify::Args),
+    /// Look after the files of history.
+    Lake(lake::Args),
     /// Show how each part of an installation is, why, and what to do.
     Status(status::Args),
     /// Show the record kinds with their columns, types and units.
@@ -72,6 +75,7 @@ impl Command {
             Self::Query(args) => args.flags(flags),
             Self::Bench(args) => args.flags(flags),
             Self::Verify(args) => args.flags(flags),
+            Self::Lake(args) => args.flags(flags),
             Self::Status(args) => args.flags(flags),
             _ => Ok(flags),
         }
@@ -93,6 +97,7 @@ impl Command {
             Self::Decode(args) => args.run(),
             Self::Query(args) => block_on(args.run(config)),
             Self::Verify(args) => block_on(args.run(config)),
+            Self::Lake(args) => block_on(args.run(config)),
             Self::Status(args) => block_on(args.run(config)),
             Self::Config(args) => args.run(effective),
             Self::Schema(args) => args.run(),

@@ -33,7 +33,8 @@ The laws, each a line with how many things were checked:
   1  devices, links and counts, row by row, are what the oracle computes from the log
   2  the transitions since the checkpoint are the oracle's, each once, by their ids
   3  history has each poll of the log that counts or came late once, with all its rows, and each event once; and no
-     other rows. Of files older than the log: they are there, named once, without a gap
+     other rows; each closed bucket of a rollup counts the samples that it should. Of files older than the log: they
+     are there, named once, without a gap. What is older than history is kept need not be there
   4  sums agree: devices and links by state, per place; a client is live at one access point at most
   5  no row is of another tenant than its device
 
@@ -50,7 +51,7 @@ impl Args {
         let (paths, database) = standalone::existing(config).await?;
         let result = async {
             let log = standalone::log::look(&config.log, &paths).await?;
-            verify(&paths, &database, log).await
+            verify(&paths, &database, log, config.lake.retention()).await
         };
         let result = result.await;
         database.stop().await?;

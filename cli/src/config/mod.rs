@@ -7,6 +7,7 @@
 //! Secrets are of a type that does not print; where values are shown, theirs are hidden.
 
 mod ingest;
+mod lake;
 mod layers;
 mod load;
 mod log;
@@ -19,6 +20,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::ingest::Ingest;
+pub(crate) use self::lake::Lake;
 pub(crate) use self::layers::Flags;
 pub(crate) use self::load::{Effective, is_secret, load};
 pub(crate) use self::log::{Kind, Log};
@@ -43,6 +45,7 @@ pub(crate) struct Config {
     pub(crate) simulator: Simulator,
     pub(crate) ingest: Ingest,
     pub(crate) dataflow: Dataflow,
+    pub(crate) lake: Lake,
     pub(crate) query: Query,
 }
 
@@ -122,6 +125,7 @@ impl Default for Config {
             simulator: Simulator::default(),
             ingest: Ingest::default(),
             dataflow: Dataflow::default(),
+            lake: Lake::default(),
             query: Query::default(),
         }
     }
@@ -254,6 +258,7 @@ impl Config {
             "must be at least 1".to_owned(),
         );
         self.ingest.problems(&mut found);
+        self.lake.problems(&mut found);
         self.log.problems(&mut found);
         self.postgres.problems(&mut found);
         found

@@ -70,6 +70,7 @@ pub(crate) async fn dataflow(
     job.lake_every = config.dataflow.lake_every.0;
     job.lake_buffer = (config.dataflow.lake_buffer_mib as u64) << 20;
     job.checkpoint_every = config.dataflow.checkpoint_every.0;
+    job.retention = config.lake.retention();
     job.accept_gap = config.dataflow.accept_gap;
     Job::start(job).await.context("start the dataflow")
 }

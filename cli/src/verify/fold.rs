@@ -20,6 +20,7 @@ use mast_schemas::views::{EventId, HealthSample};
 use mast_schemas::{DeviceId, Epoch, TenantId, topics};
 
 use super::lake::Ledger;
+use super::served::Served;
 use crate::standalone::Paths;
 
 /// Bytes read from the log at once.
@@ -43,14 +44,15 @@ pub(super) struct Folded {
     pub(super) ledger: Ledger,
 }
 
-/// Folds the log up to slot `upto`, from the oldest checkpoint but `passed_over` older ones; what belongs in the lake is
-/// booked up to slot `in_lake`.
+/// Folds the log up to the slot that is served, from the oldest checkpoint but `passed_over` older ones; what belongs in the
+/// lake is booked up to where it reaches.
 pub(super) fn fold(
     paths: &Paths,
     log: &dyn Log,
-    (upto, in_lake): (Epoch, Epoch),
+    served: &Served,
     passed_over: usize,
 ) -> anyhow::Result<Folded> {
+    let upto = served.epoch;
     let Begin {
         mut oracle,
         mut chain,
@@ -58,7 +60,7 @@ pub(super) fn fold(
         mut ledger,
         from,
         since,
-    } = begin(paths, (upto, in_lake), passed_over)?;
+    } = begin(paths, served, passed_over)?;
     let mut polls = 0;
     at.look_back(log)?;
     if at.telemetry.is_empty() {
@@ -124,13 +126,12 @@ struct Begin {
     since: Epoch,
 }
 
-fn begin(
-    paths: &Paths,
-    (upto, in_lake): (Epoch, Epoch),
-    passed_over: usize,
-) -> anyhow::Result<Begin> {
+fn begin(paths: &Paths, served: &Served, passed_over: usize) -> anyhow::Result<Begin> {
     let stored = checkpoint::list(&paths.checkpoints())?;
-    let usable = stored.iter().rev().filter(|s| s.manifest.epoch <= upto);
+    let usable = stored
+        .iter()
+        .rev()
+        .filter(|s| s.manifest.epoch <= served.epoch);
     let few = usable.clone().count().saturating_sub(1);
     for stored in usable.skip(passed_over.min(few)) {
         // A running installation may remove the oldest one just now; then the next one serves.
@@ -139,7 +140,7 @@ fn begin(
         };
         let (manifest, records) = (&stored.manifest, restored(snapshot));
         let since = manifest.epoch.max(manifest.anew_after.unwrap_or_default());
-        let ledger = Ledger::new(since, in_lake, &records);
+        let ledger = Ledger::new(since, served, &records);
         let mut oracle = Oracle::restore(DEFAULT, records);
         oracle.set_now(manifest.epoch);
         return Ok(Begin {
@@ -160,7 +161,7 @@ fn begin(
         oracle: Oracle::new(DEFAULT),
         chain: Chain::default(),
         at: Offsets::default(),
-        ledger: Ledger::new(Epoch(0), in_lake, &Restored::default()),
+        ledger: Ledger::new(Epoch(0), served, &Restored::default()),
         from: Epoch(0),
         since: Epoch(0),
     })

@@ -7,14 +7,14 @@
 //! are, a batch at a time, and of each row only which poll it is of. An entry is some hundred and thirty bytes a poll, of the slots that
 //! the log still holds; of older files it is checked that they are there, once and without a gap.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::path::Path;
 
 use anyhow::Context;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::UInt64Type;
-use mast_lake::{Contents, LakeFile, Table, path_of};
+use mast_lake::{LakeFile, Table, path_of};
 use mast_oracle::{Oracle, Restored};
 use mast_schemas::checkpoint::DeviceRecord;
 use mast_schemas::control::ControlRecord;
@@ -27,7 +27,10 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use uuid::Uuid;
 
+use super::kept::Kept;
 use super::places::{self, Places};
+use super::rollups::{self, Recount};
+use super::served::Served;
 
 /// Tables whose rows belong to polls, as places in an [`Entry`].
 const OF_POLLS: [Table; TABLES] = [
@@ -53,14 +56,6 @@ pub(super) struct Range {
     pub(super) to: Epoch,
 }
 
-/// What history must hold besides.
-pub(super) struct Told<'a> {
-    /// Events of devices and links that are committed.
-    pub(super) events: &'a BTreeMap<EventId, Epoch>,
-    /// What places were, by the fold.
-    pub(super) places: &'a [HealthSample],
-}
-
 /// Which poll rows are of, and how they lie in the lake.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Key {
@@ -75,24 +70,43 @@ struct Key {
 struct Entry {
     log: [u32; TABLES],
     lake: [u32; TABLES],
+    /// So old that the lake need not hold them any more.
+    may_be_gone: [bool; TABLES],
+}
+
+impl Entry {
+    /// Whether the lake has other rows of the n-th table than it should.
+    const fn differs(&self, n: usize) -> bool {
+        if self.may_be_gone[n] {
+            self.lake[n] > self.log[n]
+        } else {
+            self.lake[n] != self.log[n]
+        }
+    }
 }
 
 /// What the log says that history must hold, of the slots after `from` up to `upto`.
 pub(super) struct Ledger {
     from: Epoch,
     upto: Epoch,
+    kept: Kept,
     gate: Gate,
     entries: HashMap<Key, Entry>,
+    rollups: Recount,
 }
 
 impl Ledger {
     /// An empty one, with the records as of `from` or before.
-    pub(super) fn new(from: Epoch, upto: Epoch, records: &Restored) -> Self {
+    ///
+    /// History follows the views. Were it ahead, its newest rows would have nothing to stand against: a breach.
+    pub(super) fn new(from: Epoch, served: &Served, records: &Restored) -> Self {
         Self {
             from,
-            upto,
+            upto: served.lake.as_of.unwrap_or_default(),
+            kept: served.kept.clone(),
             gate: Gate::new(records),
             entries: HashMap::new(),
+            rollups: Recount::default(),
         }
     }
 
@@ -125,10 +139,15 @@ impl Ledger {
                 poll: whole.poll.id(),
                 late,
             };
+            if !late {
+                self.rollups.poll(epoch, whole, &self.kept);
+            }
             let entry = self.entries.entry(key).or_default();
             for (booked, rows) in entry.log.iter_mut().zip(rows) {
                 *booked += rows as u32;
             }
+            let (tenant, at) = (whole.poll.tenant_id, whole.poll.observed_at);
+            entry.may_be_gone = OF_POLLS.map(|table| self.kept.may_be_gone(table, tenant, at));
         }
     }
 
@@ -136,17 +155,22 @@ impl Ledger {
     pub(super) fn settle(
         mut self,
         root: &Path,
-        lake: &Contents,
-        ranges: &[Range],
-        told: &Told<'_>,
+        served: &Served,
+        places: &[HealthSample],
     ) -> (usize, Vec<String>) {
+        let Served {
+            lake,
+            ranges,
+            events,
+            ..
+        } = served;
         let mut breaches = seams(ranges);
         breaches.extend(named_twice(&lake.files));
         let (from, upto) = (self.from, self.upto);
         let inside = move |epoch: Epoch| epoch > from && epoch <= upto;
-        let due = told.events.iter().filter(|(_, epoch)| inside(**epoch));
+        let due = events.iter().filter(|(_, seen)| inside(seen.epoch));
         let mut ids: HashMap<EventId, i64> = due.map(|(id, _)| (*id, 1)).collect();
-        let mut places = Places::new(told.places, &inside);
+        let mut places = Places::new(places, &inside, &self.kept);
         let rows: u32 = self.entries.values().flat_map(|e| e.log).sum();
         let checked = rows as usize + ids.len() + places.len();
         for file in &lake.files {
@@ -154,19 +178,25 @@ impl Ledger {
             let read = if file.epoch_to <= from {
                 present(&path, file)
             } else {
-                read(&path, file, |batch| match place(file.table) {
-                    Some(place) => self.book(place, batch, &inside),
-                    None if file.table == Table::SiteHealthHistory => places.book(batch, &inside),
-                    None => book_events(batch, &inside, &mut ids),
+                read(&path, file, |batch| match (file.table, place(file.table)) {
+                    (Table::Rollup(of, width), _) => {
+                        self.rollups.rows((of, width), batch, &self.kept)
+                    }
+                    (Table::SiteHealthHistory, _) => places.book(batch, &inside, &self.kept),
+                    (_, Some(place)) => self.book(place, batch, &inside),
+                    (_, None) => book_events(batch, &inside, &mut ids),
                 })
             };
             let named = |error| format!("lake file {}: {error:#}", file.summary.path);
             breaches.extend(read.err().map(named));
         }
         breaches.extend(self.uneven());
+        ids.retain(|id, left| *left != 1 || events.get(id).is_none_or(|seen| !seen.may_be_gone));
         breaches.extend(uneven_events(&ids));
         breaches.extend(places.uneven());
-        (checked, breaches)
+        let (buckets, differ) = self.rollups.settle(from, ranges);
+        breaches.extend(differ);
+        (checked + buckets, breaches)
     }
 
     fn book(
@@ -200,11 +230,11 @@ impl Ledger {
         let mut uneven: Vec<_> = self
             .entries
             .iter()
-            .filter(|(_, e)| e.log != e.lake)
+            .filter(|(_, e)| (0..TABLES).any(|n| e.differs(n)))
             .collect();
         uneven.sort_by_key(|(key, _)| **key);
         let told = |(key, entry): (&Key, &Entry)| {
-            let differs = (0..OF_POLLS.len()).filter(|&i| entry.log[i] != entry.lake[i]);
+            let differs = (0..TABLES).filter(|&i| entry.differs(i));
             let tables: Vec<_> = differs
                 .map(|i| format!("{} {}, not {}", OF_POLLS[i], entry.lake[i], entry.log[i]))
                 .collect();
@@ -331,13 +361,14 @@ fn read(
     let wanted = [
         "epoch",
         "late",
+        "tenant_id",
         "device_id",
         "lease_epoch",
         "sequence",
         "event_id",
     ];
     let wanted = wanted.into_iter().chain(places::COLUMNS);
-    let wanted = wanted.chain(places::NUMBERS);
+    let wanted = wanted.chain(places::NUMBERS).chain(rollups::COLUMNS);
     let mask = ProjectionMask::columns(builder.parquet_schema(), wanted);
     let batches = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
     let mut rows = 0;
@@ -383,4 +414,20 @@ fn uneven_events(ids: &HashMap<EventId, i64>) -> Vec<String> {
         _ => format!("event {} is in the lake once too often", id.0),
     };
     uneven.into_iter().map(told).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_may_be_gone_when_they_are_too_old_and_never_be_there_too_often() {
+        let mut entry = Entry::default();
+        (entry.log[0], entry.lake[0]) = (2, 0);
+        assert!(entry.differs(0));
+        entry.may_be_gone[0] = true;
+        assert!(!entry.differs(0));
+        entry.lake[0] = 3;
+        assert!(entry.differs(0));
+    }
 }

@@ -1,10 +1,13 @@
 //! The laws of a running installation, checked by code that shares nothing with the dataflow's: the oracle.
 //!
-//! [`mod@fold`] computes what must be there from the log, [`served`] reads what Postgres shows, [`lake`] compares history.
+//! [`mod@fold`] computes what must be there from the log, [`served`] reads what Postgres shows, [`lake`] compares history,
+//! [`rollups`] what is made of it, as far back as it is [`kept`].
 
 mod fold;
+mod kept;
 mod lake;
 mod places;
+mod rollups;
 mod served;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,16 +15,16 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use anyhow::Context;
+use mast_lake::Retention;
 use mast_log::{Log, LogError};
 use mast_oracle::{laws, place_laws};
-use mast_schemas::Epoch;
+use mast_postgres::Role;
 use mast_schemas::views::EventId;
 use serde::Serialize;
 
 use crate::standalone::{Database, Paths};
 use fold::{Folded, fold};
-use lake::Told;
-use served::Served;
+use served::{Seen, Served};
 
 /// Examples shown of each broken law.
 const EXAMPLES: usize = 5;
@@ -80,16 +83,17 @@ pub(crate) async fn verify(
     paths: &Paths,
     database: &Database,
     log: Arc<dyn Log>,
+    kept: Retention,
 ) -> anyhow::Result<Report> {
     for passed_over in 0..ATTEMPTS {
-        match check(paths, database, Arc::clone(&log), passed_over).await {
+        match check(paths, database, Arc::clone(&log), kept, passed_over).await {
             Err(error) if is_gap(&error) => {
                 tracing::info!(%error, "the log was trimmed meanwhile; checking again");
             }
             done => return done,
         }
     }
-    check(paths, database, log, ATTEMPTS).await
+    check(paths, database, log, kept, ATTEMPTS).await
 }
 
 fn is_gap(error: &anyhow::Error) -> bool {
@@ -101,21 +105,26 @@ async fn check(
     paths: &Paths,
     database: &Database,
     log: Arc<dyn Log>,
+    kept: Retention,
     passed_over: usize,
 ) -> anyhow::Result<Report> {
-    let served = Served::read(database)
+    let pool = database.pool(Role::Dataflow, 1).await?;
+    // Until it ends, no file that the manifest names in it is removed.
+    let mut snapshot = pool.begin().await?;
+    let served = Served::read(&mut snapshot, kept)
         .await
         .context("read what is served")?;
     let paths = paths.clone();
     let judge = move || {
-        // History follows the views. Were it ahead, its newest rows would have nothing to stand against: a breach.
-        let in_lake = served.lake.as_of.unwrap_or_default();
-        let folded = fold(&paths, log.as_ref(), (served.epoch, in_lake), passed_over)?;
+        let folded = fold(&paths, log.as_ref(), &served, passed_over)?;
         Ok(judge(&paths, &served, folded))
     };
-    tokio::task::spawn_blocking(judge)
+    let judged = tokio::task::spawn_blocking(judge)
         .await
-        .context("the check failed")?
+        .context("the check failed")?;
+    snapshot.commit().await?;
+    pool.close().await;
+    judged
 }
 
 fn judge(paths: &Paths, served: &Served, folded: Folded) -> Report {
@@ -128,12 +137,8 @@ fn judge(paths: &Paths, served: &Served, folded: Folded) -> Report {
         tenants(served, &folded),
     ];
     let (ledger, root) = (folded.ledger, paths.lake());
-    let told = Told {
-        events: &served.events,
-        places: &folded.places,
-    };
-    let (rows, found) = ledger.settle(&root, &served.lake, &served.ranges, &told);
-    let text = "history holds each poll of the log once, with all its rows, each event, and what places were";
+    let (rows, found) = ledger.settle(&root, served, &folded.places);
+    let text = "history holds each poll of the log once, with all its rows, each event, what places were, and rollups that are their recount";
     laws.insert(2, Law::new(3, text, rows, found));
     Report {
         epoch,
@@ -157,7 +162,7 @@ fn views(served: &Served, folded: &Folded) -> Law {
 }
 
 fn events(served: &Served, folded: &Folded) -> Law {
-    let since = |(id, epoch): (&EventId, &Epoch)| (*epoch > folded.since).then_some(*id);
+    let since = |(id, seen): (&EventId, &Seen)| (seen.epoch > folded.since).then_some(*id);
     let all = served.events.iter().chain(&served.place_events);
     let since: BTreeSet<EventId> = all.filter_map(since).collect();
     let lost = folded

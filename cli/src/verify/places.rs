@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{TimestampMicrosecondType, UInt32Type, UInt64Type};
+use mast_lake::Table;
 use mast_schemas::time::SLOT;
 use mast_schemas::views::{HealthSample, PlaceId};
-use mast_schemas::{Epoch, Timestamp};
+use mast_schemas::{Epoch, TenantId, Timestamp};
 use uuid::Uuid;
 
+use super::kept::Kept;
 use super::lake::column;
+
+const TABLE: Table = Table::SiteHealthHistory;
 
 /// The columns that are compared besides the numbers.
 pub(super) const COLUMNS: [&str; 4] = ["place_id", "at", "state", "since"];
@@ -33,12 +37,17 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// The rows of the fold that belong to slots inside.
-    pub(super) fn new(folded: &[HealthSample], inside: &impl Fn(Epoch) -> bool) -> Self {
+    /// The rows of the fold that belong to slots inside, and must still be there.
+    pub(super) fn new(
+        folded: &[HealthSample],
+        inside: &impl Fn(Epoch) -> bool,
+        kept: &Kept,
+    ) -> Self {
         let mut rows: BTreeMap<_, (Vec<Said>, Vec<Said>)> = BTreeMap::new();
         // A row's time is the end of its slot.
         let inside = folded.iter().filter(|row| inside(Epoch::of(row.at - SLOT)));
-        for row in inside {
+        let due = inside.filter(|row| !kept.may_be_gone(TABLE, row.tenant_id, row.at));
+        for row in due {
             let said = (
                 row.state.map(|state| state.as_str().to_owned()),
                 row.since,
@@ -64,13 +73,15 @@ impl Places {
         self.rows.values().map(|(folded, _)| folded.len()).sum()
     }
 
-    /// Books rows of the lake.
+    /// Books rows of the lake, but those that are only not gone yet.
     pub(super) fn book(
         &mut self,
         batch: &RecordBatch,
         inside: &impl Fn(Epoch) -> bool,
+        kept: &Kept,
     ) -> anyhow::Result<()> {
         let epochs = column(batch, "epoch")?.as_primitive::<UInt64Type>();
+        let tenants = column(batch, "tenant_id")?.as_fixed_size_binary();
         let places = column(batch, "place_id")?.as_fixed_size_binary();
         let at = column(batch, "at")?.as_primitive::<TimestampMicrosecondType>();
         let since = column(batch, "since")?.as_primitive::<TimestampMicrosecondType>();
@@ -80,6 +91,10 @@ impl Places {
             numbers.push(column(batch, name)?.as_primitive::<UInt32Type>());
         }
         for row in (0..batch.num_rows()).filter(|&row| inside(Epoch(epochs.value(row)))) {
+            let tenant = TenantId(Uuid::from_slice(tenants.value(row))?);
+            if kept.may_be_gone(TABLE, tenant, Timestamp(at.value(row))) {
+                continue;
+            }
             let mut said = [0; NUMBERS.len()];
             for (said, numbers) in said.iter_mut().zip(&numbers) {
                 *said = numbers.value(row);

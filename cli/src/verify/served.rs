@@ -1,50 +1,58 @@
 //! What an installation serves, read in one snapshot of Postgres.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use anyhow::Context;
-use mast_lake::{Contents, Table};
+use mast_lake::{Contents, Retention, Table};
 use mast_oracle::Views;
-use mast_postgres::Role;
+use mast_schemas::time::Span;
 use mast_schemas::views::{Counts, DeviceView, EventId, Health, LinkView, Place};
 use mast_schemas::{DeviceId, Epoch, LinkId, Mac, SectorId, SiteId, TenantId, Timestamp};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
+use super::kept::Kept;
 use super::lake::Range;
-use crate::standalone::{Database, JOB};
+use crate::standalone::JOB;
 
 /// What Postgres shows in one snapshot.
 pub(super) struct Served {
     pub(super) epoch: Epoch,
     pub(super) views: Views,
-    /// Ids of events of devices and links with their slot.
-    pub(super) events: BTreeMap<EventId, Epoch>,
-    /// Those of places.
-    pub(super) place_events: BTreeMap<EventId, Epoch>,
+    /// Events of devices and links by their ids.
+    pub(super) events: BTreeMap<EventId, Seen>,
+    /// Those of places, which are in Postgres only.
+    pub(super) place_events: BTreeMap<EventId, Seen>,
     /// Files of the lake.
     pub(super) lake: Contents,
     /// Ranges that the lake's manifest names, table by table in their order.
     pub(super) ranges: Vec<Range>,
+    /// How far back the lake reaches.
+    pub(super) kept: Kept,
+}
+
+/// An event in Postgres.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    /// Its slot.
+    pub(super) epoch: Epoch,
+    /// Whether the lake need not hold it any more.
+    pub(super) may_be_gone: bool,
 }
 
 impl Served {
-    /// Reads all of it.
-    pub(super) async fn read(database: &Database) -> anyhow::Result<Self> {
-        let pool = database.pool(Role::Dataflow, 1).await?;
-        let mut tx = pool.begin().await?;
+    /// Reads all of it, in a transaction that has not read anything.
+    pub(super) async fn read(conn: &mut PgConnection, usual: Retention) -> anyhow::Result<Self> {
         sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            .execute(&mut *tx)
+            .execute(&mut *conn)
             .await?;
-        let served = read(&mut tx).await?;
-        tx.commit().await?;
-        pool.close().await;
-        Ok(served)
+        mast_lake::hold(conn).await?;
+        read(conn, usual).await
     }
 }
 
-async fn read(conn: &mut PgConnection) -> anyhow::Result<Served> {
+async fn read(conn: &mut PgConnection, usual: Retention) -> anyhow::Result<Served> {
     let epoch: i64 = sqlx::query_scalar("SELECT epoch FROM job_progress WHERE job = $1")
         .bind(JOB)
         .fetch_optional(&mut *conn)
@@ -57,35 +65,73 @@ async fn read(conn: &mut PgConnection) -> anyhow::Result<Served> {
         health: health(conn).await.context("read place_health")?,
         ..Views::default()
     };
-    let events = told(
-        conn,
-        "SELECT event_id, epoch FROM link_events UNION ALL SELECT event_id, epoch FROM device_events",
-    )
-    .await?;
-    let place_events = told(conn, "SELECT event_id, epoch FROM health_events").await?;
+    let lake = mast_lake::contents(conn, &Table::ALL)
+        .await
+        .context("read the lake's manifest")?;
+    let kept = Kept {
+        now: lake.as_of.unwrap_or_default().end(),
+        usual,
+        own: own_retention(conn).await.context("read lake_retention")?,
+    };
     Ok(Served {
         epoch: Epoch(epoch.cast_unsigned()),
         views,
-        events,
-        place_events,
-        lake: mast_lake::contents(conn, &Table::ALL)
-            .await
-            .context("read the lake's manifest")?,
+        events: events(conn, &kept).await.context("read the events")?,
+        place_events: place_events(conn).await.context("read the events")?,
+        lake,
         ranges: ranges(conn).await.context("read the lake's manifest")?,
+        kept,
     })
 }
 
-async fn told(
+async fn own_retention(
     conn: &mut PgConnection,
-    sql: &'static str,
-) -> anyhow::Result<BTreeMap<EventId, Epoch>> {
-    let rows = sqlx::query_as::<_, (Uuid, i64)>(sql).fetch_all(conn).await;
-    let event = |(id, epoch): (Uuid, i64)| (EventId(id), Epoch(epoch.cast_unsigned()));
-    Ok(rows
-        .context("read the events")?
-        .into_iter()
-        .map(event)
-        .collect())
+) -> anyhow::Result<HashMap<(TenantId, Table), Span>> {
+    let rows: Vec<(Uuid, String, i32)> =
+        sqlx::query_as("SELECT tenant_id, table_name, keep_days FROM lake_retention")
+            .fetch_all(conn)
+            .await?;
+    let own = |(tenant, table, days): (_, String, _)| {
+        let keep = Span::hours(24 * i64::from(days));
+        Ok(((TenantId(tenant), table.parse()?), keep))
+    };
+    rows.into_iter().map(own).collect()
+}
+
+async fn events(conn: &mut PgConnection, kept: &Kept) -> anyhow::Result<BTreeMap<EventId, Seen>> {
+    let rows: Vec<(Uuid, Uuid, i64, i64, bool)> = sqlx::query_as(
+        "SELECT event_id, tenant_id, epoch, micros(at), true FROM link_events
+         UNION ALL SELECT event_id, tenant_id, epoch, micros(at), false FROM device_events",
+    )
+    .fetch_all(conn)
+    .await?;
+    let seen = |(id, tenant, epoch, at, link): (_, _, i64, _, _)| {
+        let table = if link {
+            Table::LinkEvents
+        } else {
+            Table::DeviceEvents
+        };
+        let seen = Seen {
+            epoch: Epoch(epoch.cast_unsigned()),
+            may_be_gone: kept.may_be_gone(table, TenantId(tenant), Timestamp(at)),
+        };
+        (EventId(id), seen)
+    };
+    Ok(rows.into_iter().map(seen).collect())
+}
+
+async fn place_events(conn: &mut PgConnection) -> anyhow::Result<BTreeMap<EventId, Seen>> {
+    let rows: Vec<(Uuid, i64)> = sqlx::query_as("SELECT event_id, epoch FROM health_events")
+        .fetch_all(conn)
+        .await?;
+    let seen = |(id, epoch): (_, i64)| {
+        let seen = Seen {
+            epoch: Epoch(epoch.cast_unsigned()),
+            may_be_gone: false,
+        };
+        (EventId(id), seen)
+    };
+    Ok(rows.into_iter().map(seen).collect())
 }
 
 async fn ranges(conn: &mut PgConnection) -> anyhow::Result<Vec<Range>> {

@@ -59,3 +59,18 @@ fn a_kill_after_the_manifest() {
 fn a_kill_amid_a_checkpoint() {
     killed_at("amid_checkpoint:1");
 }
+
+#[test]
+fn a_kill_after_files_of_a_rollup() {
+    killed_at("after_upkeep_files:1");
+}
+
+#[test]
+fn a_kill_before_a_rollup_is_committed() {
+    killed_at("before_upkeep_commit:1");
+}
+
+#[test]
+fn a_kill_after_a_rollup_is_committed() {
+    killed_at("after_upkeep_commit:1");
+}

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use mast_log::fault;
 use mast_postgres::{Private, Role};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use crate::support::{demo, folder, law, verified, verify};
+use crate::support::{demo, folder, last_json, law, mast, verified, verify};
 
 /// Law 3 is broken and no other; its examples.
 fn broken(data: &Path) -> String {
@@ -15,6 +15,14 @@ fn broken(data: &Path) -> String {
     assert!(!kept, "{report}");
     assert_eq!(law(&report, 3)["breaches"], report["breaches"], "{report}");
     law(&report, 3)["examples"].to_string()
+}
+
+/// What `mast lake check` says, and whether it found nothing wrong.
+fn lake_check(data: &Path) -> (bool, Value) {
+    let output = mast(&["lake", "check", "--json", "--data", data.to_str().unwrap()])
+        .output()
+        .unwrap();
+    (output.status.success(), last_json(&output))
 }
 
 /// Runs a statement that touches one row of the manifest.
@@ -88,6 +96,10 @@ async fn history_that_lost_or_repeats_rows_breaks_the_third_law() {
     std::fs::rename(&file, &aside).unwrap();
     let found = broken(&data);
     assert!(found.contains("No such file"), "{found}");
+    let (whole, report) = lake_check(&data);
+    assert!(!whole, "{report}");
+    let found = report["findings"][0].as_str().unwrap();
+    assert!(found.contains("device_events") && found.contains("No such file"));
 
     // Another file in its place.
     std::fs::copy(
@@ -103,6 +115,13 @@ async fn history_that_lost_or_repeats_rows_breaks_the_third_law() {
     verified(&data);
     wrong_places(&data, &pool).await;
     verified(&data);
+    let (whole, report) = lake_check(&data);
+    assert!(whole && report["findings"] == json!([]), "{report}");
+    let rows: i64 = sqlx::query_scalar("SELECT sum(rows)::bigint FROM lake_manifest")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(report["rows"], rows);
     pool.close().await;
     private.stop().await.unwrap();
 }
