@@ -15,10 +15,12 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 use mast_schemas::message::{Header, read_section};
 use mast_schemas::records::{
-    Interface, Outcome, Poll, PollId, Radio, Registration, Source, Tables,
+    Arp, DhcpLease, Interface, Outcome, Poll, PollId, Radio, Registration, Source, Tables,
 };
 use mast_schemas::{DeviceId, Mac, SchemaError, TenantId, Timestamp};
-use mast_state::messages::{InterfaceInput, PollInput, RadioInput, RegistrationInput, Sample};
+use mast_state::messages::{
+    AddressInput, InterfaceInput, PollInput, RadioInput, RegistrationInput, Sample,
+};
 
 const POLL: &[&str] = &[
     "tenant_id",
@@ -54,6 +56,29 @@ const INTERFACE: &[&str] = &[
 
 const RADIO: &[&str] = &["device_id", "sequence", "interface", "noise_floor_dbm"];
 
+const ARP: &[&str] = &[
+    "device_id",
+    "sequence",
+    "mac",
+    "address",
+    "complete",
+    "disabled",
+    "invalid",
+];
+
+const DHCP_LEASE: &[&str] = &[
+    "device_id",
+    "sequence",
+    "mac",
+    "address",
+    "host_name",
+    "status",
+    "disabled",
+    "blocked",
+    "active_address",
+    "active_mac",
+];
+
 const REGISTRATION: &[&str] = &[
     "device_id",
     "sequence",
@@ -77,6 +102,8 @@ pub struct Columns {
     polls: RecordBatch,
     interfaces: Option<RecordBatch>,
     radios: Option<RecordBatch>,
+    arp: Option<RecordBatch>,
+    leases: Option<RecordBatch>,
     registrations: Option<RecordBatch>,
 }
 
@@ -93,6 +120,8 @@ impl Columns {
             polls,
             interfaces: read_section::<Interface>(header, body, Some(INTERFACE))?,
             radios: read_section::<Radio>(header, body, Some(RADIO))?,
+            arp: read_section::<Arp>(header, body, Some(ARP))?,
+            leases: read_section::<DhcpLease>(header, body, Some(DHCP_LEASE))?,
             registrations: read_section::<Registration>(header, body, Some(REGISTRATION))?,
         }))
     }
@@ -143,6 +172,21 @@ impl Columns {
                 noise.len()
             });
         }
+        // ARP entries and leases of a poll lie apart, so each kind has its ends.
+        let (mut arp, mut arp_ends) = (Vec::new(), vec![0; heads.len()]);
+        if let Some(batch) = &self.arp {
+            join(batch, &heads, &mut arp_ends, |row| {
+                arp.extend(arp_entry(batch, row));
+                arp.len()
+            });
+        }
+        let (mut leases, mut lease_ends) = (Vec::new(), vec![0; heads.len()]);
+        if let Some(batch) = &self.leases {
+            join(batch, &heads, &mut lease_ends, |row| {
+                leases.extend(lease(batch, row));
+                leases.len()
+            });
+        }
         let (mut registrations, mut registration_ends) = (Vec::new(), vec![0; heads.len()]);
         if let Some(batch) = &self.registrations {
             let reader = RegistrationReader::new(batch);
@@ -167,6 +211,10 @@ impl Columns {
             counter_ends,
             noise,
             noise_ends,
+            arp,
+            arp_ends,
+            leases,
+            lease_ends,
             registrations,
             registration_ends,
         })
@@ -182,6 +230,10 @@ pub struct Rows<'a> {
     counter_ends: Vec<usize>,
     noise: Vec<RadioInput<'a>>,
     noise_ends: Vec<usize>,
+    arp: Vec<AddressInput<'a>>,
+    arp_ends: Vec<usize>,
+    leases: Vec<AddressInput<'a>>,
+    lease_ends: Vec<usize>,
     registrations: Vec<RegistrationInput<'a>>,
     registration_ends: Vec<usize>,
 }
@@ -215,6 +267,8 @@ impl Rows<'_> {
             interfaces: &self.interfaces[from(&self.interface_ends)..self.interface_ends[i]],
             counters: &self.counters[from(&self.counter_ends)..self.counter_ends[i]],
             noise: &self.noise[from(&self.noise_ends)..self.noise_ends[i]],
+            arp: &self.arp[from(&self.arp_ends)..self.arp_ends[i]],
+            leases: &self.leases[from(&self.lease_ends)..self.lease_ends[i]],
             registrations: &self.registrations
                 [from(&self.registration_ends)..self.registration_ends[i]],
             ..self.heads[i].clone()
@@ -315,10 +369,33 @@ fn heads(batch: &RecordBatch) -> Result<Vec<PollInput<'_>>, SchemaError> {
                 interfaces: &[],
                 counters: &[],
                 noise: &[],
+                arp: &[],
+                leases: &[],
                 registrations: &[],
             })
         })
         .collect()
+}
+
+/// The row of [`ARP`] as an address, if it says one.
+fn arp_entry(batch: &RecordBatch, row: usize) -> Option<AddressInput<'_>> {
+    let flag = |i| optional(batch.column(i).as_boolean(), row);
+    let mac = value(column::<UInt64Type>(batch, 2), row).map(Mac);
+    let address = batch.column(3).as_string::<i32>().value(row);
+    AddressInput::of_entry(mac, address, flag(4), [flag(5), flag(6)])
+}
+
+/// The row of [`DHCP_LEASE`] as an address, if it says one.
+fn lease(batch: &RecordBatch, row: usize) -> Option<AddressInput<'_>> {
+    let word = |i| text(batch.column(i).as_string::<i32>(), row);
+    let flag = |i| optional(batch.column(i).as_boolean(), row);
+    let mac = |i| value(column::<UInt64Type>(batch, i), row).map(Mac);
+    AddressInput::of_lease(
+        word(5),
+        (mac(9).or(mac(2)), word(8).or(word(3))),
+        word(4),
+        [flag(6), flag(7)],
+    )
 }
 
 struct RegistrationReader<'a> {
@@ -379,6 +456,10 @@ fn column<T: ArrowPrimitiveType>(batch: &RecordBatch, i: usize) -> &PrimitiveArr
 }
 
 fn value<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>, row: usize) -> Option<T::Native> {
+    array.is_valid(row).then(|| array.value(row))
+}
+
+fn optional(array: &BooleanArray, row: usize) -> Option<bool> {
     array.is_valid(row).then(|| array.value(row))
 }
 

@@ -10,10 +10,10 @@ use mast_schemas::checkpoint::{
 use mast_schemas::control::Change;
 use mast_schemas::message::Header;
 use mast_schemas::views::{
-    Counts, DeviceEvent, DeviceGauge, DeviceView, Health, HealthEvent, HealthSample,
+    ClientAddress, Counts, DeviceEvent, DeviceGauge, DeviceView, Health, HealthEvent, HealthSample,
     InterfaceRates, LinkEvent, LinkGauge, LinkView, PastClients, Place, PlaceAir, Signals,
 };
-use mast_schemas::{DeviceId, Epoch, LinkId};
+use mast_schemas::{DeviceId, Epoch, LinkId, Mac, TenantId};
 use mast_state::messages::Verdict;
 
 use mast_schemas::epochs::Binding;
@@ -51,6 +51,8 @@ pub struct Outputs {
     pub devices: Vec<(Epoch, DeviceId, Option<DeviceView>)>,
     /// Links that changed; `None` = no longer in the view.
     pub links: Vec<(Epoch, LinkId, Option<LinkView>)>,
+    /// Addresses of clients that changed; `None` = no table says one any more.
+    pub addresses: Vec<(Epoch, (TenantId, Mac), Option<ClientAddress>)>,
     /// Counts that changed; `None` = the place has nothing to count.
     pub counts: Vec<(Epoch, Place, Option<Counts>)>,
     /// Places whose state changed; `None` = the place has no device any more.
@@ -126,6 +128,7 @@ impl Outputs {
     pub(crate) fn join(&mut self, mut other: Self) {
         self.devices.append(&mut other.devices);
         self.links.append(&mut other.links);
+        self.addresses.append(&mut other.addresses);
         self.counts.append(&mut other.counts);
         self.health.append(&mut other.health);
         self.past_clients.append(&mut other.past_clients);
@@ -146,6 +149,7 @@ impl Outputs {
     pub(crate) fn settle(&mut self) {
         self.devices.sort_by_key(|(epoch, id, _)| (*epoch, *id));
         self.links.sort_by_key(|(epoch, id, _)| (*epoch, *id));
+        self.addresses.sort_by_key(|(epoch, key, _)| (*epoch, *key));
         self.counts
             .sort_by_key(|(epoch, place, _)| (*epoch, *place));
         self.health

@@ -180,69 +180,86 @@ const SECTORS: NowTable = NowTable {
 };
 
 macro_rules! link_select {
-    ($distinct:literal, $order:literal) => {
+    ($distinct:literal, $columns:literal, $joins:literal, $order:literal) => {
         concat!(
             "SELECT ",
             $distinct,
             "l.tenant_id, l.ap_device_id, ap.name AS ap, l.interface, l.radio_mac, l.mac, l.cpe_device_id,
  cpe.name AS cpe, ap.site_id, si.name AS site, ap.sector_id, se.name AS sector, l.source, l.state, l.since, l.reason,
  l.discovered_at, l.unobserved, l.ambiguous, instant(l.epoch * 250000) AS as_of, g.observed_at AS measured_at,
- g.signal_dbm, g.station_signal_dbm, g.snr_db, g.tx_ccq_percent, g.tx_rate_bps, g.rx_rate_bps
+ g.signal_dbm, g.station_signal_dbm, g.snr_db, g.tx_ccq_percent, g.tx_rate_bps, g.rx_rate_bps",
+            $columns,
+            "
  FROM links l
  LEFT JOIN link_gauges g ON g.tenant_id = l.tenant_id AND g.ap_device_id = l.ap_device_id
   AND g.radio_mac = l.radio_mac AND g.mac = l.mac
  LEFT JOIN devices ap ON ap.id = l.ap_device_id AND ap.tenant_id = l.tenant_id
  LEFT JOIN devices cpe ON cpe.id = l.cpe_device_id AND cpe.tenant_id = l.tenant_id
  LEFT JOIN sites si ON si.id = ap.site_id AND si.tenant_id = l.tenant_id
- LEFT JOIN sectors se ON se.id = ap.sector_id AND se.tenant_id = l.tenant_id
+ LEFT JOIN sectors se ON se.id = ap.sector_id AND se.tenant_id = l.tenant_id",
+            $joins,
+            "
  WHERE l.tenant_id = $1",
             $order
         )
     };
 }
 
-const LINK_COLUMNS: &[(&str, Kind)] = &[
-    ("tenant_id", Id),
-    ("ap_device_id", Id),
-    ("ap", Text),
-    ("interface", Text),
-    ("radio_mac", Mac),
-    ("mac", Mac),
-    ("cpe_device_id", Id),
-    ("cpe", Text),
-    ("site_id", Id),
-    ("site", Text),
-    ("sector_id", Id),
-    ("sector", Text),
-    ("source", Text),
-    ("state", Text),
-    ("since", Time),
-    ("reason", Text),
-    ("discovered_at", Time),
-    ("unobserved", Bool),
-    ("ambiguous", Bool),
-    ("as_of", Time),
-    ("measured_at", Time),
-    ("signal_dbm", I16),
-    ("station_signal_dbm", I16),
-    ("snr_db", I16),
-    ("tx_ccq_percent", I32),
-    ("tx_rate_bps", I64),
-    ("rx_rate_bps", I64),
-];
+macro_rules! link_columns {
+    ($($more:expr),*) => {
+        &[
+            ("tenant_id", Id),
+            ("ap_device_id", Id),
+            ("ap", Text),
+            ("interface", Text),
+            ("radio_mac", Mac),
+            ("mac", Mac),
+            ("cpe_device_id", Id),
+            ("cpe", Text),
+            ("site_id", Id),
+            ("site", Text),
+            ("sector_id", Id),
+            ("sector", Text),
+            ("source", Text),
+            ("state", Text),
+            ("since", Time),
+            ("reason", Text),
+            ("discovered_at", Time),
+            ("unobserved", Bool),
+            ("ambiguous", Bool),
+            ("as_of", Time),
+            ("measured_at", Time),
+            ("signal_dbm", I16),
+            ("station_signal_dbm", I16),
+            ("snr_db", I16),
+            ("tx_ccq_percent", I32),
+            ("tx_rate_bps", I64),
+            ("rx_rate_bps", I64),
+            $($more),*
+        ]
+    };
+}
 
 const LINKS: NowTable = NowTable {
     name: "links",
-    query: link_select!("", ""),
-    columns: LINK_COLUMNS,
+    query: link_select!("", "", "", ""),
+    columns: link_columns!(),
 };
 
-/// Each client once: its live link, else the one that changed last.
+/// Each client once: its live link, else the one that changed last; with its IP address and name, as routers say.
 const CLIENTS: NowTable = NowTable {
     name: "clients",
     query: link_select!(
         "DISTINCT ON (l.mac) ",
+        ", a.address, a.host_name, a.source AS address_source, a.since AS address_since",
+        "
+ LEFT JOIN client_addresses a ON a.tenant_id = l.tenant_id AND a.mac = l.mac",
         " ORDER BY l.mac, (l.state IN ('active', 'degraded')) DESC, l.since DESC, l.ap_device_id, l.radio_mac"
     ),
-    columns: LINK_COLUMNS,
+    columns: link_columns!(
+        ("address", Text),
+        ("host_name", Text),
+        ("address_source", Text),
+        ("address_since", Time)
+    ),
 };

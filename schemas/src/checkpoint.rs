@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::control::Device;
 use crate::records::{Outcome, PollId, Source};
-use crate::views::{DeviceState, Health, LinkReason, LinkState, Place};
+use crate::views::{AddressSource, DeviceState, Health, LinkReason, LinkState, Place};
 use crate::{DeviceId, Mac, SectorId, SiteId, TenantId, Timestamp};
 
 /// Version of the records in this module.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// The parts of a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -104,6 +104,8 @@ pub struct DeviceRecord {
     pub claims: Vec<ClaimRecord>,
     /// Registration tables.
     pub tables: Vec<TableRecord>,
+    /// What its ARP and DHCP tables say.
+    pub said: Vec<SaidRecord>,
 }
 
 /// An address that a device has.
@@ -243,6 +245,21 @@ pub struct LinkRecord {
     pub signal_dbm: Option<i16>,
     /// When it departed (missing from a table), for the cap on departed links.
     pub departed_at: Option<Timestamp>,
+}
+
+/// What a device's newest ARP or DHCP table says of a client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SaidRecord {
+    /// Which table.
+    pub source: AddressSource,
+    /// The client.
+    pub mac: Mac,
+    /// Its IP address.
+    pub address: String,
+    /// Its name.
+    pub host_name: Option<String>,
+    /// When the table first said so.
+    pub since: Timestamp,
 }
 
 /// A radio of an access point that another device controls.

@@ -280,6 +280,35 @@ pub struct InterfaceRate {
     pub tx_bps: Option<u64>,
 }
 
+crate::words! {
+    /// Whose word on the address of a client it is.
+    AddressSource, "address source" {
+        /// An entry of an ARP table.
+        Arp = "arp",
+        /// A lease of a DHCP server.
+        Dhcp = "dhcp",
+    }
+}
+
+/// The IP address of a client and the name that it told, as a router says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientAddress {
+    /// Owner.
+    pub tenant_id: TenantId,
+    /// The client.
+    pub mac: Mac,
+    /// IP address, as the router writes it.
+    pub address: String,
+    /// Name that the client told.
+    pub host_name: Option<String>,
+    /// From which table.
+    pub source: AddressSource,
+    /// Whose table.
+    pub device_id: DeviceId,
+    /// When that table first had this address for this client.
+    pub since: Timestamp,
+}
+
 /// The latest measurements of a link; a gauge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkGauge {

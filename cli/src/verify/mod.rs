@@ -155,9 +155,11 @@ fn views(served: &Served, folded: &Folded) -> Law {
     let mut found = Vec::new();
     differ("device", &ours.devices, &truth.devices, &mut found);
     differ("link", &ours.links, &truth.links, &mut found);
+    differ("address", &ours.addresses, &truth.addresses, &mut found);
     differ("counts", &ours.counts, &truth.counts, &mut found);
     differ("health", &ours.health, &truth.health, &mut found);
-    let rows = ours.devices.len() + ours.links.len() + ours.counts.len() + ours.health.len();
+    let places = ours.counts.len() + ours.health.len();
+    let rows = ours.devices.len() + ours.links.len() + ours.addresses.len() + places;
     Law::new(1, "views equal the oracle over the log", rows, found)
 }
 
@@ -199,12 +201,17 @@ fn tenants(served: &Served, folded: &Folded) -> Law {
         .keys()
         .filter(|l| owners.get(&l.ap_device_id) != Some(&l.tenant_id))
         .map(|l| format!("link of {} has another tenant's row", l.ap_device_id));
-    let rows = ours.devices.len() + ours.links.len();
+    let addresses = ours
+        .addresses
+        .values()
+        .filter(|a| owners.get(&a.device_id) != Some(&a.tenant_id))
+        .map(|a| format!("address of {} is another tenant's row", a.mac));
+    let rows = ours.devices.len() + ours.links.len() + ours.addresses.len();
     Law::new(
         5,
         "no row of another tenant",
         rows,
-        devices.chain(links).collect(),
+        devices.chain(links).chain(addresses).collect(),
     )
 }
 

@@ -6,7 +6,7 @@ use anyhow::Context;
 use mast_lake::{Contents, Retention, Table};
 use mast_oracle::Views;
 use mast_schemas::time::Span;
-use mast_schemas::views::{Counts, DeviceView, EventId, Health, LinkView, Place};
+use mast_schemas::views::{ClientAddress, Counts, DeviceView, EventId, Health, LinkView, Place};
 use mast_schemas::{DeviceId, Epoch, LinkId, Mac, SectorId, SiteId, TenantId, Timestamp};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
@@ -61,6 +61,7 @@ async fn read(conn: &mut PgConnection, usual: Retention) -> anyhow::Result<Serve
     let views = Views {
         devices: devices(conn).await.context("read device_status")?,
         links: links(conn).await.context("read links")?,
+        addresses: addresses(conn).await.context("read client_addresses")?,
         counts: counts(conn).await.context("read place_counts")?,
         health: health(conn).await.context("read place_health")?,
         ..Views::default()
@@ -207,6 +208,30 @@ async fn links(conn: &mut PgConnection) -> anyhow::Result<BTreeMap<LinkId, LinkV
             ambiguous: row.try_get("ambiguous")?,
         };
         all.insert(id, view);
+    }
+    Ok(all)
+}
+
+async fn addresses(
+    conn: &mut PgConnection,
+) -> anyhow::Result<BTreeMap<(TenantId, Mac), ClientAddress>> {
+    let rows = sqlx::query("SELECT *, micros(since) AS since_us FROM client_addresses")
+        .fetch_all(conn)
+        .await?;
+    let mut all = BTreeMap::new();
+    for row in rows {
+        let tenant_id = TenantId(row.try_get("tenant_id")?);
+        let mac = Mac(row.try_get::<i64, _>("mac")?.cast_unsigned());
+        let address = ClientAddress {
+            tenant_id,
+            mac,
+            address: row.try_get("address")?,
+            host_name: row.try_get("host_name")?,
+            source: row.try_get::<&str, _>("source")?.parse()?,
+            device_id: DeviceId(row.try_get("device_id")?),
+            since: Timestamp(row.try_get("since_us")?),
+        };
+        all.insert((tenant_id, mac), address);
     }
     Ok(all)
 }

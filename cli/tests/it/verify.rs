@@ -43,6 +43,9 @@ async fn history_that_lost_or_repeats_rows_breaks_the_third_law() {
     let data = folder.path().join("data");
     // The log still holds all that the first range of history has: there was no checkpoint yet.
     let mut child = demo(&data, (12, "1s"), &["--for", "60s"]);
+    for table in ["MAST_INGEST_ARP_EVERY", "MAST_INGEST_DHCP_LEASES_EVERY"] {
+        child.env(table, "1s");
+    }
     let output = child.env(fault::VARIABLE, "after_manifest:1").output();
     assert!(!output.unwrap().status.success());
     let private = Private::start(&data.join("postgres")).await.unwrap();
@@ -113,7 +116,7 @@ async fn history_that_lost_or_repeats_rows_breaks_the_third_law() {
     std::fs::rename(&aside, &file).unwrap();
 
     verified(&data);
-    wrong_places(&data, &pool).await;
+    wrong_views(&data, &pool).await;
     verified(&data);
     let (whole, report) = lake_check(&data);
     assert!(whole && report["findings"] == json!([]), "{report}");
@@ -126,8 +129,8 @@ async fn history_that_lost_or_repeats_rows_breaks_the_third_law() {
     private.stop().await.unwrap();
 }
 
-/// A view of a place that is wrong breaks the first law and the fourth; an event too few the second.
-async fn wrong_places(data: &Path, pool: &PgPool) {
+/// A view of a place that is wrong breaks the first law and the fourth, one of a client the first; an event too few the second.
+async fn wrong_views(data: &Path, pool: &PgPool) {
     let one = "(SELECT id FROM place_health WHERE kind = 'site' AND state = 'up' LIMIT 1)";
     for (wrong, right, says) in [
         (
@@ -157,6 +160,15 @@ async fn wrong_places(data: &Path, pool: &PgPool) {
         assert!(found.contains(says), "{found}");
         change(pool, right).await;
     }
+    let turned =
+        "UPDATE client_addresses SET source = CASE source WHEN 'arp' THEN 'dhcp' ELSE 'arp' END
+                  WHERE mac = (SELECT min(mac) FROM client_addresses)";
+    change(pool, turned).await;
+    let (_, report) = verify(data);
+    assert_eq!(law(&report, 1)["breaches"], 1, "{report}");
+    let found = law(&report, 1)["examples"].to_string();
+    assert!(found.contains("address is ClientAddress"), "{found}");
+    change(pool, turned).await;
     let lost = "UPDATE health_events SET epoch = 0 WHERE event_id = (SELECT event_id FROM health_events LIMIT 1)";
     change(pool, lost).await;
     let (_, report) = verify(data);

@@ -10,6 +10,7 @@ use mast_schemas::time::Span;
 use mast_schemas::views::{DeviceEvent, DeviceState, device_event_id};
 use mast_schemas::{DeviceId, Mac, Timestamp};
 
+use crate::addresses::Said;
 use crate::air::Air;
 use crate::oracle::{Address, Oracle, Timer};
 
@@ -28,6 +29,8 @@ pub(crate) struct Device {
     pub(crate) attributes: [Option<String>; 6],
     pub(crate) claims: BTreeMap<Mac, Timestamp>,
     pub(crate) tables: BTreeMap<Source, Table>,
+    /// What its ARP and DHCP tables say.
+    pub(crate) said: Said,
     /// Not part of a record: after a restart rates begin anew.
     pub(crate) air: Air,
 }
@@ -64,6 +67,7 @@ impl Device {
             attributes: Default::default(),
             claims: BTreeMap::new(),
             tables: BTreeMap::new(),
+            said: Said::new(),
             air: Air::default(),
         }
     }

@@ -223,6 +223,7 @@ impl Oracle {
         self.device_step(&whole.poll);
         self.interface_table(whole);
         self.registration_tables(whole);
+        self.address_tables(whole);
         if whole.poll.outcome.reached() {
             self.air_tables(whole);
         }

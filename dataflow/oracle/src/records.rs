@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use mast_schemas::checkpoint::{
     ApRecord, BssidRecord, CapRecord, ClaimRecord, DeviceRecord, HealthRecord, RadioRecord,
-    ReporterRecord, RoamRecord, StandingRecord, TableRadioRecord, TableRecord,
+    ReporterRecord, RoamRecord, SaidRecord, StandingRecord, TableRadioRecord, TableRecord,
 };
 use mast_schemas::records::Tables;
 use mast_schemas::thresholds::Thresholds;
@@ -106,6 +106,11 @@ impl Oracle {
                 .tables
                 .into_iter()
                 .map(|t| (t.source, restored_table(t)))
+                .collect(),
+            said: record
+                .said
+                .into_iter()
+                .map(|s| ((s.source, s.mac, s.address), (s.since, s.host_name)))
                 .collect(),
             air: Air::default(),
         };
@@ -254,7 +259,20 @@ fn device_record(device: &Device) -> DeviceRecord {
             .iter()
             .map(|(source, table)| table_record(*source, table))
             .collect(),
+        said: said_records(device),
     }
+}
+
+fn said_records(device: &Device) -> Vec<SaidRecord> {
+    let said = device.said.iter();
+    said.map(|((source, mac, address), (since, host_name))| SaidRecord {
+        source: *source,
+        mac: *mac,
+        address: address.clone(),
+        host_name: host_name.clone(),
+        since: *since,
+    })
+    .collect()
 }
 
 fn table_record(source: mast_schemas::records::Source, table: &Table) -> TableRecord {

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use mast_schemas::checkpoint::{LinkRecord, StandingRecord};
 use mast_schemas::views::{
-    Counts, DeviceState, DeviceView, Health, InterfaceRates, LinkState, LinkView, PastClients,
-    Place, PlaceAir, Signals,
+    ClientAddress, Counts, DeviceState, DeviceView, Health, InterfaceRates, LinkState, LinkView,
+    PastClients, Place, PlaceAir, Signals,
 };
-use mast_schemas::{DeviceId, LinkId};
+use mast_schemas::{DeviceId, LinkId, Mac, TenantId};
 
 use crate::devices::Device;
 use crate::oracle::{Oracle, Radio};
@@ -19,6 +19,8 @@ pub struct Views {
     pub devices: BTreeMap<DeviceId, DeviceView>,
     /// Links, without those that are forgotten for a reader.
     pub links: BTreeMap<LinkId, LinkView>,
+    /// What routers say of clients.
+    pub addresses: BTreeMap<(TenantId, Mac), ClientAddress>,
     /// Devices and links counted, for each place that has any.
     pub counts: BTreeMap<Place, Counts>,
     /// How each place is that has a device.
@@ -47,6 +49,7 @@ impl Oracle {
     /// The current rows.
     pub fn views(&self) -> Views {
         let mut views = Views {
+            addresses: self.client_addresses(),
             air: self.place_air(),
             rates: self.interface_rates(),
             ..Views::default()

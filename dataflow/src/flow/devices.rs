@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use mast_schemas::views::DeviceState;
 use mast_schemas::{Epoch, TenantId};
-use mast_state::messages::{ApInput, DeviceControl, DeviceOut, RoamEvent, Verdict};
+use mast_state::messages::{AddressChange, ApInput, DeviceControl, DeviceOut, RoamEvent, Verdict};
 use mast_state::{Devices, Measure};
 
 use crate::decode::{Columns, Rows};
@@ -38,6 +38,8 @@ pub(crate) struct DeviceStreams<'s> {
     pub(crate) states: Collection<'s, (DeviceNumber, DeviceState)>,
     /// Remote radios by who reports them.
     pub(crate) remote: Collection<'s, (DeviceNumber, Address)>,
+    /// Changes of what devices say of clients.
+    pub(crate) addresses: Stream<'s, AddressChange>,
     /// Changes of what devices add to their places.
     pub(crate) air: Stream<'s, (DeviceNumber, Measure, i64)>,
 }
@@ -66,6 +68,7 @@ pub(crate) fn devices<'s>(
     let (states_port, states) = stage.port();
     let (remote_port, remote) = stage.port();
     let (air_port, air) = stage.port();
+    let (addresses_port, addresses) = stage.port();
     let timers = state.clone();
     let mut out = restored;
     let open = move |c: &[_]| {
@@ -77,6 +80,7 @@ pub(crate) fn devices<'s>(
             states_port.open(c),
             remote_port.open(c),
             air_port.open(c),
+            addresses_port.open(c),
         )
     };
     stage.build(
@@ -84,7 +88,16 @@ pub(crate) fn devices<'s>(
         move || timers.borrow().next_timer(),
         move |slot,
               messages,
-              (to_links, to_roaming, to_bssids, to_claims, to_states, to_remote, to_air)| {
+              (
+            to_links,
+            to_roaming,
+            to_bssids,
+            to_claims,
+            to_states,
+            to_remote,
+            to_air,
+            to_addresses,
+        )| {
             if slot > 0 {
                 let history = run_slot(
                     &mut state.borrow_mut(),
@@ -106,6 +119,7 @@ pub(crate) fn devices<'s>(
             to_states.send(slot, &mut state_changes(slot, &mut out, names));
             to_remote.send(slot, &mut remote_radios(slot, &out, names));
             let numbered = |(device, measure, n)| (names.number(&device), measure, n);
+            to_addresses.send(slot, &mut out.addresses);
             to_air.send(slot, &mut out.air.drain(..).map(numbered).collect());
             to_bssids.send(slot, &mut bssid_messages(&mut out));
             to_claims.send(slot, &mut claim_changes(slot, &mut out, names));
@@ -120,6 +134,7 @@ pub(crate) fn devices<'s>(
         states: states.as_collection(),
         remote: remote.as_collection(),
         air,
+        addresses,
     }
 }
 

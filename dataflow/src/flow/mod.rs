@@ -5,11 +5,13 @@
 //!                   ├─► bssids ─┬─── remote tables, station words ──┤
 //!                   │     ▲     ▼                                   ▼
 //!                   ├─────┼─► roaming ────────── verdicts ────────► links ─► visible ─► counts ─► health
-//!                   └─► owners (differential) ◄───── clients ─────────┘ └─► signals
+//!                   ├─► owners (differential) ◄───── clients ─────────┘ └─► signals
+//!                   └─► addresses
 //! ```
 //! No stage depends on a later one, so a slot passes once and nothing circulates. A stage handles a slot when all of it has
 //! arrived, in the order of `docs/semantics.md`; views go to [`Outputs`](crate::outputs::Outputs) at the edge.
 
+mod addresses;
 mod bssids;
 mod devices;
 pub(crate) mod health;
@@ -272,7 +274,12 @@ pub(crate) fn build(
             signals::by_place(scope, signal_input).exchange(|(place, ..)| u64::from(place.0));
         let signals = signals::signals(scope, by_place, names.clone(), outputs.clone());
 
-        let (probe, _) = scope.concatenate([health, signals]).probe();
+        let said = from
+            .addresses
+            .exchange(|change| hash((change.tenant, change.mac)));
+        let addresses = addresses::addresses(scope, said, outputs.clone());
+
+        let (probe, _) = scope.concatenate([health, signals, addresses]).probe();
         Worker {
             messages,
             control,

@@ -1,9 +1,9 @@
 //! From the outputs of a run of slots to the rows of one commit: of each key only the last value.
 
 use mast_schemas::views::{
-    Counts, DeviceEvent, DeviceView, Health, HealthEvent, LinkEvent, LinkView, Place,
+    ClientAddress, Counts, DeviceEvent, DeviceView, Health, HealthEvent, LinkEvent, LinkView, Place,
 };
-use mast_schemas::{DeviceId, Epoch, LinkId};
+use mast_schemas::{DeviceId, Epoch, LinkId, Mac, TenantId};
 
 use crate::outputs::Outputs;
 
@@ -16,6 +16,8 @@ pub struct Batch {
     pub devices: Vec<(Epoch, DeviceId, Option<DeviceView>)>,
     /// Links; `None` = deleted.
     pub links: Vec<(Epoch, LinkId, Option<LinkView>)>,
+    /// Addresses of clients; `None` = no longer known.
+    pub addresses: Vec<(Epoch, (TenantId, Mac), Option<ClientAddress>)>,
     /// Counts; `None` = nothing to count.
     pub counts: Vec<(Epoch, Place, Option<Counts>)>,
     /// States of places; `None` = no device any more.
@@ -35,6 +37,7 @@ impl Batch {
             upto: outputs.upto,
             devices: last(std::mem::take(&mut outputs.devices), committed),
             links: last(std::mem::take(&mut outputs.links), committed),
+            addresses: last(std::mem::take(&mut outputs.addresses), committed),
             counts: last(std::mem::take(&mut outputs.counts), committed),
             health: last(std::mem::take(&mut outputs.health), committed),
             device_events: std::mem::take(&mut outputs.device_events),

@@ -56,7 +56,7 @@ pub(super) async fn write(
     Ok(())
 }
 
-/// All changes by epoch; within one, devices, links, counts and states of places by rising key.
+/// All changes by epoch; within one, devices, links, addresses, counts and states of places by rising key.
 fn gather(batch: &Batch, deleted: &Deleted) -> Vec<Change> {
     let mut changes =
         Vec::with_capacity(batch.devices.len() + batch.links.len() + batch.counts.len());
@@ -88,6 +88,15 @@ fn gather(batch: &Batch, deleted: &Deleted) -> Vec<Change> {
             view: "links",
             key: json(id),
             row,
+        });
+    }
+    for (epoch, (tenant, mac), address) in &batch.addresses {
+        changes.push(Change {
+            epoch: *epoch,
+            tenant: tenant.0,
+            view: "client_addresses",
+            key: format!(r#"{{"mac":{}}}"#, json(mac)),
+            row: address.as_ref().map(json),
         });
     }
     for (epoch, key, counts) in &batch.counts {

@@ -7,6 +7,7 @@
 //! The trap avoided: a commit whose answer was lost. It is tried again, finds the progress already where it wanted it, and
 //! takes that for its own success, because nobody else can have written our generation.
 
+mod addresses;
 mod batch;
 mod changes;
 pub mod gauges;
@@ -96,6 +97,7 @@ impl Sink {
         for table in [
             "DELETE FROM device_status",
             "DELETE FROM links",
+            "DELETE FROM client_addresses",
             "DELETE FROM place_counts",
             "DELETE FROM place_health",
             "DELETE FROM link_gauges",

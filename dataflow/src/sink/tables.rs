@@ -14,6 +14,7 @@ pub(super) type Deleted = Vec<(Uuid, Uuid)>;
 pub(super) async fn write(conn: &mut PgConnection, batch: &Batch) -> Result<Deleted, sqlx::Error> {
     let deleted = devices(conn, batch).await?;
     links(conn, batch).await?;
+    super::addresses::write(conn, batch).await?;
     counts(conn, batch).await?;
     super::places::write(conn, batch).await?;
     device_events(conn, batch).await?;

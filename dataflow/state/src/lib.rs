@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod addresses;
 mod ap;
 mod bssid;
 mod compact;
@@ -14,6 +15,7 @@ mod signals;
 mod table;
 mod timers;
 
+pub use addresses::Addresses;
 pub use ap::Aps;
 pub use bssid::{BssidOut, Bssids};
 pub use compact::Mac48;

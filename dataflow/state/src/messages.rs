@@ -1,12 +1,14 @@
 //! What the keyed steps say to each other. Each message carries a [`Stamp`]: its place in the order of `docs/semantics.md`,
 //! so that a receiver handles what came from many senders as one sequential program would.
 
+use std::cmp::Reverse;
+
 use serde::{Deserialize, Serialize};
 
 use mast_schemas::records::{Outcome, PollId, Source, Tables};
 use mast_schemas::views::{
-    DeviceEvent, DeviceGauge, DeviceState, DeviceView, InterfaceRates, LinkEvent, LinkGauge,
-    LinkReason, LinkState,
+    AddressSource, DeviceEvent, DeviceGauge, DeviceState, DeviceView, InterfaceRates, LinkEvent,
+    LinkGauge, LinkReason, LinkState,
 };
 
 use mast_schemas::{DeviceId, LinkId, Mac, SectorId, SiteId, TenantId, Timestamp};
@@ -142,8 +144,51 @@ pub struct PollInput<'a> {
     pub counters: &'a [InterfaceInput<'a>],
     /// Radios that tell their noise, in the order of the message.
     pub noise: &'a [RadioInput<'a>],
+    /// Entries of the ARP table that say where a client is, in the order of the message.
+    pub arp: &'a [AddressInput<'a>],
+    /// DHCP leases that do, likewise.
+    pub leases: &'a [AddressInput<'a>],
     /// Registration rows, in the order of the message.
     pub registrations: &'a [RegistrationInput<'a>],
+}
+
+/// A row of an ARP or DHCP table as the device step takes it.
+#[derive(Clone, Copy, Debug)]
+pub struct AddressInput<'a> {
+    /// The client.
+    pub mac: Mac,
+    /// Its IP address.
+    pub address: &'a str,
+    /// Its name.
+    pub host_name: Option<&'a str>,
+}
+
+/// What a device says of a client. The least is the one that holds.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Statement {
+    /// A lease counts before an ARP entry.
+    pub source: Reverse<AddressSource>,
+    /// What began last counts first.
+    pub since: Reverse<Timestamp>,
+    /// Who says so.
+    pub device: DeviceId,
+    /// IP address.
+    pub address: Box<str>,
+    /// Name that the client told.
+    pub host_name: Option<Box<str>>,
+}
+
+/// A device says something of a client, or no longer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressChange {
+    /// Owner.
+    pub tenant: TenantId,
+    /// The client.
+    pub mac: Mac,
+    /// What it says.
+    pub statement: Statement,
+    /// +1 or −1.
+    pub diff: i8,
 }
 
 /// A radio row as the device step takes it.
@@ -420,6 +465,8 @@ pub struct DeviceOut {
     pub gauges: Vec<DeviceGauge>,
     /// Rates of interfaces, of each such poll that read them.
     pub rates: Vec<InterfaceRates>,
+    /// Changes of what devices say of clients.
+    pub addresses: Vec<AddressChange>,
     /// What devices add to their places, as changes.
     pub air: Vec<(DeviceId, Measure, i64)>,
 }

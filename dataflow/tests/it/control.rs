@@ -152,6 +152,9 @@ fn a_deleted_tenant_takes_all_of_its_rows_and_none_of_anothers() {
     s.change(at(0), Change::Device(foreign));
     for k in 0..12 {
         s.ap_poll(id, at(10 * k + 3), &[good(mac(1), 500 + 10 * k as u64)]);
+        let tables = Tables::default().with(Tables::ARP);
+        let poll = s.poll(id, at(10 * k + 4), Outcome::Ok, tables);
+        script::add_arp(poll, mac(1), "10.0.0.1");
     }
     s.change(at(55), Change::TenantDeleted { id: tenant(1) });
     let told = told(&s.slots(at(115)));
@@ -162,6 +165,8 @@ fn a_deleted_tenant_takes_all_of_its_rows_and_none_of_anothers() {
         let devices = views.devices.values().map(|d| d.tenant_id);
         let rates = views.rates.values().map(|r| r.tenant_id);
         let links = views.links.keys().map(|l| l.tenant_id);
+        let addresses = views.addresses.keys().map(|(tenant, _)| *tenant);
+        let links = links.chain(addresses);
         let places = places.map(Place::tenant);
         places.chain(devices).chain(links).chain(rates).collect()
     };

@@ -52,6 +52,11 @@ pub(crate) fn compare(at: &str, served: &Served, truth: &mast_oracle::Views) {
         &served.views.health,
         &truth.health,
     );
+    same(
+        &format!("{at}: address"),
+        &served.views.addresses,
+        &truth.addresses,
+    );
     same(&format!("{at}: past"), &served.views.past, &truth.past);
 }
 

@@ -1,6 +1,7 @@
 //! Integration tests of the dataflow.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod addresses;
 mod checkpoint;
 mod control;
 mod defects;

@@ -224,6 +224,10 @@ const TABLES: &[(&str, &str)] = &[
     ),
     ("links", "SELECT to_jsonb(t)::text FROM links t ORDER BY 1"),
     (
+        "client_addresses",
+        "SELECT to_jsonb(t)::text FROM client_addresses t ORDER BY 1",
+    ),
+    (
         "place_counts",
         "SELECT to_jsonb(t)::text FROM place_counts t ORDER BY 1",
     ),

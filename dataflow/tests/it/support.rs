@@ -87,6 +87,7 @@ impl Served {
         assert!(outputs.poison.is_empty(), "{:?}", outputs.poison);
         put(&mut self.views.devices, outputs.devices);
         put(&mut self.views.links, outputs.links);
+        put(&mut self.views.addresses, outputs.addresses);
         put(&mut self.views.counts, outputs.counts);
         put(&mut self.views.signals, outputs.signals);
         put(&mut self.views.air, outputs.air);

@@ -252,6 +252,7 @@ async fn views(pool: &PgPool, word: &str, number: u128) {
         .unwrap();
     }
     place(pool, number).await;
+    address(pool, word, number).await;
     for (n, cpu) in [(1, Some(10i16)), (2, Some(60)), (3, None)] {
         sqlx::query(
             "INSERT INTO device_gauges (device_id, tenant_id, observed_at, cpu_load_percent, uptime_s)
@@ -301,6 +302,24 @@ async fn views(pool: &PgPool, word: &str, number: u128) {
         .await
         .unwrap();
     }
+}
+
+/// What a router says of the first client.
+async fn address(pool: &PgPool, word: &str, number: u128) {
+    sqlx::query(
+        "INSERT INTO client_addresses (tenant_id, mac, address, host_name, source, device_id, since, epoch)
+         VALUES ($1, $2, '10.0.0.' || $3, 'host-' || $4, 'dhcp', $5, instant($6), $7)",
+    )
+    .bind(tenant(number).0)
+    .bind(mac(number, 1))
+    .bind(number.to_string())
+    .bind(word)
+    .bind(id(number, 1))
+    .bind(AT_US)
+    .bind(i64::try_from(EPOCH).unwrap())
+    .execute(pool)
+    .await
+    .unwrap();
 }
 
 /// A site that has been degraded for ever.

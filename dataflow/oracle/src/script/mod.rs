@@ -3,6 +3,7 @@
 //!
 //! Ids, addresses and times are made from small numbers, so that a failing scenario can be read.
 
+mod addresses;
 mod air;
 mod flipped;
 mod random;
@@ -17,6 +18,7 @@ use mast_schemas::records::{
 use mast_schemas::time::Span;
 use mast_schemas::{DeviceId, Epoch, Mac, SectorId, SiteId, TenantId, Timestamp};
 
+pub use addresses::{add_arp, add_lease};
 pub use flipped::{few_departed, flipped};
 pub use random::random;
 

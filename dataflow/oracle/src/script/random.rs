@@ -9,6 +9,7 @@ use mast_schemas::message::WholePoll;
 use mast_schemas::records::{Outcome, Source, Tables};
 use mast_schemas::{DeviceId, Mac, Timestamp};
 
+use super::addresses::add_addresses;
 use super::air::add_air;
 use super::{
     Script, SlotInput, add_client, add_interface, add_station, at_ms, count_rows, device,
@@ -23,7 +24,10 @@ pub fn random(seed: u64, size: usize) -> Vec<SlotInput> {
         world.round(round);
     }
     let polls = world.script.polls.iter_mut();
-    polls.for_each(|(_, whole)| add_air(whole));
+    polls.for_each(|(_, whole)| {
+        add_air(whole);
+        add_addresses(whole);
+    });
     let until = at_ms(world.now_ms + 30_000);
     world.script.slots(until)
 }

@@ -1,5 +1,6 @@
 //! The meaning of each view, told as scenarios.
 
+mod addresses;
 mod devices;
 mod links;
 mod pairing;

@@ -7,13 +7,14 @@ use mast_schemas::records::{Outcome, PollId};
 use mast_schemas::views::{DeviceState, DeviceView};
 use mast_schemas::{DeviceId, TenantId, Timestamp};
 
+use crate::addresses::Said;
 use crate::compact::{Interner, Mac48, Maybe};
 use crate::device::air::Air;
 use crate::messages::ClaimChange;
 use crate::table::SourceTable;
 use crate::timers::UNARMED;
 
-/// A device: 144 bytes, and what hangs on it.
+/// A device: 152 bytes, and what hangs on it.
 #[derive(Debug)]
 pub(super) struct Device {
     pub(super) id: DeviceId,
@@ -28,6 +29,8 @@ pub(super) struct Device {
     pub(super) tables: Box<[SourceTable]>,
     /// Once it has shown an interface or a radio. Not part of a record: after a restart rates begin anew.
     pub(super) air: Option<Box<Air>>,
+    /// Once it has shown an ARP or DHCP table.
+    pub(super) said: Option<Box<Said>>,
     /// What differs from device to device: identity and serial, one after the other in one piece of memory.
     own: Box<str>,
     /// Bytes of the identity; [`NO_WORD`] where none is known.
@@ -80,6 +83,7 @@ impl Device {
             claims: Box::default(),
             tables: Box::default(),
             air: None,
+            said: None,
             own: Box::default(),
             identity: NO_WORD,
             shared: [NO_WORD; 4],
@@ -187,6 +191,7 @@ impl Device {
             attributes: std::array::from_fn(|i| self.attribute(words, i).map(str::to_owned)),
             claims: self.claims.iter().map(claim).collect(),
             tables: self.tables.iter().map(SourceTable::record).collect(),
+            said: self.said.iter().flat_map(|said| said.records()).collect(),
         }
     }
 
@@ -208,6 +213,9 @@ impl Device {
         {
             *kept = word.map_or(NO_WORD, |word| words.number(&Arc::<str>::from(word)));
         }
+        if !record.said.is_empty() {
+            device.said = Some(Box::new(Said::restore(record.said)));
+        }
         let mut claims: Vec<_> = record
             .claims
             .iter()
@@ -226,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_device_is_small() {
-        assert!(size_of::<Device>() <= 144, "{}", size_of::<Device>());
+        assert!(size_of::<Device>() <= 152, "{}", size_of::<Device>());
     }
 
     #[test]

@@ -17,7 +17,9 @@ use mast_schemas::partition::key_group;
 use mast_schemas::records::{Outcome, Source, Tables};
 use mast_schemas::thresholds::Thresholds;
 use mast_schemas::time::{SLOT, Span};
-use mast_schemas::views::{DeviceEvent, DeviceGauge, DeviceState, DeviceView, device_event_id};
+use mast_schemas::views::{
+    AddressSource, DeviceEvent, DeviceGauge, DeviceState, DeviceView, device_event_id,
+};
 use mast_schemas::{DeviceId, TenantId, Timestamp};
 
 use crate::compact::{Interner, Mac48, Maybe, Slab};
@@ -153,6 +155,9 @@ impl Devices {
         self.devices.free(place);
         let (tenant, stamp) = (self.tenant(&device), Stamp::begin(id));
         out.claims.extend(device.claims(tenant, -1));
+        let said = device.said.iter();
+        out.addresses
+            .extend(said.flat_map(|said| said.all((tenant, id), -1)));
         for table in &device.tables {
             let gone = |(radio, remote)| RadioKnown {
                 stamp,
@@ -285,6 +290,7 @@ impl Devices {
                 step.apply(table_of(&mut device.tables, source));
             }
         }
+        said(device, poll, out);
         if poll.outcome.reached() {
             self.air(place, poll, out);
             out.gauges.push(gauge(poll));
@@ -421,6 +427,9 @@ impl Devices {
             let number = self.tenants.number(&tenant);
             let device = Device::restore(record, number, &mut self.words);
             out.claims.extend(device.claims(tenant, 1));
+            let said = device.said.iter();
+            out.addresses
+                .extend(said.flat_map(|said| said.all((tenant, id), 1)));
             out.states.push((id, None, Some(device.state)));
             let known = |(radio, remote)| RadioKnown {
                 stamp: Stamp::begin(id),
@@ -486,6 +495,20 @@ fn claims(device: &mut Device, poll: &PollInput<'_>, out: &mut DeviceOut) {
         )
     });
     device.claims = new.collect();
+}
+
+/// The whole ARP and DHCP tables against what was said before.
+fn said(device: &mut Device, poll: &PollInput<'_>, out: &mut DeviceOut) {
+    for (source, table, rows) in [
+        (AddressSource::Arp, Tables::ARP, poll.arp),
+        (AddressSource::Dhcp, Tables::DHCP_LEASE, poll.leases),
+    ] {
+        if poll.tables.has(table) {
+            let of = (poll.tenant, poll.device);
+            let said = device.said.get_or_insert_default();
+            said.table(source, rows, poll.at, of, &mut out.addresses);
+        }
+    }
 }
 
 fn gauge(poll: &PollInput<'_>) -> DeviceGauge {

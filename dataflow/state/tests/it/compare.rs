@@ -24,7 +24,7 @@ fn difference(ours: &(Views, Events), theirs: &(Views, Events)) -> Option<String
             }
         )+};
     }
-    maps!(devices, links, counts, signals);
+    maps!(devices, links, addresses, counts, signals);
     for event in ours
         .1
         .links

@@ -162,6 +162,8 @@ fn figures() {
                     interfaces: &[],
                     counters: &[],
                     noise: &[],
+                    arp: &[],
+                    leases: &[],
                     registrations: table,
                 })
                 .collect();

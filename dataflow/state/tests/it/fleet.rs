@@ -19,7 +19,7 @@ use mast_state::messages::{
     ApInput, ApOut, DeviceControl, DeviceInfo, DeviceOut, LinkCore, RoamEvent, Verdict,
 };
 use mast_state::{
-    Aps, BssidOut, Bssids, Devices, Forgetting, Roaming, SignalBins, key_group_of_client,
+    Addresses, Aps, BssidOut, Bssids, Devices, Forgetting, Roaming, SignalBins, key_group_of_client,
 };
 
 use crate::inputs::{Rows, info, with_poll};
@@ -32,6 +32,7 @@ pub(crate) struct Fleet {
     bssids: Vec<Bssids>,
     roaming: Vec<Roaming>,
     aps: Vec<Aps>,
+    addresses: Addresses,
     forgetting: Forgetting,
     rows: Rows,
     claims: BTreeMap<Address, BTreeSet<(Timestamp, DeviceId)>>,
@@ -77,6 +78,7 @@ impl Fleet {
             bssids: each.clone().map(|_| Bssids::new(t)).collect(),
             roaming: each.clone().map(|_| Roaming::new(t)).collect(),
             aps: each.map(|_| Aps::new(t)).collect(),
+            addresses: Addresses::default(),
             forgetting: Forgetting::new(t),
             rows: Rows::default(),
             claims: BTreeMap::new(),
@@ -289,6 +291,15 @@ impl Fleet {
                 claims.remove(&key)
             };
             assert!(changed, "{claim:?}");
+        }
+        let said = devices.addresses.into_iter();
+        said.for_each(|change| self.addresses.change(change));
+        for (tenant, mac, row) in self.addresses.end_slot() {
+            let views = &mut self.views.addresses;
+            match row {
+                Some(row) => drop(views.insert((tenant, mac), row)),
+                None => drop(views.remove(&(tenant, mac))),
+            }
         }
         for (id, old, new) in devices.views {
             assert_eq!(self.views.devices.get(&id), old.as_ref());

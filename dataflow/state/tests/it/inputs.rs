@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use mast_schemas::DeviceId;
 use mast_schemas::control::{Change, ControlRecord, Device};
 use mast_schemas::message::WholePoll;
-use mast_schemas::records::{FarEnd, Tables};
-use mast_state::messages::{DeviceControl, DeviceInfo, PollInput, RegistrationInput, Sample};
+use mast_schemas::records::{Arp, FarEnd, Tables};
+use mast_state::messages::{
+    AddressInput, DeviceControl, DeviceInfo, PollInput, RegistrationInput, Sample,
+};
 
 /// Gives a poll to `take` in the form of the steps.
 pub(crate) fn with_poll<R>(whole: &WholePoll, take: impl FnOnce(&PollInput<'_>) -> R) -> R {
@@ -39,6 +41,21 @@ pub(crate) fn with_poll<R>(whole: &WholePoll, take: impl FnOnce(&PollInput<'_>) 
             },
         })
         .collect();
+    let flags = |row: &Arp| [row.disabled, row.invalid];
+    let arp = whole.slow.arp.iter();
+    let arp: Vec<_> = arp
+        .filter_map(|row| AddressInput::of_entry(row.mac, &row.address, row.complete, flags(row)))
+        .collect();
+    let leases = whole.slow.dhcp_leases.iter().filter_map(|row| {
+        let address = row.active_address.as_ref().unwrap_or(&row.address);
+        AddressInput::of_lease(
+            row.status.as_deref(),
+            (row.active_mac.or(row.mac), Some(address.as_str())),
+            row.host_name.as_deref(),
+            [row.disabled, row.blocked],
+        )
+    });
+    let leases: Vec<_> = leases.collect();
     take(&PollInput {
         tenant: poll.tenant_id,
         device: poll.device_id,
@@ -63,6 +80,8 @@ pub(crate) fn with_poll<R>(whole: &WholePoll, take: impl FnOnce(&PollInput<'_>) 
         interfaces: &macs,
         counters: &[],
         noise: &[],
+        arp: &arp,
+        leases: &leases,
         registrations: &rows,
     })
 }

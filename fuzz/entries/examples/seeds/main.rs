@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 use mast_dataflow::checkpoint::encode;
 use mast_ingest::parse::{self, Known, Stamp};
 use mast_schemas::checkpoint::{
-    CapRecord, DeviceRecord, HealthRecord, Part, RoamRecord, StandingRecord,
+    CapRecord, DeviceRecord, HealthRecord, Part, RoamRecord, SaidRecord, StandingRecord,
 };
 use mast_schemas::control::{Change, ControlRecord, Device, Role, Site, TlsPolicy};
 use mast_schemas::epochs::{Binding, Silence};
 use mast_schemas::message::{Header, Heartbeat, ProducerId, WholePoll, write_polls};
 use mast_schemas::records::{Poll, Source};
-use mast_schemas::views::{DeviceState, Health, HealthState, Place};
+use mast_schemas::views::{AddressSource, DeviceState, Health, HealthState, Place};
 use mast_schemas::{DeviceId, Epoch, Mac, SiteId, TenantId, Timestamp};
 use routeros_api::{Command, Sentence, Session};
 use uuid::Uuid;
@@ -415,6 +415,13 @@ fn checkpoints(seeds: &Seeds) -> Result {
         attributes: [const { None }; 6],
         claims: Vec::new(),
         tables: Vec::new(),
+        said: vec![SaidRecord {
+            source: AddressSource::Dhcp,
+            mac: Mac(0x000C_421A_AD5E),
+            address: "10.0.0.7".to_owned(),
+            host_name: Some("cpe".to_owned()),
+            since: AT,
+        }],
     };
     let records = [record.clone(), record];
     file(
