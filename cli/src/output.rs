@@ -26,3 +26,8 @@ pub(crate) fn write(f: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow:
 pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
+
+/// Shows how far something is, in one line of a terminal's standard error; whoever closed it does not mind.
+pub(crate) fn progress(text: &str) {
+    let _ = write!(io::stderr().lock(), "\r{text}");
+}

@@ -48,7 +48,7 @@ impl Args {
         let shown = !json && std::io::stderr().is_terminal();
         let progress = |done: u64, all: u64| {
             if shown && (done.is_multiple_of(100) || done == all) {
-                eprint!("\r{done} of {all} files");
+                crate::output::progress(&format!("{done} of {all} files"));
             }
         };
         let result = async {
@@ -60,7 +60,7 @@ impl Args {
         database.stop().await?;
         let report = result?;
         if shown {
-            eprintln!();
+            crate::output::note("");
         }
         if !json {
             for finding in &report.findings {

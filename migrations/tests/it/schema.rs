@@ -121,6 +121,7 @@ async fn output_tables_have_no_key_to_the_model() {
             "device_log_marks",
             "device_pins",
             "devices",
+            "lake_retention",
             "sectors",
             "sites"
         ]
@@ -132,7 +133,9 @@ async fn the_words_of_the_records_are_the_words_of_the_checks() {
     use mast_schemas::control::{Role as DeviceRole, TlsPolicy};
     use mast_schemas::health::{Part, State};
     use mast_schemas::records::{Outcome, Source};
-    use mast_schemas::views::{DeviceState, LinkReason, LinkState};
+    use mast_schemas::views::{
+        AddressSource, DeviceState, HealthState, LinkReason, LinkState, PlaceKind,
+    };
     fn words<T: std::fmt::Display>(all: &[T]) -> Vec<String> {
         all.iter().map(ToString::to_string).collect()
     }
@@ -148,6 +151,14 @@ async fn the_words_of_the_records_are_the_words_of_the_checks() {
         ("links", "source", words(Source::ALL)),
         ("links", "state", words(LinkState::ALL)),
         ("links", "reason", words(LinkReason::ALL)),
+        ("place_health", "kind", words(PlaceKind::ALL)),
+        ("place_health", "state", words(HealthState::ALL)),
+        ("place_past_clients", "kind", words(PlaceKind::ALL)),
+        ("place_air", "kind", words(PlaceKind::ALL)),
+        ("health_events", "place_kind", words(PlaceKind::ALL)),
+        ("health_events", "from_state", words(HealthState::ALL)),
+        ("health_events", "to_state", words(HealthState::ALL)),
+        ("client_addresses", "source", words(AddressSource::ALL)),
         ("part_reports", "part", words(Part::ALL)),
         ("part_reports", "state", words(State::ALL)),
     ] {
