@@ -34,6 +34,54 @@ pub enum QueryError {
     Threads(String),
 }
 
+/// Whose fault it is, and so what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The asker's: the query must be another one, for this reason.
+    Asker(String),
+    /// It was too much for the limits.
+    Limit(String),
+    /// Postgres is away; the same query will do later.
+    Away,
+    /// Ours.
+    Ours,
+}
+
+impl QueryError {
+    /// Whose fault it is.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Refused(_) | Self::Sql(_) => Fault::Asker(self.to_string()),
+            Self::Limit(_) => Fault::Limit(self.to_string()),
+            other if is_passing(other) => Fault::Away,
+            Self::Execution(error) => match error.find_root() {
+                // What only shows when values are there, such as a division by zero.
+                root @ (DataFusionError::ArrowError(..) | DataFusionError::Execution(_)) => {
+                    Fault::Asker(format!("the query failed: {}", root.strip_backtrace()))
+                }
+                _ => Fault::Ours,
+            },
+            _ => Fault::Ours,
+        }
+    }
+}
+
+/// Whether the reason, at whatever depth, is that Postgres is away.
+fn is_passing(error: &QueryError) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let away = error.downcast_ref().is_some_and(mast_postgres::is_passing);
+        if away {
+            return true;
+        }
+        cause = match error.downcast_ref::<DataFusionError>() {
+            Some(DataFusionError::External(inner)) => Some(inner.as_ref()),
+            _ => error.source(),
+        };
+    }
+    false
+}
+
 impl From<DataFusionError> for QueryError {
     fn from(error: DataFusionError) -> Self {
         match error.find_root() {

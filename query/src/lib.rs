@@ -15,7 +15,7 @@ mod stop;
 mod tables;
 
 pub use engine::{Engine, EngineConfig, QueryResult, Session};
-pub use error::QueryError;
-pub use format::{Format, format};
+pub use error::{Fault, QueryError};
+pub use format::{Encoder, Format, format};
 pub use series::pick;
 pub use snapshot::{Tenant, TenantScope};
