@@ -50,6 +50,9 @@ impl ControlTables {
     pub(crate) fn apply(&mut self, change: &Change, diffs: &mut Vec<DeviceDiff>) {
         match change {
             Change::Tenant(_) | Change::Site(_) | Change::Sector(_) => {}
+            Change::Group(_) | Change::GroupDeleted { .. } => {}
+            Change::Tag(_) | Change::TagDeleted { .. } => {}
+            Change::Thresholds(_) | Change::ThresholdsDeleted { .. } => {}
             Change::TenantDeleted { id } => {
                 for row in self.select(|row| row.tenant_id == *id) {
                     self.remove(row.device_id, diffs);

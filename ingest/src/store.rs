@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use mast_schemas::control::{Device, TlsPolicy};
-use mast_schemas::{DeviceId, SectorId, SiteId, TenantId};
+use mast_schemas::{DeviceId, GroupId, SectorId, SiteId, TagId, TenantId};
 use mast_secrets::KeyProvider;
 use routeros_api::{Credentials, Fingerprint, TlsStack};
 use sqlx::PgPool;
@@ -32,6 +32,9 @@ struct Row {
     tls: String,
     site_id: Option<Uuid>,
     sector_id: Option<Uuid>,
+    parent_id: Option<Uuid>,
+    group_ids: Vec<Uuid>,
+    tag_ids: Vec<Uuid>,
     role: String,
     interval_ms: i32,
     enabled: bool,
@@ -74,7 +77,7 @@ impl Store {
         let rows = sqlx::query_as!(
             Row,
             r#"SELECT d.id, d.tenant_id, d.name, d.address, d.api_port, d.api_ssl_port, d.tls, d.site_id, d.sector_id,
-                 d.role, d.interval_ms, d.enabled, d.credentials_version, d.version, c.ciphertext AS "ciphertext?",
+                 d.parent_id, d.group_ids, d.tag_ids, d.role, d.interval_ms, d.enabled, d.credentials_version, d.version, c.ciphertext AS "ciphertext?",
                  p.tls_fingerprint, p.login_modern AS "login_modern?",
                  p.tls_stack AS "tls_stack?"
                FROM devices d
@@ -112,6 +115,9 @@ impl Store {
                 .map_err(|e| bad(e.to_string()))?,
             site_id: row.site_id.map(SiteId),
             sector_id: row.sector_id.map(SectorId),
+            parent_id: row.parent_id.map(DeviceId),
+            group_ids: row.group_ids.into_iter().map(GroupId).collect(),
+            tag_ids: row.tag_ids.into_iter().map(TagId).collect(),
             role: row
                 .role
                 .parse()

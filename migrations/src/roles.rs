@@ -57,6 +57,18 @@ pub async fn bootstrap_database(superuser: &mut PgConnection) -> Result<(), Post
     Ok(())
 }
 
+/// A pool that connects when it is asked to, and says within `patience` that the server is away: for who answers people.
+pub fn impatient_pool(
+    options: PgConnectOptions,
+    max_connections: u32,
+    patience: Duration,
+) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(max_connections)
+        .acquire_timeout(patience)
+        .connect_lazy_with(options)
+}
+
 /// A pool with the settings that all services share; connects once, so that a wrong address is known at start.
 ///
 /// # Errors

@@ -38,6 +38,24 @@ pub async fn tenant_snapshot(
     .await
 }
 
+/// Lets a transaction see the rows of another tenant from here on. For who makes a tenant, alone: what it does for the
+/// installation and for the new tenant is one transaction.
+///
+/// # Errors
+/// Those of the connection.
+pub async fn rescope(
+    transaction: &mut Transaction<'static, Postgres>,
+    tenant_id: TenantId,
+) -> Result<(), sqlx::Error> {
+    let tenant_id = tenant_id.0.hyphenated();
+    sqlx::raw_sql(AssertSqlSafe(format!(
+        "SET LOCAL mast.tenant_id = '{tenant_id}'"
+    )))
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
 /// One round trip for all statements. A UUID prints as hexadecimal digits and dashes: there is nothing to escape.
 async fn begin(
     pool: &PgPool,

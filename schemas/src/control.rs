@@ -6,7 +6,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DeviceId, SchemaError, SectorId, SiteId, TenantId, Timestamp};
+use crate::records::Source;
+use crate::{
+    DeviceId, GroupId, SchemaError, SectorId, SiteId, TagId, TenantId, ThresholdsId, Timestamp,
+};
 
 /// One committed change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,6 +54,27 @@ pub enum Change {
         /// Which.
         id: DeviceId,
     },
+    /// A group of devices was made or changed.
+    Group(Group),
+    /// A group is gone; its devices are told of apart.
+    GroupDeleted {
+        /// Which.
+        id: GroupId,
+    },
+    /// A tag was made or changed.
+    Tag(Tag),
+    /// A tag is gone; its devices are told of apart.
+    TagDeleted {
+        /// Which.
+        id: TagId,
+    },
+    /// Thresholds of a place were made or changed.
+    Thresholds(Thresholds),
+    /// Thresholds are gone: those further up hold.
+    ThresholdsDeleted {
+        /// Which.
+        id: ThresholdsId,
+    },
 }
 
 /// A tenant.
@@ -65,7 +89,7 @@ pub struct Tenant {
 }
 
 /// A site.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Site {
     /// Id.
     pub id: SiteId,
@@ -73,12 +97,24 @@ pub struct Site {
     pub tenant_id: TenantId,
     /// Name, unique in the tenant.
     pub name: String,
+    /// Degrees north.
+    #[serde(default)]
+    pub latitude: Option<f64>,
+    /// Degrees east.
+    #[serde(default)]
+    pub longitude: Option<f64>,
+    /// Height above the sea.
+    #[serde(default)]
+    pub elevation_m: Option<f64>,
+    /// Whether it is of the core of the network, towards which point-to-point links point.
+    #[serde(default)]
+    pub core: bool,
     /// Rises with each change.
     pub version: i64,
 }
 
 /// A sector.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sector {
     /// Id.
     pub id: SectorId,
@@ -88,6 +124,15 @@ pub struct Sector {
     pub site_id: SiteId,
     /// Name, unique in the site.
     pub name: String,
+    /// Where it looks, degrees from north.
+    #[serde(default)]
+    pub azimuth_deg: Option<f64>,
+    /// How wide it looks.
+    #[serde(default)]
+    pub beamwidth_deg: Option<f64>,
+    /// How far it reaches.
+    #[serde(default)]
+    pub range_m: Option<f64>,
     /// Rises with each change.
     pub version: i64,
 }
@@ -115,6 +160,15 @@ pub struct Device {
     /// Its sector, which is one of its site.
     #[serde(default)]
     pub sector_id: Option<SectorId>,
+    /// The device that it hangs on, as people say.
+    #[serde(default)]
+    pub parent_id: Option<DeviceId>,
+    /// Groups that it is in.
+    #[serde(default)]
+    pub group_ids: Vec<GroupId>,
+    /// Tags that it has.
+    #[serde(default)]
+    pub tag_ids: Vec<TagId>,
     /// What it is for.
     pub role: Role,
     /// Interval of its polls.
@@ -124,6 +178,65 @@ pub struct Device {
     /// Rises when its credentials change.
     #[serde(default)]
     pub credentials_version: i64,
+    /// Rises with each change.
+    pub version: i64,
+}
+
+/// A group of devices, by what people do with them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// Id.
+    pub id: GroupId,
+    /// Owner.
+    pub tenant_id: TenantId,
+    /// Name, unique in the tenant.
+    pub name: String,
+    /// Rises with each change.
+    pub version: i64,
+}
+
+/// A tag of devices.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tag {
+    /// Id.
+    pub id: TagId,
+    /// Owner.
+    pub tenant_id: TenantId,
+    /// Name, unique in the tenant.
+    pub name: String,
+    /// Rises with each change.
+    pub version: i64,
+}
+
+/// What counts as bad in a place. The closest place that says something holds: sector, site, tenant, and then the default
+/// of [`crate::thresholds`]; at one place, thresholds of the link's technology come before those of all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Thresholds {
+    /// Id.
+    pub id: ThresholdsId,
+    /// Owner.
+    pub tenant_id: TenantId,
+    /// The site; null = the whole tenant.
+    #[serde(default)]
+    pub site_id: Option<SiteId>,
+    /// The sector of that site; null = the whole site.
+    #[serde(default)]
+    pub sector_id: Option<SectorId>,
+    /// Of which technology; null = all.
+    #[serde(default)]
+    pub technology: Option<Source>,
+    /// A signal below this is bad.
+    #[serde(default)]
+    pub degraded_signal_dbm: Option<i16>,
+    /// A signal at or above this is good.
+    #[serde(default)]
+    pub active_signal_dbm: Option<i16>,
+    /// A CCQ below this is bad.
+    #[serde(default)]
+    pub degraded_ccq_percent: Option<u16>,
+    /// A CCQ at or above this is good.
+    #[serde(default)]
+    pub active_ccq_percent: Option<u16>,
     /// Rises with each change.
     pub version: i64,
 }

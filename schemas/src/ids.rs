@@ -62,6 +62,12 @@ uuid_id! {
     SiteId,
     /// A sector of a site.
     SectorId,
+    /// A group of devices.
+    GroupId,
+    /// A tag of devices.
+    TagId,
+    /// Thresholds of a place.
+    ThresholdsId,
     /// An alert rule.
     RuleId,
 }

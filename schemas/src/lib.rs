@@ -19,5 +19,7 @@ pub mod topics;
 pub mod views;
 
 pub use error::SchemaError;
-pub use ids::{DeviceId, LinkId, Mac, RuleId, SectorId, SiteId, TenantId};
+pub use ids::{
+    DeviceId, GroupId, LinkId, Mac, RuleId, SectorId, SiteId, TagId, TenantId, ThresholdsId,
+};
 pub use time::{Epoch, Timestamp};

@@ -60,6 +60,8 @@ pub enum Part {
     Lake,
     /// What speaks to PostgreSQL.
     Postgres,
+    /// The API.
+    Api,
 }
 
 /// A label, with the values that it can have.
@@ -81,6 +83,8 @@ pub enum Label {
     Reason,
     /// What is wrong with an ingest node.
     Concern,
+    /// What became of a request.
+    Answer,
 }
 
 impl Label {
@@ -95,6 +99,7 @@ impl Label {
             Self::Relay => "relay",
             Self::Reason => "reason",
             Self::Concern => "concern",
+            Self::Answer => "answer",
         }
     }
 
@@ -102,11 +107,12 @@ impl Label {
     pub fn values(self) -> Vec<&'static str> {
         match self {
             Self::Outcome => Outcome::ALL.iter().map(|o| o.as_str()).collect(),
-            Self::Asker => vec!["ingest", "dataflow", "lake", "query"],
+            Self::Asker => vec!["ingest", "dataflow", "lake", "query", "api"],
             Self::Relay => vec!["outbox", "events"],
             Self::Concern => vec![
                 "clock", "keys", "postgres", "log", "spool", "control", "capacity",
             ],
+            Self::Answer => vec!["good", "refused", "failed"],
             Self::Topic | Self::Partition | Self::Table | Self::Reason => Vec::new(),
         }
     }
@@ -242,6 +248,7 @@ impl Part {
         Self::Dataflow,
         Self::Lake,
         Self::Postgres,
+        Self::Api,
     ];
 
     const fn title(self) -> &'static str {
@@ -251,6 +258,7 @@ impl Part {
             Self::Dataflow => "Dataflow",
             Self::Lake => "Lake",
             Self::Postgres => "PostgreSQL",
+            Self::Api => "API",
         }
     }
 }

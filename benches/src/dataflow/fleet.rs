@@ -156,6 +156,10 @@ impl Fleet {
                 id: site_id(n),
                 tenant_id,
                 name: format!("site-{n}"),
+                latitude: None,
+                longitude: None,
+                elevation_m: None,
+                core: false,
                 version: 1,
             })
         });
@@ -166,6 +170,9 @@ impl Fleet {
                 tenant_id,
                 site_id,
                 name: format!("sector-{n}"),
+                azimuth_deg: None,
+                beamwidth_deg: None,
+                range_m: None,
                 version: 1,
             })
         });
@@ -199,6 +206,9 @@ fn device(id: DeviceId, ap: u64, sector_id: Option<SectorId>, role: Role) -> Cha
         tls: TlsPolicy::Auto,
         site_id: Some(site_id(ap / APS_PER_SITE)),
         sector_id,
+        parent_id: None,
+        group_ids: Vec::new(),
+        tag_ids: Vec::new(),
         role,
         interval_ms: 60_000,
         enabled: true,

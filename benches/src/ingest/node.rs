@@ -339,6 +339,9 @@ fn spec(number: u32, tenant: TenantId, port: u16) -> DeviceSpec {
             tls: TlsPolicy::Pinned,
             site_id: None,
             sector_id: None,
+            parent_id: None,
+            group_ids: Vec::new(),
+            tag_ids: Vec::new(),
             role: match routers::kind(number) {
                 Kind::AccessPoint => Role::Ap,
                 Kind::Customer => Role::Cpe,

@@ -79,6 +79,9 @@ impl Oracle {
         self.places_touched = true;
         match change {
             Change::Tenant(_) | Change::Site(_) | Change::Sector(_) => {}
+            Change::Group(_) | Change::GroupDeleted { .. } => {}
+            Change::Tag(_) | Change::TagDeleted { .. } => {}
+            Change::Thresholds(_) | Change::ThresholdsDeleted { .. } => {}
             Change::TenantDeleted { id } => {
                 let theirs: Vec<DeviceId> = self
                     .devices

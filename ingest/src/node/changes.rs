@@ -20,8 +20,12 @@ impl Work {
     pub(super) async fn apply(&mut self, news: impl Iterator<Item = News>) {
         let mut to_read: HashMap<DeviceId, Device> = HashMap::new();
         for news in news {
-            match news {
-                News::Change(Change::Device(device)) => {
+            let News::Change(change) = news else {
+                self.read_anew = true;
+                continue;
+            };
+            match *change {
+                Change::Device(device) => {
                     let place = self.place(device.id);
                     let Some(held) = self.held.get_mut(&place) else {
                         continue;
@@ -40,14 +44,14 @@ impl Work {
                         }
                     }
                 }
-                News::Change(Change::DeviceDeleted { id }) => {
+                Change::DeviceDeleted { id } => {
                     to_read.remove(&id);
                     let place = self.place(id);
                     if let Some(held) = self.held.get_mut(&place) {
                         held.remove(id);
                     }
                 }
-                News::Change(Change::TenantDeleted { id }) => {
+                Change::TenantDeleted { id } => {
                     to_read.retain(|_, device| device.tenant_id != id);
                     for held in self.held.values_mut() {
                         for device in held.of_tenant(id) {
@@ -55,8 +59,7 @@ impl Work {
                         }
                     }
                 }
-                News::Change(_) => {}
-                News::Missed => self.read_anew = true,
+                _ => {}
             }
         }
         if !to_read.is_empty() {

@@ -20,7 +20,7 @@ const READ_BYTES: usize = 1 << 20;
 /// What the topic says.
 pub(super) enum News {
     /// Something changed.
-    Change(Change),
+    Change(Box<Change>),
     /// Records were missed: what is known must be read anew.
     Missed,
 }
@@ -86,7 +86,9 @@ fn pass_on(body: &[u8], offset: u64, news: &mpsc::Sender<News>) -> bool {
         return true;
     }
     match ControlRecord::decode(body) {
-        Ok(record) => news.blocking_send(News::Change(record.change)).is_ok(),
+        Ok(record) => news
+            .blocking_send(News::Change(Box::new(record.change)))
+            .is_ok(),
         Err(error) => {
             tracing::error!(%error, offset, "a control record is passed over");
             true

@@ -87,6 +87,9 @@ impl Polled {
             tls,
             site_id: None,
             sector_id: None,
+            parent_id: None,
+            group_ids: Vec::new(),
+            tag_ids: Vec::new(),
             role: Role::Cpe,
             // Deadlines are two seconds, the least there is.
             interval_ms: 2_000,

@@ -117,13 +117,17 @@ async fn output_tables_have_no_key_to_the_model() {
     assert_eq!(
         keyed,
         [
+            "api_tokens",
             "device_credentials",
+            "device_groups",
             "device_log_marks",
             "device_pins",
             "devices",
             "lake_retention",
             "sectors",
-            "sites"
+            "sites",
+            "tags",
+            "thresholds"
         ]
     );
 }
@@ -149,6 +153,7 @@ async fn the_words_of_the_records_are_the_words_of_the_checks() {
         ("device_status", "state", words(DeviceState::ALL)),
         ("device_status", "outcome", words(Outcome::ALL)),
         ("links", "source", words(Source::ALL)),
+        ("thresholds", "technology", words(Source::ALL)),
         ("links", "state", words(LinkState::ALL)),
         ("links", "reason", words(LinkReason::ALL)),
         ("place_health", "kind", words(PlaceKind::ALL)),

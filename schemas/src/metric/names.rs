@@ -186,4 +186,10 @@ metrics_of! {
         /// Starts of the private server after it had died.
         PostgresRestarts = "mast_postgres_restarts_total", Counter, Count;
     }
+    Api {
+        /// Requests answered: well, refused for the asker's fault, or failed for ours.
+        ApiRequests = "mast_api_requests_total", Counter, Count, [Answer];
+        /// Time from a request's head to the head of its answer.
+        ApiRequestTime = "mast_api_request_ms", Histogram, Milliseconds;
+    }
 }

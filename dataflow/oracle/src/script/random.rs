@@ -165,6 +165,10 @@ impl World {
                     id,
                     tenant_id: tenant(n),
                     name: name.clone(),
+                    latitude: None,
+                    longitude: None,
+                    elevation_m: None,
+                    core: false,
                     version: 1,
                 };
                 self.script.change(t, Change::Site(row));
@@ -173,6 +177,9 @@ impl World {
                     tenant_id: tenant(n),
                     site_id: id,
                     name,
+                    azimuth_deg: None,
+                    beamwidth_deg: None,
+                    range_m: None,
                     version: 1,
                 };
                 self.script.change(t, Change::Sector(row));

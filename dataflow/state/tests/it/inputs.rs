@@ -126,6 +126,9 @@ impl Rows {
                 }
             }
             Change::Tenant(_) | Change::Site(_) | Change::Sector(_) => {}
+            Change::Group(_) | Change::GroupDeleted { .. } => {}
+            Change::Tag(_) | Change::TagDeleted { .. } => {}
+            Change::Thresholds(_) | Change::ThresholdsDeleted { .. } => {}
         }
     }
 }

@@ -72,6 +72,9 @@ impl Feeder {
     fn control(&mut self, at: At, outbox_id: i64, change: &Change) {
         match change {
             Change::Tenant(_) | Change::Site(_) | Change::Sector(_) => {}
+            Change::Group(_) | Change::GroupDeleted { .. } => {}
+            Change::Tag(_) | Change::TagDeleted { .. } => {}
+            Change::Thresholds(_) | Change::ThresholdsDeleted { .. } => {}
             Change::TenantDeleted { id } => {
                 let theirs = self.tenants.iter().filter(|(_, tenant)| *tenant == id);
                 let theirs: Vec<_> = theirs.map(|(device, _)| *device).collect();

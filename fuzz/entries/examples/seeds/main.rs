@@ -17,7 +17,7 @@ use mast_schemas::epochs::{Binding, Silence};
 use mast_schemas::message::{Header, Heartbeat, ProducerId, WholePoll, write_polls};
 use mast_schemas::records::{Poll, Source};
 use mast_schemas::views::{AddressSource, DeviceState, Health, HealthState, Place};
-use mast_schemas::{DeviceId, Epoch, Mac, SiteId, TenantId, Timestamp};
+use mast_schemas::{DeviceId, Epoch, GroupId, Mac, SiteId, TenantId, Timestamp};
 use routeros_api::{Command, Sentence, Session};
 use uuid::Uuid;
 
@@ -349,6 +349,10 @@ fn messages(seeds: &Seeds) -> Result {
         id: SiteId(Uuid::from_u128(4)),
         tenant_id: tenant(),
         name: "hill".to_owned(),
+        latitude: Some(46.1),
+        longitude: Some(14.5),
+        elevation_m: None,
+        core: true,
         version: 1,
     };
     let changes = [
@@ -385,6 +389,9 @@ fn control_device() -> Device {
         tls: TlsPolicy::Auto,
         site_id: None,
         sector_id: None,
+        parent_id: Some(device(2)),
+        group_ids: vec![GroupId(Uuid::from_u128(6))],
+        tag_ids: Vec::new(),
         role: Role::Ap,
         interval_ms: 60_000,
         enabled: true,
