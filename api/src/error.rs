@@ -26,6 +26,23 @@ pub enum ApiError {
     /// Credentials could not be sealed or compared. Tenants before this one are imported.
     #[error("credentials: {0}")]
     Secrets(#[from] SecretsError),
+    /// Such a token can't be made.
+    #[error("no such token: {reason}")]
+    Token {
+        /// Why.
+        reason: String,
+    },
+    /// The server could not be started.
+    #[error("serve {address}: {source}")]
+    Listen {
+        /// Where it was to listen.
+        address: std::net::SocketAddr,
+        /// Why it can't.
+        source: std::io::Error,
+    },
+    /// The engine of queries could not be started.
+    #[error("queries: {0}")]
+    Query(#[from] mast_query::QueryError),
     /// The database refused or is away; the transaction at hand is rolled back. Importing again goes on.
     #[error("PostgreSQL: {0}")]
     Sql(#[from] sqlx::Error),

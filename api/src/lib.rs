@@ -1,6 +1,12 @@
 #![doc = include_str!("../README.md")]
 
 mod error;
+mod http;
 pub mod inventory;
+mod listing;
+mod resources;
+pub mod token;
 
 pub use error::ApiError;
+pub use http::rate::Rate;
+pub use http::server::{ApiConfig, Pulse, Server, openapi, router};

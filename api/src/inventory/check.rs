@@ -267,7 +267,7 @@ impl Found {
 }
 
 /// An IP address, or a host name as RFC 1123 has it, with underscores allowed.
-fn is_address(text: &str) -> bool {
+pub(crate) fn is_address(text: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
             && !label.starts_with('-')

@@ -14,6 +14,7 @@ use serde::Serialize;
 use sqlx::{PgPool, Postgres, Transaction};
 
 use crate::ApiError;
+pub(crate) use check::is_address;
 pub use check::{Problem, check};
 
 /// How to import.

@@ -1,8 +1,20 @@
-//! The model's writes against real PostgreSQL.
+//! The API against real PostgreSQL: each test speaks as somebody, and looks at what that one sees.
 
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot set up its world fails"
 )]
 
+mod away;
+mod conformance;
+mod conventions;
+mod document;
 mod import;
+mod reads;
+mod rejections;
+mod served;
+mod sql;
+mod strangers;
+mod tokens;
+mod world;
+mod writes;

@@ -175,7 +175,7 @@ impl Demo {
         }
         screen.step("starting the dataflow and ingest …");
         let installation = Installation::start(config, &paths, database).await?;
-        screen.hints(hints(&root));
+        screen.hints(hints(&root, &installation));
         Ok(Self {
             installation,
             fleet,
@@ -385,7 +385,7 @@ async fn start_fleet(config: &Config, paths: &Paths) -> anyhow::Result<FleetHand
 }
 
 /// Commands to try, as they can be pasted into a shell of any folder.
-fn hints(root: &Path) -> Vec<String> {
+fn hints(root: &Path, installation: &Installation) -> Vec<String> {
     let shell = |text: std::borrow::Cow<'_, str>| format!("'{}'", text.replace('\'', "'\\''"));
     let mut first = format!("export MAST_DATA={}", shell(root.to_string_lossy()));
     let folder = std::env::current_exe()
@@ -400,7 +400,7 @@ fn hints(root: &Path) -> Vec<String> {
             ));
         }
     }
-    vec![
+    let mut hints = vec![
         first,
         "mast query \"SELECT state, count(*) FROM links GROUP BY state\"".to_owned(),
         "mast query \"SELECT at, mac, to_state FROM link_events ORDER BY at DESC LIMIT 9\""
@@ -408,7 +408,14 @@ fn hints(root: &Path) -> Vec<String> {
         "mast simulate ctl rain site=3 db=30 for=1m       # watch links degrade".to_owned(),
         "mast simulate ctl ap_dead ap=tower-01-s1-ap for=30s".to_owned(),
         "mast verify                                      # recount every view".to_owned(),
-    ]
+    ];
+    if let Some(api) = &installation.api {
+        hints.push(format!(
+            "mast token create --tenant north --name me       # a token for {}",
+            api.docs()
+        ));
+    }
+    hints
 }
 
 fn now_ms() -> i64 {

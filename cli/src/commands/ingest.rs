@@ -8,7 +8,7 @@ use mast_schemas::metric::Part;
 use crate::commands::shared::Place;
 use crate::config::{Config, Flags};
 use crate::health::Process;
-use crate::standalone::{self, Database, INTERRUPTED, NotYet, Paths, patiently, stop_signal};
+use crate::standalone::{self, INTERRUPTED, Paths, attached, patiently, stop_signal};
 
 /// Poll the devices and write what they say to the log.
 ///
@@ -43,7 +43,7 @@ impl Args {
         let paths = Paths::made(&config.data)?;
         let _lock = paths.lock("ingest")?;
         let start = async {
-            let database = patiently("Postgres", || attach(config, &paths)).await?;
+            let database = patiently("Postgres", || attached(config, &paths)).await?;
             let log = patiently("the log", || standalone::log::ask(&config.log, &paths)).await?;
             let start = || standalone::ingest(config, &paths, &database, &log, 0);
             let node = patiently("ingest", start).await?;
@@ -72,16 +72,4 @@ impl Args {
             code = standalone::at_once() => code,
         }
     }
-}
-
-/// The database that somebody else runs.
-async fn attach(config: &Config, paths: &Paths) -> anyhow::Result<Database> {
-    let found = Database::attach(config, paths).await?;
-    found.ok_or_else(|| {
-        let folder = paths.root().display();
-        NotYet(format!(
-            "no Postgres runs in {folder}; start `mast dataflow --data {folder}`, or set postgres.url"
-        ))
-        .into()
-    })
 }

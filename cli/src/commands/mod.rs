@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod api;
 mod bench;
 mod config;
 mod dataflow;
@@ -13,6 +14,7 @@ mod schema;
 mod shared;
 mod simulate;
 mod status;
+mod token;
 mod verify;
 
 use std::fmt;
@@ -36,6 +38,10 @@ pub(crate) enum Command {
     Dataflow(dataflow::Args),
     /// Poll the devices, as a process of its own.
     Ingest(ingest::Args),
+    /// Serve the API, as a process of its own.
+    Api(api::Args),
+    /// Make, list and take back the tokens that requests of the API bear.
+    Token(token::Args),
     /// Run a simulated fleet alone, or talk to a running one.
     Simulate(simulate::Args),
     /// Read an inventory file into an installation's database.
@@ -70,6 +76,8 @@ impl Command {
             Self::Demo(args) => args.flags(flags),
             Self::Dataflow(args) => args.flags(flags),
             Self::Ingest(args) => args.flags(flags),
+            Self::Api(args) => args.flags(flags),
+            Self::Token(args) => args.flags(flags),
             Self::Simulate(args) => args.flags(flags),
             Self::Import(args) => args.flags(flags),
             Self::Query(args) => args.flags(flags),
@@ -92,6 +100,8 @@ impl Command {
             Self::Demo(args) => block_on(args.run(config)),
             Self::Dataflow(args) => block_on(args.run(config)),
             Self::Ingest(args) => block_on(args.run(config)),
+            Self::Api(args) => block_on(args.run(config)),
+            Self::Token(args) => block_on(args.run(config)),
             Self::Simulate(args) => block_on(args.run(config)),
             Self::Import(args) => block_on(args.run(config)),
             Self::Decode(args) => args.run(),

@@ -6,6 +6,7 @@
 //!
 //! Secrets are of a type that does not print; where values are shown, theirs are hidden.
 
+mod api;
 mod ingest;
 mod lake;
 mod layers;
@@ -19,6 +20,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::api::Api;
 pub(crate) use self::ingest::Ingest;
 pub(crate) use self::lake::Lake;
 pub(crate) use self::layers::Flags;
@@ -47,6 +49,7 @@ pub(crate) struct Config {
     pub(crate) dataflow: Dataflow,
     pub(crate) lake: Lake,
     pub(crate) query: Query,
+    pub(crate) api: Api,
 }
 
 /// Log lines of this process.
@@ -127,6 +130,7 @@ impl Default for Config {
             dataflow: Dataflow::default(),
             lake: Lake::default(),
             query: Query::default(),
+            api: Api::default(),
         }
     }
 }
@@ -257,6 +261,7 @@ impl Config {
             self.query.max_rows > 0,
             "must be at least 1".to_owned(),
         );
+        self.api.problems(&mut found);
         self.ingest.problems(&mut found);
         self.lake.problems(&mut found);
         self.log.problems(&mut found);

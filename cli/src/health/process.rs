@@ -58,6 +58,11 @@ impl Process {
         }
     }
 
+    /// What `/health/ready` of this process shows.
+    pub(crate) fn board(&self) -> Board {
+        self.board.clone()
+    }
+
     /// Tells of a job from now on.
     pub(crate) async fn job(&mut self, database: &Database, job: &JobHandle) -> anyhow::Result<()> {
         let status = job.status();

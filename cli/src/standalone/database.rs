@@ -7,7 +7,7 @@ use mast_postgres::{Kept, Private, Role};
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 
-use super::Paths;
+use super::{NotYet, Paths};
 use crate::config::Config;
 
 /// Where the tables are.
@@ -111,4 +111,16 @@ pub(crate) async fn existing(config: &Config) -> anyhow::Result<(Paths, Database
     };
     let database = Database::open(config, &paths).await?;
     Ok((paths, database))
+}
+
+/// The database of an installation that another process, or somebody else, runs.
+pub(crate) async fn attached(config: &Config, paths: &Paths) -> anyhow::Result<Database> {
+    let found = Database::attach(config, paths).await?;
+    found.ok_or_else(|| {
+        let folder = paths.root().display();
+        NotYet(format!(
+            "no Postgres runs in {folder}; start `mast dataflow --data {folder}`, or set postgres.url"
+        ))
+        .into()
+    })
 }

@@ -1,12 +1,15 @@
 //! The parts, each started in one way, whether it has a process of its own or not.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
+use mast_api::{ApiConfig, Rate, Server};
 use mast_dataflow::job::{Job, JobConfig, JobHandle};
 use mast_ingest::{Node, NodeConfig, NodeHandle};
 use mast_log::Log;
 use mast_postgres::Role;
+use mast_query::{Engine, EngineConfig};
 use mast_schemas::{TenantId, metric};
 use mast_secrets::{FollowedKeyFile, KeyFile, KeyProvider};
 use uuid::Uuid;
@@ -97,12 +100,53 @@ pub(crate) async fn ingest(
     Node::start(node).await.context("start ingest")
 }
 
+/// Time that requests have to end when the API stops.
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
+/// Time that Postgres has to answer a person.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Starts the API, listening where it is configured to.
+pub(crate) async fn api(
+    config: &Config,
+    paths: &Paths,
+    database: &Database,
+) -> anyhow::Result<Server> {
+    let options = database.options(Role::Api).await?;
+    let settings = &config.api;
+    let pool = mast_postgres::impatient_pool(options.clone(), settings.connections, PATIENCE);
+    // Queries have connections of their own: many of them at once leave some for all else.
+    let queries = mast_postgres::impatient_pool(options, settings.connections, PATIENCE);
+    let mut engine = EngineConfig::new(queries, paths.lake());
+    engine.time_limit = settings.query_timeout.0;
+    engine.memory_bytes = config.query.memory_mib << 20;
+    engine.max_rows = config.query.max_rows;
+    engine.threads = config.query.threads;
+    let mut api = ApiConfig::new(pool, Engine::new(engine)?, keys(paths)?);
+    api.rate = Rate {
+        per_second: settings.rate_per_second,
+        burst: settings.rate_burst,
+    };
+    api.time_limit = settings.timeout.0;
+    api.body_limit = settings.body_kib << 10;
+    api.default_interval_ms = u32::try_from(config.ingest.interval.0.as_millis())?;
+    let origins = settings.cors_origins.iter();
+    api.cors_origins = origins
+        .map(|origin| origin.parse())
+        .collect::<Result<_, _>>()
+        .context("api.cors_origins")?;
+    let listen = settings.address().context("api.listen is no address")?;
+    let remedy = "start the API (api.listen names another address or port)";
+    Server::start(listen, api).await.context(remedy)
+}
+
 /// Everything that runs in one process.
 pub(crate) struct Installation {
     pub(crate) database: Database,
     pub(crate) job: JobHandle,
     pub(crate) node: Arc<NodeHandle>,
     pub(crate) health: Process,
+    /// Null where its port was taken: all else runs.
+    pub(crate) api: Option<Server>,
     log: Arc<dyn Log>,
 }
 
@@ -128,17 +172,31 @@ impl Installation {
         let node = Arc::new(ingest(config, paths, &database, &log, of_fleet).await?);
         let name = paths.holder()?.to_string();
         health.node(&database, name, Arc::clone(&node)).await?;
+        let api = match api(config, paths, &database).await {
+            Ok(api) => Some(api),
+            Err(error) => {
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "the API is not served; all else runs"
+                );
+                None
+            }
+        };
         Ok(Self {
             database,
             job,
             node,
             health,
+            api,
             log,
         })
     }
 
     /// Stops all in order: ingest says goodbye, the dataflow finishes its slot and writes a checkpoint, Postgres ends.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+        if let Some(api) = self.api.take() {
+            api.stop(GRACE).await;
+        }
         self.health.node_stops().await;
         // Whoever told of it has let go.
         if let Some(node) = Arc::into_inner(self.node) {

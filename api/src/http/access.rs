@@ -1,0 +1,350 @@
+//! Who asks, for which tenant, and what they may: an argument of the handler.
+//!
+//! The only way to a connection, to the tenant's rows and to queries over them is a [`Access`], and the only way to one is to
+//! name a role in the arguments of a handler. So no handler can forget to ask: without the argument there is nothing to work
+//! with. A transaction that can write comes from an [`Operator`] or more alone.
+
+use std::collections::HashMap;
+use std::marker::PhantomData;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use mast_query::{Engine, Session, TenantScope};
+use mast_schemas::{TenantId, Timestamp};
+use mast_secrets::KeyProvider;
+use sqlx::{PgPool, Postgres, Transaction};
+use uuid::Uuid;
+
+use super::problem::{Kind, Problem};
+use super::rate::{Buckets, Rate};
+use crate::token::{self, Identity, PREFIX, Role, TokenHash};
+
+/// A transaction of one tenant.
+pub(crate) type Tx = Transaction<'static, Postgres>;
+
+/// By this a super-admin names the tenant.
+pub(crate) const TENANT_HEADER: &str = "mast-tenant";
+/// For so long a token that was good is taken for good: who takes one back has to wait that long.
+const KNOWN_FOR: Duration = Duration::from_secs(5);
+/// So many tokens are remembered.
+const KNOWN_MOST: usize = 10_000;
+/// How often one address may try what is no token.
+const GUESSES: Rate = Rate {
+    per_second: 1,
+    burst: 20,
+};
+
+/// What handlers share. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Inner>);
+
+struct Inner {
+    pool: PgPool,
+    engine: Engine,
+    keys: Arc<dyn KeyProvider>,
+    known: Mutex<HashMap<TokenHash, (Arc<Identity>, Instant)>>,
+    asks: Buckets<Uuid>,
+    guesses: Buckets<IpAddr>,
+    default_interval_ms: u32,
+}
+
+impl App {
+    pub(crate) fn new(
+        pool: PgPool,
+        engine: Engine,
+        keys: Arc<dyn KeyProvider>,
+        rate: Rate,
+        default_interval_ms: u32,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            pool,
+            engine,
+            keys,
+            known: Mutex::default(),
+            asks: Buckets::new(rate),
+            guesses: Buckets::new(GUESSES),
+            default_interval_ms,
+        }))
+    }
+
+    /// Whose token the request bears.
+    async fn identify(&self, parts: &Parts) -> Result<Arc<Identity>, Problem> {
+        let text = bearer(&parts.headers)?;
+        let hash = TokenHash::of(text);
+        let now = Instant::now();
+        let known = self.known(hash, now);
+        let identity = match known {
+            Some(identity) => identity,
+            None => self.look_up(text, hash, address(parts), now).await?,
+        };
+        if identity.expires_at <= Timestamp::from_system(SystemTime::now()) {
+            return Err(no_token("the token has expired"));
+        }
+        self.0
+            .asks
+            .take(identity.token_id, now)
+            .map_err(|wait| too_many(wait, "this token asks too often"))?;
+        Ok(identity)
+    }
+
+    async fn look_up(
+        &self,
+        text: &str,
+        hash: TokenHash,
+        address: IpAddr,
+        now: Instant,
+    ) -> Result<Arc<Identity>, Problem> {
+        let found = match text.starts_with(PREFIX) {
+            true => token::find(&self.0.pool, hash).await?,
+            false => None,
+        };
+        let Some(identity) = found.map(Arc::new) else {
+            // Only those who have none are slowed: others behind the same address go on.
+            let wait = |wait| too_many(wait, "this address tries too many tokens that are none");
+            self.0.guesses.take(address, now).map_err(wait)?;
+            return Err(no_token("nobody has this token, or it is no good any more"));
+        };
+        let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= KNOWN_MOST {
+            known.retain(|_, (_, until)| *until > now);
+        }
+        known.insert(hash, (Arc::clone(&identity), now + KNOWN_FOR));
+        Ok(identity)
+    }
+
+    fn known(&self, hash: TokenHash, now: Instant) -> Option<Arc<Identity>> {
+        let known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let (identity, until) = known.get(&hash)?;
+        (*until > now).then(|| Arc::clone(identity))
+    }
+
+    /// Whether Postgres answers. For the health of the process.
+    pub(crate) async fn ping(&self) -> Result<(), sqlx::Error> {
+        sqlx::query_scalar!("SELECT 1 AS one")
+            .fetch_one(&self.0.pool)
+            .await
+            .map(drop)
+    }
+
+    /// Drops answers that are kept for repeated requests and are older than a day.
+    pub(crate) async fn forget_answers(&self) -> Result<i64, sqlx::Error> {
+        let gone = sqlx::query_scalar!("SELECT forget_idempotency_keys()")
+            .fetch_one(&self.0.pool)
+            .await?;
+        Ok(gone.unwrap_or_default())
+    }
+}
+
+/// The token of `Authorization: Bearer …`.
+fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return Err(no_token("send one header Authorization: Bearer mast_…"));
+    };
+    let text = value.to_str().unwrap_or_default();
+    let (scheme, token) = text.split_once(' ').unwrap_or_default();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        Ok(token.trim())
+    } else {
+        Err(no_token("send one header Authorization: Bearer mast_…"))
+    }
+}
+
+fn no_token(why: &str) -> Problem {
+    Problem::new(Kind::Unauthenticated, why)
+}
+
+fn too_many(wait: Duration, what: &str) -> Problem {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    Problem::new(Kind::TooManyRequests, what).retry_after(seconds)
+}
+
+/// The peer's address; all that come without one share a bucket.
+fn address(parts: &Parts) -> IpAddr {
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    peer.map_or(IpAddr::from([0, 0, 0, 0]), |ConnectInfo(peer)| peer.ip())
+}
+
+/// The least role that an argument asks for.
+pub(crate) trait Rank: Send + Sync + 'static {
+    const LEAST: Role;
+}
+
+/// Ranks that may write.
+pub(crate) trait Writes: Rank {}
+
+macro_rules! ranks {
+    ($($(#[$doc:meta])+ $access:ident = $rank:ident, $role:ident;)+) => {
+        /// The ranks, as types.
+        pub(crate) mod rank {
+            $(
+                #[derive(Clone, Copy, Debug)]
+                pub(crate) struct $rank;
+                impl super::Rank for $rank {
+                    const LEAST: super::Role = super::Role::$role;
+                }
+            )+
+        }
+        $($(#[$doc])+ pub(crate) type $access = Access<rank::$rank>;)+
+    };
+}
+
+ranks! {
+    /// May read.
+    Viewer = Reads, Viewer;
+    /// May change the fleet.
+    Operator = Changes, Operator;
+    /// May delete what many things hang on.
+    Admin = Deletes, Admin;
+}
+impl Writes for rank::Changes {}
+impl Writes for rank::Deletes {}
+
+/// A tenant's rows, for somebody who may.
+pub(crate) struct Access<R> {
+    app: App,
+    tenant: TenantId,
+    rank: PhantomData<R>,
+}
+
+impl<R: Rank> FromRequestParts<App> for Access<R> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let identity = app.identify(parts).await?;
+        may(&identity, R::LEAST)?;
+        let tenant = tenant(app, &identity, &parts.headers).await?;
+        tracing::Span::current().record("tenant", tracing::field::display(tenant));
+        Ok(Self {
+            app: app.clone(),
+            tenant,
+            rank: PhantomData,
+        })
+    }
+}
+
+fn may(identity: &Identity, least: Role) -> Result<(), Problem> {
+    if identity.role >= least {
+        return Ok(());
+    }
+    let detail = format!("{least} is needed, this token is for {}", identity.role);
+    Err(Problem::new(Kind::Forbidden, detail))
+}
+
+/// The tenant of the token; a super-admin's is the one named, by id or name.
+async fn tenant(app: &App, identity: &Identity, headers: &HeaderMap) -> Result<TenantId, Problem> {
+    let named = headers.get(TENANT_HEADER).map(|value| value.to_str());
+    let named = named.transpose().map_err(|_| Problem::not_found())?;
+    match (&identity.tenant, named) {
+        (Some((id, _)), None) => Ok(*id),
+        // Who names another tenant than the token's must not act on the token's by mistake.
+        (Some((id, name)), Some(named)) if named == name || named == id.to_string() => Ok(*id),
+        (Some(_), Some(_)) => Err(Problem::not_found()),
+        (None, None) => Err(Problem::new(
+            Kind::TenantRequired,
+            "this token is for all tenants: name one in the header Mast-Tenant, by id or name",
+        )),
+        (None, Some(named)) => {
+            let found = match named.parse() {
+                Ok(id) => exists(app, TenantId(id)).await?.then_some(TenantId(id)),
+                Err(_) => mast_postgres::find_tenant(&app.0.pool, named).await?,
+            };
+            found.ok_or_else(Problem::not_found)
+        }
+    }
+}
+
+async fn exists(app: &App, id: TenantId) -> Result<bool, Problem> {
+    let mut tx = mast_postgres::tenant_snapshot(&app.0.pool, id).await?;
+    let found = sqlx::query_scalar!("SELECT 1 AS one FROM tenants WHERE id = $1", id.0)
+        .fetch_optional(&mut *tx)
+        .await?;
+    Ok(found.is_some())
+}
+
+impl<R: Rank> Access<R> {
+    pub(crate) const fn tenant(&self) -> TenantId {
+        self.tenant
+    }
+
+    /// One snapshot of the tenant's rows, read-only.
+    pub(crate) async fn read(&self) -> Result<Tx, Problem> {
+        Ok(mast_postgres::tenant_snapshot(&self.app.0.pool, self.tenant).await?)
+    }
+
+    /// Queries over the tenant's present and past.
+    pub(crate) fn queries(&self) -> Session {
+        self.app.0.engine.session(TenantScope::One(self.tenant))
+    }
+}
+
+impl<R: Writes> Access<R> {
+    /// A transaction that writes. It has the writers' turn: what it reads stays true until its end.
+    pub(crate) async fn write(&self) -> Result<Tx, Problem> {
+        let mut tx = mast_postgres::tenant_tx(&self.app.0.pool, self.tenant).await?;
+        take_turn(&mut tx).await?;
+        Ok(tx)
+    }
+
+    /// What seals credentials.
+    pub(crate) fn keys(&self) -> &Arc<dyn KeyProvider> {
+        &self.app.0.keys
+    }
+
+    /// Interval of the polls of a device that names none.
+    pub(crate) fn default_interval_ms(&self) -> u32 {
+        self.app.0.default_interval_ms
+    }
+}
+
+async fn take_turn(tx: &mut Tx) -> Result<(), Problem> {
+    sqlx::query!("SELECT take_turn()")
+        .fetch_one(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Somebody with any token.
+pub(crate) struct Anybody(pub(crate) Arc<Identity>);
+
+impl FromRequestParts<App> for Anybody {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        app.identify(parts).await.map(Self)
+    }
+}
+
+/// Who runs the installation: for tenants themselves.
+pub(crate) struct SuperAdmin {
+    app: App,
+}
+
+impl FromRequestParts<App> for SuperAdmin {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let identity = app.identify(parts).await?;
+        may(&identity, Role::SuperAdmin)?;
+        Ok(Self { app: app.clone() })
+    }
+}
+
+impl SuperAdmin {
+    /// A snapshot for questions about all tenants; it sees no tenant's rows.
+    pub(crate) async fn read(&self) -> Result<Tx, Problem> {
+        Ok(mast_postgres::tenant_snapshot(&self.app.0.pool, TenantId(Uuid::nil())).await?)
+    }
+
+    /// A transaction that writes this tenant, with the writers' turn.
+    pub(crate) async fn write(&self, tenant: TenantId) -> Result<Tx, Problem> {
+        let mut tx = mast_postgres::tenant_tx(&self.app.0.pool, tenant).await?;
+        take_turn(&mut tx).await?;
+        Ok(tx)
+    }
+}

@@ -1,0 +1,58 @@
+//! Entity tags: of a thing its version and a hash of what is shown, of a list a hash alone.
+//!
+//! A thing is shown with what the dataflow says of it, which changes without a write. So a reader's cache goes by the hash,
+//! and a writer's If-Match by the version before it.
+
+use axum::http::header::IF_NONE_MATCH;
+use axum::http::{HeaderMap, HeaderValue};
+use sha2::{Digest, Sha256};
+
+fn hash(body: &[u8]) -> String {
+    let digest = Sha256::digest(body);
+    digest[..9]
+        .iter()
+        .fold(String::new(), |all, byte| format!("{all}{byte:02x}"))
+}
+
+/// The tag of a thing.
+pub(crate) fn of_thing(version: i64, body: &[u8]) -> String {
+    format!("\"{version}-{}\"", hash(body))
+}
+
+/// The tag of a list or a summary.
+pub(crate) fn of_list(body: &[u8]) -> String {
+    format!("W/\"{}\"", hash(body))
+}
+
+/// As a header.
+pub(crate) fn value(tag: &str) -> HeaderValue {
+    // Digits and quotes.
+    HeaderValue::from_str(tag).unwrap_or(HeaderValue::from_static("\"\""))
+}
+
+/// Whether the asker has it already; tags are compared weakly, as RFC 9110 has it for reads.
+pub(crate) fn is_known(headers: &HeaderMap, tag: &str) -> bool {
+    let weak = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    let values = headers.get_all(IF_NONE_MATCH).iter();
+    let known = values.filter_map(|value| value.to_str().ok());
+    known
+        .flat_map(|value| value.split(','))
+        .any(|known| known.trim() == "*" || weak(known) == weak(tag))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_compared_weakly() {
+        let mut headers = HeaderMap::new();
+        assert!(!is_known(&headers, "W/\"a\""));
+        headers.insert(IF_NONE_MATCH, HeaderValue::from_static("\"x\", \"a\""));
+        assert!(is_known(&headers, "W/\"a\""));
+        assert!(is_known(&headers, "\"a\""));
+        assert!(!is_known(&headers, "\"b\""));
+        headers.insert(IF_NONE_MATCH, HeaderValue::from_static("*"));
+        assert!(is_known(&headers, "\"b\""));
+    }
+}

@@ -1,0 +1,15 @@
+//! What all routes have in common: how requests are read, refused and answered.
+
+pub(crate) mod access;
+pub(crate) mod docs;
+pub(crate) mod etag;
+pub(crate) mod extract;
+pub(crate) mod idempotency;
+pub(crate) mod layers;
+pub(crate) mod openapi;
+pub(crate) mod problem;
+pub(crate) mod rate;
+pub(crate) mod reply;
+pub(crate) mod routes;
+pub(crate) mod server;
+pub(crate) mod wire;

@@ -1,0 +1,69 @@
+//! Answers.
+
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::etag;
+use super::problem::Problem;
+
+/// A thing with a version.
+pub(crate) trait Versioned: Serialize {
+    fn version(&self) -> i64;
+}
+
+/// A thing, or 304 where the asker has it.
+pub(crate) fn thing<T: Versioned>(headers: &HeaderMap, thing: &T) -> Result<Response, Problem> {
+    let body = json(thing)?;
+    let tag = etag::of_thing(thing.version(), &body);
+    Ok(tagged(headers, &tag, body))
+}
+
+/// A list or a summary, or 304 where the asker has it.
+pub(crate) fn list<T: Serialize>(headers: &HeaderMap, list: &T) -> Result<Response, Problem> {
+    let body = json(list)?;
+    let tag = etag::of_list(&body);
+    Ok(tagged(headers, &tag, body))
+}
+
+/// What a write left.
+pub(crate) fn written<T: Versioned>(thing: &T) -> Result<Response, Problem> {
+    let body = json(thing)?;
+    let tag = etag::of_thing(thing.version(), &body);
+    Ok(with_tag(StatusCode::OK, &tag, body))
+}
+
+/// What a POST made, and where it is.
+pub(crate) fn created<T: Versioned>(path: &str, thing: &T) -> Result<Response, Problem> {
+    let body = json(thing)?;
+    let tag = etag::of_thing(thing.version(), &body);
+    let mut response = with_tag(StatusCode::CREATED, &tag, body);
+    if let Ok(path) = HeaderValue::from_str(path) {
+        response.headers_mut().insert(LOCATION, path);
+    }
+    Ok(response)
+}
+
+fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, Problem> {
+    serde_json::to_vec(value).map_err(|e| Problem::internal(&e))
+}
+
+fn tagged(headers: &HeaderMap, tag: &str, body: Vec<u8>) -> Response {
+    if etag::is_known(headers, tag) {
+        let mut response = StatusCode::NOT_MODIFIED.into_response();
+        response.headers_mut().insert(ETAG, etag::value(tag));
+        return response;
+    }
+    with_tag(StatusCode::OK, tag, body)
+}
+
+fn with_tag(status: StatusCode, tag: &str, body: Vec<u8>) -> Response {
+    let mut response = (status, body).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(ETAG, etag::value(tag));
+    // It may be kept by who asked, and is asked for again each time.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    response
+}

@@ -1,0 +1,184 @@
+//! The service: its settings, its sockets and its end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::HeaderValue;
+use mast_query::Engine;
+use mast_secrets::KeyProvider;
+use sqlx::PgPool;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::access::App;
+use super::layers::{self, Limits};
+use super::rate::Rate;
+use super::{docs, idempotency, routes};
+use crate::ApiError;
+
+/// What the service works with and what it allows.
+pub struct ApiConfig {
+    /// Postgres, as the role `mast_api`; see [`mast_postgres::impatient_pool`].
+    pub pool: PgPool,
+    /// Answers queries over views and history.
+    pub engine: Engine,
+    /// Seals the credentials of devices.
+    pub keys: Arc<dyn KeyProvider>,
+    /// How often one token may ask.
+    pub rate: Rate,
+    /// Time for one answer, up to its head.
+    pub time_limit: Duration,
+    /// Bytes of a body.
+    pub body_limit: usize,
+    /// Origins whose pages may ask, such as `https://noc.example.net`. None: none.
+    pub cors_origins: Vec<HeaderValue>,
+    /// Interval of the polls of a device that names none.
+    pub default_interval_ms: u32,
+}
+
+impl ApiConfig {
+    /// The defaults: 100 requests a second and token (500 at once), 30 s, 1 MiB, no other origin, a poll a minute.
+    pub fn new(pool: PgPool, engine: Engine, keys: Arc<dyn KeyProvider>) -> Self {
+        Self {
+            pool,
+            engine,
+            keys,
+            rate: Rate {
+                per_second: 100,
+                burst: 500,
+            },
+            time_limit: Duration::from_secs(30),
+            body_limit: 1 << 20,
+            cors_origins: Vec::new(),
+            default_interval_ms: 60_000,
+        }
+    }
+}
+
+/// The whole service as a router; `app` is what else asks of it.
+fn service(config: ApiConfig) -> (Router, App) {
+    let app = App::new(
+        config.pool,
+        config.engine,
+        config.keys,
+        config.rate,
+        config.default_interval_ms,
+    );
+    let (router, _) = routes::build();
+    let limits = Limits {
+        time: config.time_limit,
+        body: config.body_limit,
+    };
+    let router = layers::around(router, limits, config.cors_origins);
+    (router.with_state(app.clone()), app)
+}
+
+/// The whole service as a router, for who has sockets of its own.
+pub fn router(config: ApiConfig) -> Router {
+    service(config).0
+}
+
+/// The document of the API, as JSON (OpenAPI 3.1).
+pub fn openapi() -> String {
+    routes::build().1.to_pretty_json().unwrap_or_default()
+}
+
+/// A service that runs.
+pub struct Server {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+    app: App,
+    tidying: JoinHandle<()>,
+}
+
+/// How often kept answers are looked through for old ones.
+const TIDY: Duration = Duration::from_secs(3_600);
+
+impl Server {
+    /// Listens and answers.
+    ///
+    /// # Errors
+    /// [`ApiError::Listen`] where the address can't be had.
+    pub async fn start(listen: SocketAddr, config: ApiConfig) -> Result<Self, ApiError> {
+        let refused = |source| ApiError::Listen {
+            address: listen,
+            source,
+        };
+        let listener = TcpListener::bind(listen).await.map_err(refused)?;
+        let address = listener.local_addr().map_err(refused)?;
+        let (router, app) = service(config);
+        let (stop, mut stops) = watch::channel(false);
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        let serving = axum::serve(listener, service).with_graceful_shutdown(async move {
+            // A sender that is gone stops it too.
+            let _ = stops.wait_for(|stop| *stop).await;
+        });
+        let task = tokio::spawn(async move {
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "the API does not listen any more");
+            }
+        });
+        let tidied = app.clone();
+        let tidying = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(TIDY).await;
+                if let Err(error) = idempotency::tidy(&tidied).await {
+                    tracing::debug!(%error, "old answers are kept for longer");
+                }
+            }
+        });
+        Ok(Self {
+            address,
+            stop,
+            task,
+            app,
+            tidying,
+        })
+    }
+
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where people can browse it.
+    pub fn docs(&self) -> String {
+        format!("http://{}{}", self.address, docs::PAGE)
+    }
+
+    /// What a health check asks.
+    pub fn pulse(&self) -> Pulse {
+        Pulse(self.app.clone())
+    }
+
+    /// Takes no new requests, and ends when those at hand are answered or `patience` is over.
+    pub async fn stop(mut self, patience: Duration) {
+        self.tidying.abort();
+        self.stop.send_replace(true);
+        if tokio::time::timeout(patience, &mut self.task)
+            .await
+            .is_err()
+        {
+            tracing::warn!("requests that were not answered in time are cut");
+            self.task.abort();
+        }
+    }
+}
+
+/// Whether the service can answer.
+#[derive(Clone)]
+pub struct Pulse(App);
+
+impl Pulse {
+    /// Asks Postgres for a sign of life.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn postgres(&self) -> Result<(), sqlx::Error> {
+        self.0.ping().await
+    }
+}

@@ -1,0 +1,137 @@
+//! How things are listed, shown, made, changed and deleted: once, for all resources whose rows are their own.
+
+use std::future::Future;
+
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, PgConnection};
+use uuid::Uuid;
+
+use super::check::refused;
+use crate::http::access::{Access, Viewer, Writes};
+use crate::http::extract::{IfMatch, MergePatch};
+use crate::http::idempotency::{Begun, IdempotencyKey};
+use crate::http::problem::Problem;
+use crate::http::reply::{self, Versioned};
+use crate::listing::{ListQuery, Listing, Page};
+
+/// A thing that people make and change.
+pub(crate) trait Resource:
+    Versioned + for<'r> FromRow<'r, PgRow> + Send + Sync + Unpin + 'static
+{
+    /// What people decide of it.
+    type Input: Serialize + DeserializeOwned + PartialEq + Send + Sync + for<'a> From<&'a Self>;
+    /// How it is read.
+    const LISTING: &'static Listing;
+    /// Which field stands behind which foreign key, by a part of the constraint's name.
+    const KEYS: &'static [(&'static str, &'static str)] = &[];
+
+    /// What an input must be, beyond its types.
+    fn check(input: &Self::Input) -> Result<(), Problem>;
+
+    /// Makes it.
+    fn insert(
+        tx: &mut PgConnection,
+        tenant: Uuid,
+        id: Uuid,
+        input: &Self::Input,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
+    /// Makes it what the input says.
+    fn update(
+        tx: &mut PgConnection,
+        tenant: Uuid,
+        id: Uuid,
+        input: &Self::Input,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
+    /// Deletes it.
+    fn delete(
+        tx: &mut PgConnection,
+        tenant: Uuid,
+        id: Uuid,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+}
+
+/// A page of a list.
+pub(crate) async fn list<T>(
+    who: &Viewer,
+    listing: &Listing,
+    query: &ListQuery,
+    headers: &HeaderMap,
+) -> Result<Response, Problem>
+where
+    T: Serialize + for<'r> FromRow<'r, PgRow> + Send + Unpin,
+{
+    let mut tx = who.read().await?;
+    let page: Page<T> = listing.page(&mut tx, who.tenant().0, query).await?;
+    reply::list(headers, &page)
+}
+
+pub(crate) async fn get<R: Resource>(
+    who: &Viewer,
+    id: Uuid,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    let mut tx = who.read().await?;
+    let thing: R = R::LISTING.by_id(&mut tx, who.tenant().0, id).await?;
+    reply::thing(headers, &thing)
+}
+
+pub(crate) async fn create<R: Resource, W: Writes>(
+    who: &Access<W>,
+    key: IdempotencyKey,
+    input: &R::Input,
+) -> Result<Response, Problem> {
+    R::check(input)?;
+    let mut once = match key.begin(who, input).await? {
+        Begun::Now(once) => once,
+        Begun::Before(answer) => return Ok(answer),
+    };
+    let (tenant, id) = (who.tenant().0, Uuid::now_v7());
+    let made = R::insert(&mut once.tx, tenant, id, input).await;
+    made.map_err(|e| refused(e, R::KEYS))?;
+    let thing: R = R::LISTING.by_id(&mut once.tx, tenant, id).await?;
+    let answer = reply::created(&format!("{}/{id}", R::LISTING.path), &thing)?;
+    once.done(answer).await
+}
+
+pub(crate) async fn patch<R: Resource, W: Writes>(
+    who: &Access<W>,
+    id: Uuid,
+    if_match: IfMatch,
+    patch: MergePatch,
+) -> Result<Response, Problem> {
+    let tenant = who.tenant().0;
+    let mut tx = who.write().await?;
+    let thing: R = R::LISTING.by_id(&mut tx, tenant, id).await?;
+    if_match.check(thing.version())?;
+    let before = R::Input::from(&thing);
+    let input = patch.apply(&before)?;
+    R::check(&input)?;
+    if input == before {
+        return reply::written(&thing);
+    }
+    let changed = R::update(&mut tx, tenant, id, &input).await;
+    changed.map_err(|e| refused(e, R::KEYS))?;
+    let thing: R = R::LISTING.by_id(&mut tx, tenant, id).await?;
+    tx.commit().await?;
+    reply::written(&thing)
+}
+
+pub(crate) async fn delete<R: Resource, W: Writes>(
+    who: &Access<W>,
+    id: Uuid,
+    if_match: IfMatch,
+) -> Result<Response, Problem> {
+    let tenant = who.tenant().0;
+    let mut tx = who.write().await?;
+    let thing: R = R::LISTING.by_id(&mut tx, tenant, id).await?;
+    if_match.check(thing.version())?;
+    R::delete(&mut tx, tenant, id).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}

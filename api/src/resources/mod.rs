@@ -1,0 +1,25 @@
+//! The resources: a file each, with what it reads, what can be written and its SQL.
+
+pub(crate) mod check;
+pub(crate) mod clients;
+pub(crate) mod crud;
+pub(crate) mod device_log;
+pub(crate) mod devices;
+pub(crate) mod events;
+pub(crate) mod firmware;
+pub(crate) mod fleet;
+pub(crate) mod groups;
+pub(crate) mod health;
+pub(crate) mod interfaces;
+pub(crate) mod issues;
+pub(crate) mod links;
+pub(crate) mod me;
+pub(crate) mod sectors;
+pub(crate) mod series;
+pub(crate) mod sites;
+pub(crate) mod sql;
+pub(crate) mod tags;
+pub(crate) mod tenants;
+pub(crate) mod thresholds;
+
+mod history;

@@ -1,0 +1,269 @@
+//! Sites.
+
+use axum::http::HeaderMap;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use sqlx::{FromRow, PgConnection};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::check::Checks;
+use super::crud::{self, Resource};
+use crate::http::access::{Admin, Operator, Viewer};
+use crate::http::extract::{Body, IfMatch, MergePatch, Path, Query};
+use crate::http::idempotency::IdempotencyKey;
+use crate::http::problem::Problem;
+use crate::http::reply::Versioned;
+use crate::http::wire::Time;
+use crate::listing::{Column, Kind, ListQuery, Listing, Page};
+
+/// A tower or another place with devices.
+#[derive(Debug, Serialize, ToSchema, FromRow)]
+pub(crate) struct Site {
+    id: Uuid,
+    name: String,
+    /// Degrees north.
+    latitude: Option<f64>,
+    /// Degrees east.
+    longitude: Option<f64>,
+    /// Height of the ground above sea level.
+    elevation_m: Option<f64>,
+    /// Where it is, in words.
+    address: Option<String>,
+    notes: Option<String>,
+    /// Whether it is the core of the network, to which links between sites point.
+    core: bool,
+    /// Rises with each change.
+    version: i64,
+    devices_online: i64,
+    devices_offline: i64,
+    devices_unmanageable: i64,
+    devices_unobserved: i64,
+    links_active: i64,
+    links_degraded: i64,
+    links_down: i64,
+    /// Links whose state is the last known one.
+    links_unobserved: i64,
+    /// Live links with a signal.
+    clients: i64,
+    signal_mean_dbm: Option<f64>,
+    /// The signal that a tenth of the clients do not exceed.
+    signal_p10_dbm: Option<i16>,
+    signal_worst_dbm: Option<i16>,
+    /// When its counts last changed.
+    as_of: Option<Time>,
+}
+
+impl Versioned for Site {
+    fn version(&self) -> i64 {
+        self.version
+    }
+}
+
+/// What people decide of a site.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SiteInput {
+    /// Unique in the tenant.
+    #[schema(min_length = 1, max_length = 200)]
+    name: String,
+    /// Degrees north. With `longitude`, or neither.
+    #[serde(default)]
+    #[schema(minimum = -90, maximum = 90)]
+    latitude: Option<f64>,
+    /// Degrees east.
+    #[serde(default)]
+    #[schema(minimum = -180, maximum = 180)]
+    longitude: Option<f64>,
+    /// Height of the ground above sea level.
+    #[serde(default)]
+    #[schema(minimum = -500, maximum = 9000)]
+    elevation_m: Option<f64>,
+    /// Where it is, in words.
+    #[serde(default)]
+    address: Option<String>,
+    #[serde(default)]
+    notes: Option<String>,
+    /// Whether it is the core of the network.
+    #[serde(default)]
+    core: bool,
+}
+
+impl From<&Site> for SiteInput {
+    fn from(site: &Site) -> Self {
+        Self {
+            name: site.name.clone(),
+            latitude: site.latitude,
+            longitude: site.longitude,
+            elevation_m: site.elevation_m,
+            address: site.address.clone(),
+            notes: site.notes.clone(),
+            core: site.core,
+        }
+    }
+}
+
+impl Resource for Site {
+    type Input = SiteInput;
+    const LISTING: &'static Listing = &LISTING;
+
+    fn check(input: &SiteInput) -> Result<(), Problem> {
+        let mut checks = Checks::default();
+        checks.name("/name", &input.name);
+        checks.range("/latitude", input.latitude, -90.0, 90.0);
+        checks.range("/longitude", input.longitude, -180.0, 180.0);
+        checks.range("/elevation_m", input.elevation_m, -500.0, 9_000.0);
+        checks.text("/address", input.address.as_deref());
+        checks.text("/notes", input.notes.as_deref());
+        let both = input.latitude.is_some() == input.longitude.is_some();
+        checks.must(
+            both,
+            "/longitude",
+            "give both latitude and longitude, or neither",
+        );
+        checks.done()
+    }
+
+    async fn insert(
+        tx: &mut PgConnection,
+        tenant: Uuid,
+        id: Uuid,
+        input: &SiteInput,
+    ) -> Result<(), sqlx::Error> {
+        sqlx::query!(
+            "INSERT INTO sites (tenant_id, id, name, latitude, longitude, elevation_m, address, notes, core)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            tenant,
+            id,
+            input.name,
+            input.latitude,
+            input.longitude,
+            input.elevation_m,
+            input.address,
+            input.notes,
+            input.core,
+        )
+        .execute(tx)
+        .await
+        .map(drop)
+    }
+
+    async fn update(
+        tx: &mut PgConnection,
+        tenant: Uuid,
+        id: Uuid,
+        input: &SiteInput,
+    ) -> Result<(), sqlx::Error> {
+        sqlx::query!(
+            "UPDATE sites SET name = $3, latitude = $4, longitude = $5, elevation_m = $6, address = $7, notes = $8,
+                 core = $9
+             WHERE tenant_id = $1 AND id = $2",
+            tenant,
+            id,
+            input.name,
+            input.latitude,
+            input.longitude,
+            input.elevation_m,
+            input.address,
+            input.notes,
+            input.core,
+        )
+        .execute(tx)
+        .await
+        .map(drop)
+    }
+
+    async fn delete(tx: &mut PgConnection, tenant: Uuid, id: Uuid) -> Result<(), sqlx::Error> {
+        sqlx::query!(
+            "DELETE FROM sites WHERE tenant_id = $1 AND id = $2",
+            tenant,
+            id
+        )
+        .execute(tx)
+        .await
+        .map(drop)
+    }
+}
+
+pub(crate) static LISTING: Listing = Listing {
+    path: "/api/v1/sites",
+    select: "s.id, s.name, s.latitude, s.longitude, s.elevation_m, s.address, s.notes, s.core, s.version,
+ coalesce(c.devices_online, 0) AS devices_online, coalesce(c.devices_offline, 0) AS devices_offline,
+ coalesce(c.devices_unmanageable, 0) AS devices_unmanageable, coalesce(c.devices_unobserved, 0) AS devices_unobserved,
+ coalesce(c.links_active, 0) AS links_active, coalesce(c.links_degraded, 0) AS links_degraded,
+ coalesce(c.links_down, 0) AS links_down, coalesce(c.links_unobserved, 0) AS links_unobserved,
+ coalesce(g.clients, 0) AS clients, g.sum_dbm::float8 / NULLIF(g.clients, 0) AS signal_mean_dbm,
+ g.p10_dbm AS signal_p10_dbm, g.worst_dbm AS signal_worst_dbm, c.epoch * 250000 AS as_of",
+    from: "sites s
+ LEFT JOIN place_counts c ON c.kind = 'site' AND c.id = s.id AND c.tenant_id = s.tenant_id
+ LEFT JOIN place_signals g ON g.kind = 'site' AND g.id = s.id AND g.tenant_id = s.tenant_id
+ WHERE s.tenant_id = $1",
+    columns: &[
+        Column::new("id", "s.id", Kind::Id),
+        Column::new("name", "s.name", Kind::Text),
+        Column::new("core", "s.core", Kind::Bool).unsorted(),
+        Column::new("latitude", "s.latitude", Kind::Float).or_null(),
+        Column::new("longitude", "s.longitude", Kind::Float).or_null(),
+        Column::new("elevation_m", "s.elevation_m", Kind::Float).or_null(),
+        Column::new("devices_offline", "coalesce(c.devices_offline, 0)", Kind::Int),
+        Column::new("devices_unobserved", "coalesce(c.devices_unobserved, 0)", Kind::Int),
+        Column::new("links_down", "coalesce(c.links_down, 0)", Kind::Int),
+        Column::new("links_degraded", "coalesce(c.links_degraded, 0)", Kind::Int),
+        Column::new("clients", "coalesce(g.clients, 0)", Kind::Int),
+        Column::new("signal_worst_dbm", "g.worst_dbm", Kind::Int).or_null(),
+    ],
+    key: &["id"],
+    sort: "name",
+};
+
+/// Sites, with their counts.
+#[utoipa::path(get, path = "/api/v1/sites", tag = "sites", params(ListQuery), responses((status = 200, body = Page<Site>)))]
+pub(crate) async fn list(
+    who: Viewer,
+    Query(query): Query<ListQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    crud::list::<Site>(&who, &LISTING, &query, &headers).await
+}
+
+/// A site.
+#[utoipa::path(get, path = "/api/v1/sites/{id}", tag = "sites", params(("id" = Uuid, Path)), responses((status = 200, body = Site)))]
+pub(crate) async fn get(
+    who: Viewer,
+    Path(id): Path<Uuid>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    crud::get::<Site>(&who, id, &headers).await
+}
+
+/// Makes a site.
+#[utoipa::path(post, path = "/api/v1/sites", tag = "sites", request_body = SiteInput, responses((status = 201, body = Site)))]
+pub(crate) async fn create(
+    who: Operator,
+    key: IdempotencyKey,
+    Body(input): Body<SiteInput>,
+) -> Result<Response, Problem> {
+    crud::create::<Site, _>(&who, key, &input).await
+}
+
+/// Changes a site.
+#[utoipa::path(patch, path = "/api/v1/sites/{id}", tag = "sites", params(("id" = Uuid, Path)),
+    request_body(content = SiteInput, content_type = "application/merge-patch+json"), responses((status = 200, body = Site)))]
+pub(crate) async fn patch(
+    who: Operator,
+    Path(id): Path<Uuid>,
+    if_match: IfMatch,
+    patch: MergePatch,
+) -> Result<Response, Problem> {
+    crud::patch::<Site, _>(&who, id, if_match, patch).await
+}
+
+/// Deletes a site with its sectors. Its devices go on without one.
+#[utoipa::path(delete, path = "/api/v1/sites/{id}", tag = "sites", params(("id" = Uuid, Path)), responses((status = 204)))]
+pub(crate) async fn delete(
+    who: Admin,
+    Path(id): Path<Uuid>,
+    if_match: IfMatch,
+) -> Result<Response, Problem> {
+    crud::delete::<Site, _>(&who, id, if_match).await
+}

@@ -1,0 +1,198 @@
+//! Nothing of B for A: every route of the table, with the ids of B, asked by A.
+//!
+//! The routes come from the document, which is made from the table of routes: a new route that this test has no ids or body
+//! for fails it.
+
+use serde_json::{Value, json};
+
+use crate::world::{A, Answer, B, Client, Fleet, JSON, SECRET, World};
+
+/// The path with the ids of a fleet's things.
+fn filled(path: &str, fleet: Fleet) -> String {
+    let id = match path {
+        p if p.starts_with("/api/v1/tenants/") => fleet.tenant().to_string(),
+        p if p.starts_with("/api/v1/sites/") => fleet.site().to_string(),
+        p if p.starts_with("/api/v1/sectors/") => fleet.sector().to_string(),
+        p if p.starts_with("/api/v1/devices/") => fleet.ap().to_string(),
+        p if p.starts_with("/api/v1/groups/") => fleet.group().to_string(),
+        p if p.starts_with("/api/v1/tags/") => fleet.tag().to_string(),
+        p if p.starts_with("/api/v1/thresholds/") => fleet.thresholds().to_string(),
+        p if p.starts_with("/api/v1/links/") => fleet.link(),
+        p if !p.contains('{') => String::new(),
+        p => panic!(
+            "whose id is in {p}? Say it here, so that the route is tried with another tenant's"
+        ),
+    };
+    let path = path
+        .replace("{id}", &id)
+        .replace("{name}", &format!("wlan-{}", fleet.word));
+    let metric = match path {
+        _ if !path.ends_with("/series") => return path,
+        _ if path.contains("/links/") => "signal_dbm",
+        _ if path.contains("/interfaces/") => "rx_bps",
+        _ => "cpu_load_percent",
+    };
+    format!("{path}?metric={metric}")
+}
+
+/// Bodies that refer to a fleet's things, and are good ones of that fleet.
+fn bodies(path: &str, fleet: Fleet) -> Vec<Value> {
+    let device = |field: &str, value: Value| json!({ "name": "d", "address": "h", field: value });
+    match path {
+        "/api/v1/tenants" | "/api/v1/sites" | "/api/v1/groups" | "/api/v1/tags" => Vec::new(),
+        "/api/v1/sectors" => vec![json!({ "name": "s", "site_id": fleet.site() })],
+        "/api/v1/devices" => vec![
+            device("site_id", json!(fleet.site())),
+            device("sector_id", json!(fleet.sector())),
+            device("parent_id", json!(fleet.ap())),
+            device("group_ids", json!([fleet.group()])),
+            device("tag_ids", json!([fleet.tag()])),
+        ],
+        "/api/v1/thresholds" => vec![
+            json!({ "site_id": fleet.site() }),
+            json!({ "site_id": fleet.site(), "sector_id": fleet.sector() }),
+        ],
+        "/api/v1/sql" => vec![
+            json!({ "sql": format!("SELECT * FROM devices WHERE tenant_id = '{}'", fleet.tenant()) }),
+        ],
+        path => panic!("what does a body of {path} refer to? Say it here"),
+    }
+}
+
+/// Every method of every route.
+fn operations() -> Vec<(String, String, Value)> {
+    let document: Value = serde_json::from_str(&mast_api::openapi()).unwrap();
+    let paths = document["paths"].as_object().unwrap();
+    let operations = paths.iter().flat_map(|(path, item)| {
+        let methods = item.as_object().unwrap().iter();
+        methods.map(|(method, operation)| (method.to_uppercase(), path.clone(), operation.clone()))
+    });
+    operations.collect()
+}
+
+async fn ask(client: &Client, method: &str, path: &str, body: Option<&Value>) -> Answer {
+    let headers = [JSON, ("if-match", "*")];
+    let body = body.map(Value::to_string).unwrap_or_default();
+    client.send(method, path, &headers, body).await
+}
+
+fn shows_b(answer: &Answer) -> bool {
+    let text = answer.text();
+    let headers = format!("{:?}", answer.headers);
+    [text, headers]
+        .iter()
+        .any(|text| text.contains(SECRET) || text.contains(&B.tenant().to_string()))
+}
+
+#[tokio::test]
+async fn no_route_shows_or_changes_anything_of_another_tenant() {
+    let world = World::new().await;
+    let (ours, theirs) = (world.admin().await, world.stranger().await);
+    let everything = async || {
+        let mut all = Vec::new();
+        for (method, path, _) in operations() {
+            if method == "GET" && !path.starts_with("/api/v1/tenants") && path != "/api/v1/me" {
+                all.push(ask(&theirs, "GET", &filled(&path, B), None).await.text());
+            }
+        }
+        all
+    };
+    let (before, since) = (everything().await, world.told().await);
+    assert!(
+        before.concat().contains(SECRET),
+        "what must not be seen is there to be seen"
+    );
+    let mut asked = 0;
+    for (method, path, _) in operations() {
+        let at = filled(&path, B);
+        let answer = match method.as_str() {
+            "GET" | "DELETE" => ask(&ours, &method, &at, None).await,
+            "PATCH" => ask(&ours, "PATCH", &at, Some(&json!({ "name": "mine" }))).await,
+            "POST" => {
+                for body in bodies(&path, B) {
+                    let answer = ask(&ours, "POST", &at, Some(&body)).await;
+                    let refused = answer.status == 422 || path == "/api/v1/sql";
+                    assert!(refused && !shows_b(&answer), "POST {path} {body}: {answer}");
+                    asked += 1;
+                }
+                continue;
+            }
+            other => panic!("{other} {path}: how is it asked?"),
+        };
+        asked += 1;
+        assert!(!shows_b(&answer), "{method} {path}: {answer}");
+        let expected = match path.as_str() {
+            p if p.starts_with("/api/v1/tenants") => 403,
+            p if p.contains("{id}") => 404,
+            _ => 200,
+        };
+        assert_eq!(answer.status, expected, "{method} {at}: {answer}");
+    }
+    assert!(asked > 50, "{asked}");
+    assert_eq!(
+        world.outbox(since).await,
+        [],
+        "nothing was written for anybody"
+    );
+    assert_eq!(everything().await, before);
+}
+
+/// The same requests about one's own things are good ones: they were refused for whose they were about.
+#[tokio::test]
+async fn the_same_of_ones_own_is_answered() {
+    let world = World::new().await;
+    let ours = world.admin().await;
+    for (method, path, _) in operations() {
+        if method == "GET" && !path.starts_with("/api/v1/tenants") {
+            let answer = ask(&ours, "GET", &filled(&path, A), None).await;
+            assert_eq!(answer.status, 200, "{path}: {answer}");
+        }
+        if method == "POST" && path != "/api/v1/sql" {
+            for (n, mut body) in bodies(&path, A).into_iter().enumerate() {
+                if body.get("name").is_some() {
+                    body["name"] = json!(format!("own-{n}"));
+                } else {
+                    body["technology"] = json!("w60g");
+                }
+                let answer = ask(&ours, "POST", &path, Some(&body)).await;
+                assert_eq!(answer.status, 201, "{path} {body}: {answer}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_route_answers_nobody() {
+    let world = World::new().await;
+    let nobody = world.nobody();
+    for (n, (method, path, operation)) in operations().into_iter().enumerate() {
+        let open = operation.get("security").is_none();
+        assert_eq!(open, path.starts_with("/health"), "{path}");
+        if open {
+            continue;
+        }
+        // What is refused for who asks is refused before what is asked is read.
+        let answer = ask(
+            &nobody,
+            &method,
+            &filled(&path, A),
+            Some(&json!("nonsense")),
+        )
+        .await;
+        assert_eq!(answer.problem(), 401, "{n} {method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn a_viewer_writes_nothing() {
+    let world = World::new().await;
+    let viewer = world.viewer().await;
+    let since = world.told().await;
+    for (method, path, _) in operations() {
+        if method != "GET" && path != "/api/v1/sql" {
+            let answer = ask(&viewer, &method, &filled(&path, A), Some(&json!({}))).await;
+            assert_eq!(answer.problem(), 403, "{method} {path}");
+        }
+    }
+    assert_eq!(world.outbox(since).await, []);
+}

@@ -1,0 +1,637 @@
+//! Two tenants with rows in every table, the service over them in this process, and a client for each who may ask.
+//!
+//! Every text of tenant B holds [`SECRET`], and none of A does: what A sees of B shows.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Request, StatusCode};
+use mast_api::token::{self, NewToken, Role};
+use mast_api::{ApiConfig, Rate, router};
+use mast_lake::{LakeConfig, LakeWriter, Table};
+use mast_postgres::testing::{self, Database};
+use mast_postgres::{impatient_pool, tenant_tx};
+use mast_query::{Engine, EngineConfig};
+use mast_schemas::column::Record;
+use mast_schemas::records::{Event, Interface, Poll, Registration};
+use mast_schemas::{Epoch, Mac, TenantId, Timestamp};
+use mast_secrets::{KeyFile, KeyProvider};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use tempfile::TempDir;
+use tower::ServiceExt;
+use uuid::Uuid;
+
+/// In every text of tenant B, in none of A.
+pub(crate) const SECRET: &str = "BBB";
+
+/// A tenant of the fixture, by a number: `0xa` or `0xb`.
+#[derive(Clone, Copy)]
+pub(crate) struct Fleet {
+    number: u128,
+    pub(crate) word: &'static str,
+}
+
+pub(crate) const A: Fleet = Fleet {
+    number: 0xa,
+    word: "AAA",
+};
+pub(crate) const B: Fleet = Fleet {
+    number: 0xb,
+    word: SECRET,
+};
+
+impl Fleet {
+    pub(crate) fn tenant(self) -> TenantId {
+        TenantId(Uuid::from_u128(self.number))
+    }
+
+    /// The n-th thing of the tenant.
+    pub(crate) fn id(self, n: u128) -> Uuid {
+        Uuid::from_u128(self.number << 12 | n)
+    }
+
+    pub(crate) fn site(self) -> Uuid {
+        self.id(0x101)
+    }
+
+    pub(crate) fn sector(self) -> Uuid {
+        self.id(0x201)
+    }
+
+    pub(crate) fn ap(self) -> Uuid {
+        self.id(1)
+    }
+
+    pub(crate) fn group(self) -> Uuid {
+        self.id(0x401)
+    }
+
+    pub(crate) fn tag(self) -> Uuid {
+        self.id(0x501)
+    }
+
+    pub(crate) fn thresholds(self) -> Uuid {
+        self.id(0x601)
+    }
+
+    fn mac(self, n: u64) -> Mac {
+        Mac(0x0200_0000_0000 | u64::try_from(self.number).unwrap() << 8 | n)
+    }
+
+    /// What the link of the first client is called.
+    pub(crate) fn link(self) -> String {
+        let (radio, mac) = (self.mac(0xf1), self.mac(1));
+        format!("{}.{:012x}.{:012x}", self.ap(), radio.0, mac.0)
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) database: Database,
+    pub(crate) api: PgPool,
+    pub(crate) router: Router,
+    pub(crate) keys: Arc<dyn KeyProvider>,
+    owner: PgPool,
+    pub(crate) folder: TempDir,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    /// A world whose service is set otherwise.
+    pub(crate) async fn with(change: impl FnOnce(&mut ApiConfig)) -> Self {
+        let database = testing::database().await;
+        let folder = tempfile::tempdir().unwrap();
+        let api = database.pool(mast_postgres::Role::Api).await;
+        let dataflow = database.pool(mast_postgres::Role::Dataflow).await;
+        for fleet in [A, B] {
+            model(&api, fleet).await;
+            views(&dataflow, fleet).await;
+        }
+        sqlx::query("INSERT INTO job_progress (job, generation, epoch) VALUES ('main', 1, $1)")
+            .bind(i64::try_from(epoch().0).unwrap())
+            .execute(&dataflow)
+            .await
+            .unwrap();
+        lake(&dataflow, &folder.path().join("lake")).await;
+        let keys: Arc<dyn KeyProvider> =
+            Arc::new(KeyFile::open_or_create(&folder.path().join("key")).unwrap());
+        let mut config = config(&database, folder.path(), Arc::clone(&keys));
+        change(&mut config);
+        Self {
+            owner: database.pool(mast_postgres::Role::Owner).await,
+            database,
+            api,
+            router: router(config),
+            keys,
+            folder,
+        }
+    }
+
+    /// A client with a new token.
+    pub(crate) async fn client(&self, fleet: Option<Fleet>, role: Role) -> Client {
+        let new = NewToken {
+            tenant_id: fleet.map(Fleet::tenant),
+            name: role.to_string(),
+            role,
+            lifetime_s: 3_600,
+        };
+        let (id, text) = token::create(&self.owner, &new).await.unwrap();
+        Client {
+            router: self.router.clone(),
+            token: Some(text.expose().to_owned()),
+            token_id: id,
+            tenant: None,
+        }
+    }
+
+    pub(crate) async fn viewer(&self) -> Client {
+        self.client(Some(A), Role::Viewer).await
+    }
+
+    pub(crate) async fn operator(&self) -> Client {
+        self.client(Some(A), Role::Operator).await
+    }
+
+    pub(crate) async fn admin(&self) -> Client {
+        self.client(Some(A), Role::Admin).await
+    }
+
+    /// The admin of the other tenant.
+    pub(crate) async fn stranger(&self) -> Client {
+        self.client(Some(B), Role::Admin).await
+    }
+
+    pub(crate) async fn super_admin(&self) -> Client {
+        self.client(None, Role::SuperAdmin).await
+    }
+
+    /// Somebody without a token.
+    pub(crate) fn nobody(&self) -> Client {
+        Client {
+            router: self.router.clone(),
+            token: None,
+            token_id: Uuid::nil(),
+            tenant: None,
+        }
+    }
+
+    pub(crate) fn owner(&self) -> &PgPool {
+        &self.owner
+    }
+
+    /// Records of the outbox that were added since `id`, oldest first.
+    pub(crate) async fn outbox(&self, id: i64) -> Vec<(i64, mast_schemas::control::Change)> {
+        let dataflow = self.database.pool(mast_postgres::Role::Dataflow).await;
+        let rows: Vec<(i64, Value)> =
+            sqlx::query_as("SELECT id, change FROM outbox WHERE id > $1 ORDER BY id")
+                .bind(id)
+                .fetch_all(&dataflow)
+                .await
+                .unwrap();
+        rows.into_iter()
+            .map(|(id, change)| (id, serde_json::from_value(change).unwrap()))
+            .collect()
+    }
+
+    /// The newest id of the outbox.
+    pub(crate) async fn told(&self) -> i64 {
+        self.outbox(0).await.last().map_or(0, |(id, _)| *id)
+    }
+}
+
+fn config(database: &Database, folder: &Path, keys: Arc<dyn KeyProvider>) -> ApiConfig {
+    let role = mast_postgres::Role::Api;
+    let pool = || impatient_pool(database.options(role), 5, Duration::from_secs(10));
+    let engine = Engine::new(EngineConfig::new(pool(), folder.join("lake"))).unwrap();
+    let mut config = ApiConfig::new(pool(), engine, keys);
+    config.rate = Rate {
+        per_second: 100_000,
+        burst: 100_000,
+    };
+    config
+}
+
+/// Who asks.
+#[derive(Clone)]
+pub(crate) struct Client {
+    pub(crate) router: Router,
+    pub(crate) token: Option<String>,
+    pub(crate) token_id: Uuid,
+    tenant: Option<String>,
+}
+
+impl Client {
+    /// The same, naming a tenant.
+    pub(crate) fn of(&self, tenant: impl ToString) -> Self {
+        Self {
+            tenant: Some(tenant.to_string()),
+            ..self.clone()
+        }
+    }
+
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        if let Some(tenant) = &self.tenant {
+            request = request.header("mast-tenant", tenant);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(body.into()).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap().to_vec();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, &[], Body::empty()).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
+        self.send("POST", path, &[JSON], body.to_string()).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, if_match: &str, body: Value) -> Answer {
+        let headers = [
+            ("content-type", "application/merge-patch+json"),
+            ("if-match", if_match),
+        ];
+        self.send("PATCH", path, &headers, body.to_string()).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str, if_match: &str) -> Answer {
+        let headers = [("if-match", if_match)];
+        self.send("DELETE", path, &headers, Body::empty()).await
+    }
+
+    pub(crate) async fn sql(&self, sql: &str) -> Answer {
+        self.post("/api/v1/sql", json!({ "sql": sql })).await
+    }
+}
+
+pub(crate) const JSON: (&str, &str) = ("content-type", "application/json");
+
+/// What was answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {self}"))
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn etag(&self) -> &str {
+        self.header("etag").unwrap()
+    }
+
+    /// Values of a field of all items.
+    pub(crate) fn items(&self, field: &str) -> Vec<Value> {
+        let json = self.json();
+        let items = json["items"].as_array().unwrap_or_else(|| panic!("{self}"));
+        items.iter().map(|item| item[field].clone()).collect()
+    }
+
+    /// The status of a problem that is whole.
+    pub(crate) fn problem(&self) -> u16 {
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json"),
+            "{self}"
+        );
+        let problem = self.json();
+        assert_eq!(problem["status"], self.status.as_u16(), "{self}");
+        let kind = problem["type"].as_str().unwrap();
+        assert!(kind.starts_with("urn:mast:problem:"), "{self}");
+        for words in ["title", "detail"] {
+            assert!(!problem[words].as_str().unwrap().is_empty(), "{self}");
+        }
+        self.status.as_u16()
+    }
+}
+
+impl fmt::Display for Answer {
+    /// Status and body, as snapshots have them: what is different each time has a name instead.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.status.as_u16())?;
+        match serde_json::from_slice::<Value>(&self.body) {
+            Ok(json) => write!(f, " {:#}", masked(json)),
+            Err(_) => write!(f, " {}", self.text()),
+        }
+    }
+}
+
+/// Ids and times that the fixture did not set.
+fn masked(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => fields.into_iter().map(|(k, v)| (k, masked(v))).collect(),
+        Value::Array(items) => items.into_iter().map(masked).collect(),
+        Value::String(text) => {
+            let made = Uuid::parse_str(&text).is_ok_and(|id| id.get_version_num() == 7);
+            let is_time = text.len() >= 20 && text.as_bytes()[10] == b'T' && text.ends_with('Z');
+            match (made, is_time) {
+                (true, _) => "[id]".into(),
+                (_, true) => "[time]".into(),
+                _ => text.into(),
+            }
+        }
+        value => value,
+    }
+}
+
+/// When the fixture's rows were seen: ten minutes ago.
+pub(crate) fn seen_at() -> Timestamp {
+    static NOW: std::sync::OnceLock<i64> = std::sync::OnceLock::new();
+    let now = *NOW.get_or_init(|| Timestamp::from_system(SystemTime::now()).0);
+    Timestamp(now / 1_000_000 * 1_000_000 - 600_000_000)
+}
+
+fn epoch() -> Epoch {
+    Epoch::of(seen_at()).next()
+}
+
+async fn model(pool: &PgPool, fleet: Fleet) {
+    let (tenant, word) = (fleet.tenant(), fleet.word);
+    let mut tx = tenant_tx(pool, tenant).await.unwrap();
+    let statements: [(&str, Vec<Uuid>); 6] = [
+        (
+            "INSERT INTO tenants (name, id) VALUES ('tenant-' || $1, $2)",
+            vec![tenant.0],
+        ),
+        (
+            "INSERT INTO sites (name, tenant_id, id, latitude, longitude, notes) VALUES ('site-' || $1, $2, $3, 45.5, 14.5, $1)",
+            vec![tenant.0, fleet.site()],
+        ),
+        (
+            "INSERT INTO sectors (name, tenant_id, site_id, id, azimuth_deg) VALUES ('sector-' || $1, $2, $3, $4, 90)",
+            vec![tenant.0, fleet.site(), fleet.sector()],
+        ),
+        (
+            "INSERT INTO device_groups (name, tenant_id, id) VALUES ('group-' || $1, $2, $3)",
+            vec![tenant.0, fleet.group()],
+        ),
+        (
+            "INSERT INTO tags (name, tenant_id, id, color) VALUES ('tag-' || $1, $2, $3, '#1e90ff')",
+            vec![tenant.0, fleet.tag()],
+        ),
+        (
+            "INSERT INTO thresholds (technology, tenant_id, site_id, id, degraded_signal_dbm)
+             VALUES (substr('wireless' || $1, 1, 8), $2, $3, $4, -75)",
+            vec![tenant.0, fleet.site(), fleet.thresholds()],
+        ),
+    ];
+    for (sql, ids) in statements {
+        let mut query = sqlx::query(sql).bind(word);
+        for id in ids {
+            query = query.bind(id);
+        }
+        query.execute(&mut *tx).await.unwrap();
+    }
+    for (n, name, role) in [
+        (1, "ap", "ap"),
+        (2, "bp", "ap"),
+        (3, "cpe", "cpe"),
+        (4, "zz", "other"),
+    ] {
+        sqlx::query(
+            "INSERT INTO devices (id, tenant_id, name, address, site_id, sector_id, role, interval_ms, group_ids, tag_ids)
+             VALUES ($1, $2, $3 || '-' || $4, $4 || '.example.net', $5, $6, $7, 30000, $8, $9)",
+        )
+        .bind(fleet.id(n))
+        .bind(tenant.0)
+        .bind(name)
+        .bind(word)
+        .bind((n < 4).then(|| fleet.site()))
+        .bind((n < 3).then(|| fleet.sector()))
+        .bind(role)
+        .bind(if n == 1 { vec![fleet.group()] } else { vec![] })
+        .bind(if n < 3 { vec![fleet.tag()] } else { vec![] })
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    }
+    tx.commit().await.unwrap();
+}
+
+async fn views(pool: &PgPool, fleet: Fleet) {
+    let (tenant, at) = (fleet.tenant().0, seen_at().0);
+    let epoch = i64::try_from(epoch().0).unwrap();
+    for (n, state, outcome) in [
+        (1, "online", Some("ok")),
+        (2, "offline", Some("timeout")),
+        (3, "unobserved", None),
+    ] {
+        sqlx::query(
+            "INSERT INTO device_status (device_id, tenant_id, state, since, outcome, identity, version, board, epoch)
+             VALUES ($1, $2, $3, instant($4), $5, 'id-' || $6, '7.16.2 (stable)', 'board-' || $6, $7)",
+        )
+        .bind(fleet.id(n))
+        .bind(tenant)
+        .bind(state)
+        .bind(at)
+        .bind(outcome)
+        .bind(fleet.word)
+        .bind(epoch)
+        .execute(pool)
+        .await
+        .unwrap();
+        sqlx::query(
+            "INSERT INTO device_events (event_id, tenant_id, device_id, at, from_state, to_state, outcome, epoch)
+             VALUES ($1, $2, $3, instant($4), 'unobserved', $5, $6, $7)",
+        )
+        .bind(fleet.id(0x700 + n))
+        .bind(tenant)
+        .bind(fleet.id(n))
+        .bind(at + i64::try_from(n).unwrap() * 1_000_000)
+        .bind(state)
+        .bind(outcome)
+        .bind(epoch)
+        .execute(pool)
+        .await
+        .unwrap();
+    }
+    sqlx::query(
+        "INSERT INTO device_gauges (device_id, tenant_id, observed_at, cpu_load_percent, uptime_s)
+         VALUES ($1, $2, instant($3), 10, 1000)",
+    )
+    .bind(fleet.ap())
+    .bind(tenant)
+    .bind(at)
+    .execute(pool)
+    .await
+    .unwrap();
+    for (ap, client, state, cpe) in [
+        (1, 1, "active", Some(3)),
+        (1, 2, "degraded", None),
+        (2, 1, "stale", Some(3)),
+    ] {
+        let radio = fleet.mac(0xf0 + ap).0.cast_signed();
+        let mac = fleet.mac(client).0.cast_signed();
+        sqlx::query(
+            "INSERT INTO links (tenant_id, ap_device_id, radio_mac, mac, interface, source, cpe_device_id, state, since,
+             reason, discovered_at, unobserved, ambiguous, epoch)
+             VALUES ($1, $2, $3, $4, 'wlan-' || $5, 'wireless', $6, $7, instant($8), 'confirmed', instant($8), false, false, $9)",
+        )
+        .bind(tenant)
+        .bind(fleet.id(ap.into()))
+        .bind(radio)
+        .bind(mac)
+        .bind(fleet.word)
+        .bind(cpe.map(|n| fleet.id(n)))
+        .bind(state)
+        .bind(at)
+        .bind(epoch)
+        .execute(pool)
+        .await
+        .unwrap();
+        sqlx::query(
+            "INSERT INTO link_gauges (tenant_id, ap_device_id, radio_mac, mac, observed_at, signal_dbm, tx_rate_bps)
+             VALUES ($1, $2, $3, $4, instant($5), $6, 54000000)",
+        )
+        .bind(tenant)
+        .bind(fleet.id(ap.into()))
+        .bind(radio)
+        .bind(mac)
+        .bind(at)
+        .bind(-60 - i16::try_from(client).unwrap() * 10)
+        .execute(pool)
+        .await
+        .unwrap();
+        sqlx::query(
+            "INSERT INTO link_events (event_id, tenant_id, ap_device_id, radio_mac, mac, at, to_state, reason, epoch)
+             VALUES ($1, $2, $3, $4, $5, instant($6), $7, 'seen', $8)",
+        )
+        .bind(fleet.id(0x800 + u128::from(ap * 16 + client)))
+        .bind(tenant)
+        .bind(fleet.id(ap.into()))
+        .bind(radio)
+        .bind(mac)
+        .bind(at)
+        .bind(state)
+        .bind(epoch)
+        .execute(pool)
+        .await
+        .unwrap();
+    }
+    for (kind, id) in [
+        ("tenant", tenant),
+        ("site", fleet.site()),
+        ("sector", fleet.sector()),
+    ] {
+        sqlx::query(
+            "INSERT INTO place_counts (kind, id, tenant_id, devices_online, devices_offline, devices_unmanageable,
+             devices_unobserved, links_discovered, links_active, links_degraded, links_down, links_stale, links_unobserved, epoch)
+             VALUES ($1, $2, $3, 1, 1, 0, 1, 0, 1, 1, 0, 1, 0, $4)",
+        )
+        .bind(kind)
+        .bind(id)
+        .bind(tenant)
+        .bind(epoch)
+        .execute(pool)
+        .await
+        .unwrap();
+        sqlx::query(
+            "INSERT INTO place_signals (kind, id, tenant_id, clients, sum_dbm, p10_dbm, worst_dbm, epoch)
+             VALUES ($1, $2, $3, 2, -150, -80, -80, $4)",
+        )
+        .bind(kind)
+        .bind(id)
+        .bind(tenant)
+        .bind(epoch)
+        .execute(pool)
+        .await
+        .unwrap();
+    }
+}
+
+/// A record from JSON; what is not named is null.
+fn batch<R: Record + serde::de::DeserializeOwned>(rows: Vec<Value>) -> arrow::array::RecordBatch {
+    let rows: Vec<R> = rows
+        .into_iter()
+        .map(|row| serde_json::from_value(row).unwrap())
+        .collect();
+    R::batch(&rows)
+}
+
+/// Three polls of the first access point, ten seconds apart, with the second one missing.
+async fn lake(pool: &PgPool, root: &Path) {
+    let mut conn = pool.acquire().await.unwrap();
+    let config = LakeConfig {
+        root: root.to_owned(),
+        job: "main".into(),
+        generation: 1,
+        max_rows_per_file: 1_000,
+        target_bytes: 1 << 20,
+    };
+    let mut writer = LakeWriter::open(&mut conn, config).await.unwrap();
+    for fleet in [A, B] {
+        for n in [0i64, 2, 3] {
+            let word = fleet.word;
+            let row = |more: Value| {
+                let mut row = json!({
+                    "tenant_id": fleet.tenant(), "device_id": fleet.ap(), "lease_epoch": 1, "sequence": n + 1,
+                    "observed_at": seen_at().0 + n * 10_000_000,
+                });
+                let fields = row.as_object_mut().unwrap();
+                fields.extend(more.as_object().unwrap().clone());
+                row
+            };
+            let poll = row(json!({
+                "outcome": "ok", "next_due_at": seen_at().0, "interval_ms": 30000, "tables": 3,
+                "identity": format!("id-{word}"), "cpu_load_percent": 10 + n,
+            }));
+            let interface = row(json!({
+                "name": format!("wlan-{word}"), "mac": fleet.mac(0xf1), "running": true, "rx_bytes": 1_000_000 * n,
+            }));
+            let registration = row(json!({
+                "source": "wireless", "interface": format!("wlan-{word}"), "radio_mac": fleet.mac(0xf1), "remote": false,
+                "mac": fleet.mac(1), "signal_dbm": -60 - n,
+            }));
+            let line = row(json!({
+                "topics": "system,info", "message": format!("line {n} of {word}"), "line": 0, "origin": "device",
+            }));
+            let epoch = Epoch::of(seen_at());
+            let mut put = |table, batch| writer.append(table, epoch, false, &batch).unwrap();
+            put(Table::Polls, batch::<Poll>(vec![poll]));
+            put(Table::InterfaceSamples, batch::<Interface>(vec![interface]));
+            put(
+                Table::RegistrationSamples,
+                batch::<Registration>(vec![registration]),
+            );
+            put(Table::DeviceLog, batch::<Event>(vec![line]));
+        }
+    }
+    writer.commit(&mut conn, epoch()).await.unwrap();
+}
