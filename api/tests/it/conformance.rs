@@ -70,7 +70,9 @@ async fn every_answer_is_one_of_the_document() {
         .current_dir(world.folder.path())
         .args(["run", "--no-color", "--generation-deterministic"])
         .args(["--phases", "examples,coverage,fuzzing"])
-        .args(["--max-examples", "10", "--workers", "2", "--checks", CHECKS])
+        // One worker: with more, Python 3.11 now and then loses count of how deep its parser is ("AST constructor recursion
+        // depth mismatch"), for all threads share that count.
+        .args(["--max-examples", "10", "--workers", "1", "--checks", CHECKS])
         .args(["--header", &format!("Authorization: Bearer {token}")])
         .args(["--header", "Mast-Tenant: tenant-AAA"])
         .arg(format!("http://{}/api/v1/openapi.json", server.address()));
