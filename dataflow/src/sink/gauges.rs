@@ -193,7 +193,7 @@ pub async fn write(pool: &PgPool, batch: &GaugeBatch) -> Result<(), sqlx::Error>
     Ok(())
 }
 
-/// Removes gauges that have no view: what a kill between a deletion and its gauge's left.
+/// Removes gauges that have no view, what a kill between a deletion and its gauge's left, and those that a start begins without.
 ///
 /// # Errors
 /// Those of the connection.
@@ -211,6 +211,14 @@ pub async fn sweep(pool: &PgPool) -> Result<(), sqlx::Error> {
     )
     .execute(pool)
     .await?;
+    sqlx::query!(
+        "DELETE FROM place_past_clients AS g
+         WHERE NOT EXISTS (SELECT 1 FROM place_health AS h WHERE h.kind = g.kind AND h.id = g.id)"
+    )
+    .execute(pool)
+    .await?;
+    // No checkpoint holds rates and noise: a place whose devices are gone by then would keep its last for good.
+    sqlx::query!("DELETE FROM place_air").execute(pool).await?;
     Ok(())
 }
 

@@ -334,11 +334,29 @@ async fn gauges_keep_the_newest_value_and_go_with_their_link() {
         -70,
         "an older value"
     );
+    for row in [
+        "place_past_clients (kind, id, tenant_id, hour_ago, epoch) SELECT 'site', gen_random_uuid(), gen_random_uuid(), 3, 1",
+        "place_air (kind, id, tenant_id, interfaces, rx_bps, tx_bps, radios, noise_sum_dbm, epoch)
+         SELECT 'site', gen_random_uuid(), gen_random_uuid(), 1, 8, 8, 0, 0, 1",
+    ] {
+        let sql = sqlx::AssertSqlSafe(format!("INSERT INTO {row}"));
+        sqlx::query(sql).execute(&w.pool).await.unwrap();
+    }
     gauges::sweep(&w.pool).await.unwrap();
     assert_eq!(
         w.number("SELECT count(*) FROM link_gauges").await,
         0,
         "no such link"
+    );
+    assert_eq!(
+        w.number("SELECT count(*) FROM place_past_clients").await,
+        0,
+        "no such place"
+    );
+    assert_eq!(
+        w.number("SELECT count(*) FROM place_air").await,
+        0,
+        "a start begins without them"
     );
 }
 
