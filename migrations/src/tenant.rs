@@ -22,11 +22,26 @@ pub async fn tenant_tx(
 
 /// Opens a read-only transaction over one snapshot of the rows of `tenant_id`: every statement in it sees the same epoch.
 ///
-/// It holds the lake's manifest from before the snapshot: as long as it lasts no file is removed that the manifest names.
-///
 /// # Errors
 /// Those of the pool and the connection.
 pub async fn tenant_snapshot(
+    pool: &PgPool,
+    tenant_id: TenantId,
+) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    begin(
+        pool,
+        tenant_id,
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+    )
+    .await
+}
+
+/// The same for who reads history too. It holds the lake's manifest from before the snapshot: as long as it lasts no file is
+/// removed that the manifest names.
+///
+/// # Errors
+/// Those of the pool and the connection.
+pub async fn tenant_lake_snapshot(
     pool: &PgPool,
     tenant_id: TenantId,
 ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {

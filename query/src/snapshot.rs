@@ -77,7 +77,7 @@ impl Snapshot {
             as_of: None,
         };
         for tenant in tenants {
-            let mut transaction = mast_postgres::tenant_snapshot(pool, tenant.id).await?;
+            let mut transaction = mast_postgres::tenant_lake_snapshot(pool, tenant.id).await?;
             let row = sqlx::query!(
                 r#"SELECT pg_backend_pid() AS "process!", min(epoch) AS epoch FROM job_progress"#
             )

@@ -1,7 +1,7 @@
 //! A query that has begun reads its files to the end, whatever becomes of the lake meanwhile.
 
 use mast_lake::{LakeConfig, LakeWriter, Retention, Stop, Table, Upkeep, contents, path_of};
-use mast_postgres::{Role, tenant_snapshot, tenant_tx, testing};
+use mast_postgres::{Role, tenant_lake_snapshot, tenant_tx, testing};
 use mast_query::{Engine, EngineConfig, TenantScope};
 use mast_schemas::column::Record;
 use mast_schemas::records::Poll;
@@ -67,7 +67,7 @@ async fn a_query_that_has_begun_keeps_files_that_others_replaced() {
     let engine = Engine::new(EngineConfig::new(pool.clone(), folder.path().to_owned())).unwrap();
     let session = engine.session(TenantScope::One(tenant));
     // What a query reads in; it has not come to the lake yet.
-    let mut begun = tenant_snapshot(&pool, tenant).await.unwrap();
+    let mut begun = tenant_lake_snapshot(&pool, tenant).await.unwrap();
     sqlx::query("SELECT 1").execute(&mut *begun).await.unwrap();
     let on_disk = || {
         std::fs::read_dir(folder.path().join("polls/main"))
@@ -92,7 +92,7 @@ async fn a_query_that_has_begun_keeps_files_that_others_replaced() {
         assert!(path.exists(), "{}", path.display());
     }
     // Who begins now is not waited for.
-    let later = tenant_snapshot(&pool, tenant).await.unwrap();
+    let later = tenant_lake_snapshot(&pool, tenant).await.unwrap();
     begun.rollback().await.unwrap();
     assert_eq!(upkeep.sweep(&mut conn).await.unwrap(), (all, 0));
     assert_eq!(on_disk(), 1);
