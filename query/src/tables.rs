@@ -71,10 +71,10 @@ const DEVICES: NowTable = NowTable {
     ],
 };
 
-const SITES: NowTable = NowTable {
-    name: "sites",
-    query: "SELECT p.tenant_id, p.id AS site_id, p.name, p.latitude AS latitude_deg, p.longitude AS longitude_deg,
- p.elevation_m, coalesce(c.devices_online, 0) AS devices_online, coalesce(c.devices_offline, 0) AS devices_offline,
+/// What is so now of a place `p`: its counts, signals, health, past, traffic and noise.
+macro_rules! place_columns {
+    () => {
+        "coalesce(c.devices_online, 0) AS devices_online, coalesce(c.devices_offline, 0) AS devices_offline,
  coalesce(c.devices_unmanageable, 0) AS devices_unmanageable, coalesce(c.devices_unobserved, 0) AS devices_unobserved,
  coalesce(c.links_discovered, 0) AS links_discovered, coalesce(c.links_active, 0) AS links_active,
  coalesce(c.links_degraded, 0) AS links_degraded, coalesce(c.links_down, 0) AS links_down,
@@ -83,14 +83,42 @@ const SITES: NowTable = NowTable {
  g.p10_dbm AS signal_p10_dbm, g.worst_dbm AS signal_worst_dbm, instant(c.epoch * 250000) AS as_of,
  coalesce(h.state, 'unknown') AS state, h.since, a.hour_ago AS clients_hour_ago, a.week_ago AS clients_week_ago,
  CASE WHEN r.interfaces > 0 THEN r.rx_bps END AS rx_bps, CASE WHEN r.interfaces > 0 THEN r.tx_bps END AS tx_bps,
- r.noise_sum_dbm::float8 / NULLIF(r.radios, 0) AS noise_mean_dbm, r.noise_worst_dbm
- FROM sites p
- LEFT JOIN place_counts c ON c.kind = 'site' AND c.id = p.id AND c.tenant_id = p.tenant_id
- LEFT JOIN place_health h ON h.kind = 'site' AND h.id = p.id AND h.tenant_id = p.tenant_id
- LEFT JOIN place_past_clients a ON a.kind = 'site' AND a.id = p.id AND a.tenant_id = p.tenant_id
- LEFT JOIN place_air r ON r.kind = 'site' AND r.id = p.id AND r.tenant_id = p.tenant_id
- LEFT JOIN place_signals g ON g.kind = 'site' AND g.id = p.id AND g.tenant_id = p.tenant_id
- WHERE p.tenant_id = $1",
+ r.noise_sum_dbm::float8 / NULLIF(r.radios, 0) AS noise_mean_dbm, r.noise_worst_dbm"
+    };
+}
+
+/// Where [`place_columns`] come from.
+macro_rules! place_joins {
+    ($kind:literal) => {
+        concat!(
+            " LEFT JOIN place_health h ON h.id = p.id AND h.tenant_id = p.tenant_id AND h.kind = '",
+            $kind,
+            "'",
+            " LEFT JOIN place_past_clients a ON a.id = p.id AND a.tenant_id = p.tenant_id AND a.kind = '",
+            $kind,
+            "'",
+            " LEFT JOIN place_air r ON r.id = p.id AND r.tenant_id = p.tenant_id AND r.kind = '",
+            $kind,
+            "'",
+            " LEFT JOIN place_counts c ON c.id = p.id AND c.tenant_id = p.tenant_id AND c.kind = '",
+            $kind,
+            "'",
+            " LEFT JOIN place_signals g ON g.id = p.id AND g.tenant_id = p.tenant_id AND g.kind = '",
+            $kind,
+            "'"
+        )
+    };
+}
+
+const SITES: NowTable = NowTable {
+    name: "sites",
+    query: concat!(
+        "SELECT p.tenant_id, p.id AS site_id, p.name, p.latitude AS latitude_deg, p.longitude AS longitude_deg, p.elevation_m, ",
+        place_columns!(),
+        " FROM sites p",
+        place_joins!("site"),
+        " WHERE p.tenant_id = $1"
+    ),
     columns: &[
         ("tenant_id", Id),
         ("site_id", Id),
@@ -126,25 +154,13 @@ const SITES: NowTable = NowTable {
 
 const SECTORS: NowTable = NowTable {
     name: "sectors",
-    query: "SELECT p.tenant_id, p.id AS sector_id, p.name, p.site_id, si.name AS site, p.azimuth_deg, p.beamwidth_deg,
- coalesce(c.devices_online, 0) AS devices_online, coalesce(c.devices_offline, 0) AS devices_offline,
- coalesce(c.devices_unmanageable, 0) AS devices_unmanageable, coalesce(c.devices_unobserved, 0) AS devices_unobserved,
- coalesce(c.links_discovered, 0) AS links_discovered, coalesce(c.links_active, 0) AS links_active,
- coalesce(c.links_degraded, 0) AS links_degraded, coalesce(c.links_down, 0) AS links_down,
- coalesce(c.links_stale, 0) AS links_stale, coalesce(c.links_unobserved, 0) AS links_unobserved,
- coalesce(g.clients, 0) AS clients, g.sum_dbm::float8 / NULLIF(g.clients, 0) AS signal_mean_dbm,
- g.p10_dbm AS signal_p10_dbm, g.worst_dbm AS signal_worst_dbm, instant(c.epoch * 250000) AS as_of,
- coalesce(h.state, 'unknown') AS state, h.since, a.hour_ago AS clients_hour_ago, a.week_ago AS clients_week_ago,
- CASE WHEN r.interfaces > 0 THEN r.rx_bps END AS rx_bps, CASE WHEN r.interfaces > 0 THEN r.tx_bps END AS tx_bps,
- r.noise_sum_dbm::float8 / NULLIF(r.radios, 0) AS noise_mean_dbm, r.noise_worst_dbm
- FROM sectors p
- JOIN sites si ON si.id = p.site_id AND si.tenant_id = p.tenant_id
- LEFT JOIN place_health h ON h.kind = 'sector' AND h.id = p.id AND h.tenant_id = p.tenant_id
- LEFT JOIN place_past_clients a ON a.kind = 'sector' AND a.id = p.id AND a.tenant_id = p.tenant_id
- LEFT JOIN place_air r ON r.kind = 'sector' AND r.id = p.id AND r.tenant_id = p.tenant_id
- LEFT JOIN place_counts c ON c.kind = 'sector' AND c.id = p.id AND c.tenant_id = p.tenant_id
- LEFT JOIN place_signals g ON g.kind = 'sector' AND g.id = p.id AND g.tenant_id = p.tenant_id
- WHERE p.tenant_id = $1",
+    query: concat!(
+        "SELECT p.tenant_id, p.id AS sector_id, p.name, p.site_id, si.name AS site, p.azimuth_deg, p.beamwidth_deg, ",
+        place_columns!(),
+        " FROM sectors p JOIN sites si ON si.id = p.site_id AND si.tenant_id = p.tenant_id",
+        place_joins!("sector"),
+        " WHERE p.tenant_id = $1"
+    ),
     columns: &[
         ("tenant_id", Id),
         ("sector_id", Id),

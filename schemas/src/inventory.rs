@@ -107,18 +107,22 @@ impl std::fmt::Debug for Device {
     }
 }
 
-const fn default_api_port() -> u16 {
+/// Port of the API without TLS, unless told otherwise.
+pub const fn default_api_port() -> u16 {
     8728
 }
 
-const fn default_api_ssl_port() -> u16 {
+/// Port of the API over TLS, unless told otherwise.
+pub const fn default_api_ssl_port() -> u16 {
     8729
 }
 
-const fn default_tls() -> TlsPolicy {
+/// How a device is trusted, unless told otherwise.
+pub const fn default_tls() -> TlsPolicy {
     TlsPolicy::Auto
 }
 
-const fn default_role() -> Role {
+/// What a device is, unless told otherwise.
+pub const fn default_role() -> Role {
     Role::Other
 }

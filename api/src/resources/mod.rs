@@ -23,3 +23,4 @@ pub(crate) mod tenants;
 pub(crate) mod thresholds;
 
 mod history;
+mod places;

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::check::Checks;
 use super::crud::{self, Resource};
+use super::places::{place_columns, place_joins};
 use crate::http::access::{Admin, Operator, Viewer};
 use crate::http::extract::{Body, IfMatch, MergePatch, Path, Query};
 use crate::http::idempotency::IdempotencyKey;
@@ -187,17 +188,11 @@ impl Resource for Site {
 
 pub(crate) static LISTING: Listing = Listing {
     path: "/api/v1/sites",
-    select: "s.id, s.name, s.latitude, s.longitude, s.elevation_m, s.address, s.notes, s.core, s.version,
- coalesce(c.devices_online, 0) AS devices_online, coalesce(c.devices_offline, 0) AS devices_offline,
- coalesce(c.devices_unmanageable, 0) AS devices_unmanageable, coalesce(c.devices_unobserved, 0) AS devices_unobserved,
- coalesce(c.links_active, 0) AS links_active, coalesce(c.links_degraded, 0) AS links_degraded,
- coalesce(c.links_down, 0) AS links_down, coalesce(c.links_unobserved, 0) AS links_unobserved,
- coalesce(g.clients, 0) AS clients, g.sum_dbm::float8 / NULLIF(g.clients, 0) AS signal_mean_dbm,
- g.p10_dbm AS signal_p10_dbm, g.worst_dbm AS signal_worst_dbm, c.epoch * 250000 AS as_of",
-    from: "sites s
- LEFT JOIN place_counts c ON c.kind = 'site' AND c.id = s.id AND c.tenant_id = s.tenant_id
- LEFT JOIN place_signals g ON g.kind = 'site' AND g.id = s.id AND g.tenant_id = s.tenant_id
- WHERE s.tenant_id = $1",
+    select: concat!(
+        "s.id, s.name, s.latitude, s.longitude, s.elevation_m, s.address, s.notes, s.core, s.version, ",
+        place_columns!()
+    ),
+    from: concat!("sites s", place_joins!("site"), " WHERE s.tenant_id = $1"),
     columns: &[
         Column::new("id", "s.id", Kind::Id),
         Column::new("name", "s.name", Kind::Text),
@@ -205,8 +200,16 @@ pub(crate) static LISTING: Listing = Listing {
         Column::new("latitude", "s.latitude", Kind::Float).or_null(),
         Column::new("longitude", "s.longitude", Kind::Float).or_null(),
         Column::new("elevation_m", "s.elevation_m", Kind::Float).or_null(),
-        Column::new("devices_offline", "coalesce(c.devices_offline, 0)", Kind::Int),
-        Column::new("devices_unobserved", "coalesce(c.devices_unobserved, 0)", Kind::Int),
+        Column::new(
+            "devices_offline",
+            "coalesce(c.devices_offline, 0)",
+            Kind::Int,
+        ),
+        Column::new(
+            "devices_unobserved",
+            "coalesce(c.devices_unobserved, 0)",
+            Kind::Int,
+        ),
         Column::new("links_down", "coalesce(c.links_down, 0)", Kind::Int),
         Column::new("links_degraded", "coalesce(c.links_degraded, 0)", Kind::Int),
         Column::new("clients", "coalesce(g.clients, 0)", Kind::Int),

@@ -109,6 +109,14 @@ impl Drop for Part {
     }
 }
 
+/// Changes what is true of a virtual fleet.
+pub(crate) fn happens(socket: &str, event: &str) {
+    let mut args = vec!["simulate", "ctl", "--socket", socket];
+    args.extend(event.split(' '));
+    let done = mast(&args).output().unwrap();
+    assert!(done.status.success(), "{event}: {done:?}");
+}
+
 pub(crate) fn terminate(child: &Child) {
     kill_process(Pid::from_child(child), Signal::TERM).unwrap();
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use mast_log::dev_broker::DevBroker;
 use serde_json::Value;
 
-use crate::part::{PATIENCE, PREFIX, Part, terminate};
+use crate::part::{PATIENCE, PREFIX, Part, happens, terminate};
 use crate::support::{folder, last_json, mast};
 
 const DEVICES: u64 = 24;
@@ -68,14 +68,6 @@ impl Installation {
         }
     }
 
-    /// Changes what is true.
-    fn happens(&self, event: &str) {
-        let mut args = vec!["simulate", "ctl", "--socket", &self.socket];
-        args.extend(event.split(' '));
-        let done = mast(&args).output().unwrap();
-        assert!(done.status.success(), "{event}: {done:?}");
-    }
-
     /// Waits until every view is what is true: that all devices are online, or that an access point has no power.
     fn agrees(&self, all_online: bool, why: &str) {
         let deadline = Instant::now() + PATIENCE;
@@ -115,25 +107,25 @@ fn views_equal_the_truth_over_kafka_through_kills_of_the_broker_and_of_each_proc
 
     // Each time something happens while a part is away, so that what was served before is wrong afterwards.
     all.broker.kill();
-    all.happens("ap_dead ap=1 for=1h");
+    happens(&all.socket, "ap_dead ap=1 for=1h");
     all.dataflow
         .says("bindings cannot be appended; trying again");
     all.broker.again();
     all.agrees(false, "the broker was killed");
 
     all.ingest.kill();
-    all.happens("heal");
+    happens(&all.socket, "heal");
     all.ingest.again();
     all.agrees(true, "ingest was killed");
 
     all.dataflow.kill();
-    all.happens("ap_dead ap=2 for=1h");
+    happens(&all.socket, "ap_dead ap=2 for=1h");
     all.dataflow.again();
     all.agrees(false, "the dataflow was killed");
 
     all.simulator.kill();
     all.simulator.again();
-    all.happens("heal");
+    happens(&all.socket, "heal");
     all.agrees(true, "the fleet was killed");
 
     let address = all.broker.address();

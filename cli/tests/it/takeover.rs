@@ -11,7 +11,7 @@ use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use crate::health::ask;
-use crate::part::{PATIENCE, PREFIX, Part};
+use crate::part::{PATIENCE, PREFIX, Part, happens};
 use crate::support::{folder, last_json, mast};
 
 const DEVICES: u64 = 24;
@@ -55,6 +55,10 @@ impl Cluster {
         self.path("data").to_str().unwrap().to_owned()
     }
 
+    fn socket(&self) -> String {
+        self.path("fleet.sock").to_str().unwrap().to_owned()
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
@@ -75,14 +79,6 @@ impl Cluster {
         std::fs::write(&config, text).unwrap();
         let args = ["ingest", "--config", config.to_str().unwrap()];
         Part::start(&self.folder, name, &args).0
-    }
-
-    fn happens(&self, event: &str) {
-        let socket = self.path("fleet.sock");
-        let mut args = vec!["simulate", "ctl", "--socket", socket.to_str().unwrap()];
-        args.extend(event.split(' '));
-        let done = mast(&args).output().unwrap();
-        assert!(done.status.success(), "{event}: {done:?}");
     }
 
     /// Waits until each partition is held, by these nodes and no other.
@@ -221,7 +217,7 @@ fn what_comes_late_is_history_and_changes_nothing() {
 
     // Only what waits in the spool knows that an access point was gone.
     all.broker.kill();
-    all.happens("ap_dead ap=1 for=1h");
+    happens(&all.socket(), "ap_dead ap=1 for=1h");
     all.until("timeouts on disk", || {
         let (status, metrics) = ask(&all.path("one").join("ingest.address"), "/metrics");
         assert_eq!(status, 200);
@@ -238,7 +234,7 @@ fn what_comes_late_is_history_and_changes_nothing() {
     one.kill();
     let (spool, copy) = (all.path("one/spool"), all.path("copy"));
     copied(&spool, &copy);
-    all.happens("heal");
+    happens(&all.socket(), "heal");
     all.broker.again();
     let two = all.node("two");
     all.held_by(&["two"]);

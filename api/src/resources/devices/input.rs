@@ -1,6 +1,7 @@
 //! What people decide of a device.
 
 use mast_schemas::control::{Role, TlsPolicy};
+use mast_schemas::inventory::{default_api_port, default_api_ssl_port, default_role, default_tls};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use utoipa::ToSchema;
@@ -69,22 +70,6 @@ pub(crate) struct DeviceInput {
     /// What logs in to it; never shown. In a PATCH null takes them away, and without the field they stay.
     #[serde(default, skip_serializing, deserialize_with = "object")]
     pub(super) credentials: Option<CredentialsInput>,
-}
-
-const fn default_api_port() -> u16 {
-    8728
-}
-
-const fn default_api_ssl_port() -> u16 {
-    8729
-}
-
-const fn default_tls() -> TlsPolicy {
-    TlsPolicy::Auto
-}
-
-const fn default_role() -> Role {
-    Role::Other
 }
 
 const fn yes() -> bool {
