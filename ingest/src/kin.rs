@@ -5,7 +5,7 @@
 //! what by radio and by last known paths is the dataflow's to say; this is only about where to look next.
 //!
 //! Devices hash over the nodes, so those of a site are most often several nodes' own: what is said here is also [`SiteNews`] for
-//! the others, and theirs is heard here. SiteNews may be lost; then somebody looks at its next interval.
+//! the others, and theirs is heard here. News may be lost; then somebody looks at its next interval.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

@@ -99,7 +99,8 @@ pub(crate) fn write_sorted_files(
     let mut written = Vec::new();
     let all = write_files(root, table, rows, target_bytes, name, &mut written);
     if all.is_err() {
-        remove(root, written.iter().map(|file| file.path.as_str()))?;
+        // Why they could not be written matters more than that they could not be removed; the next start does that.
+        let _ = remove(root, written.iter().map(|file| file.path.as_str()));
     }
     all.map(|()| written)
 }

@@ -19,7 +19,8 @@ use sha2::{Digest, Sha256};
 use super::access::{Access, App, SuperAdmin, Tx, Writes};
 use super::problem::{Kind, Problem};
 
-const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// By this an asker names what it does once.
+pub(crate) const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// On an answer that was given before.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// Headers that are part of the answer.

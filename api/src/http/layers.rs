@@ -22,6 +22,8 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use tracing::Instrument;
 use uuid::Uuid;
 
+use super::access::TENANT_HEADER;
+use super::idempotency;
 use super::problem::{Kind, Problem};
 
 /// What a request may use.
@@ -51,7 +53,6 @@ pub(crate) fn around<S: Clone + Send + Sync + 'static>(
 
 /// Pages of these origins may ask; no cookie is ever involved.
 fn cors(origins: Vec<HeaderValue>) -> CorsLayer {
-    let name = header::HeaderName::from_static;
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins))
         .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
@@ -61,8 +62,8 @@ fn cors(origins: Vec<HeaderValue>) -> CorsLayer {
             header::ACCEPT,
             header::IF_MATCH,
             header::IF_NONE_MATCH,
-            name("idempotency-key"),
-            name("mast-tenant"),
+            idempotency::KEY,
+            HeaderName::from_static(TENANT_HEADER),
             REQUEST_ID,
         ])
         .expose_headers([

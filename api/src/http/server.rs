@@ -125,10 +125,11 @@ impl Server {
         let tidied = app.clone();
         let tidying = tokio::spawn(async move {
             loop {
-                tokio::time::sleep(TIDY).await;
+                // First of all: a server that never lives for so long tidies too.
                 if let Err(error) = idempotency::tidy(&tidied).await {
                     tracing::debug!(%error, "old answers are kept for longer");
                 }
+                tokio::time::sleep(TIDY).await;
             }
         });
         Ok(Self {

@@ -1,7 +1,6 @@
 //! `mast api`: the API, as a process of its own.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use mast_api::Pulse;
 use mast_schemas::health::{Health, Part, State};
@@ -38,9 +37,6 @@ Examples:
   curl -H \"Authorization: Bearer $TOKEN\" http://127.0.0.1:8080/api/v1/fleet/summary
   xdg-open http://127.0.0.1:8080/api/v1/docs/";
 
-/// How often Postgres is asked for a sign of life.
-const LOOK: Duration = Duration::from_secs(2);
-
 impl Args {
     pub(crate) fn flags(&self, flags: Flags) -> anyhow::Result<Flags> {
         let flags = self.place.flags(flags)?;
@@ -65,7 +61,7 @@ impl Args {
         let looking = tokio::spawn(async move {
             loop {
                 board.put(&[look(&pulse).await]);
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(crate::health::EVERY).await;
             }
         });
         crate::output::json(&serde_json::json!({

@@ -131,7 +131,7 @@ fn restore(thresholds: Thresholds, snapshot: Snapshot) -> (State, DeviceOut, ApO
         records(snapshot.ap_flags),
         &mut ap_out,
     );
-    let mut places = Places::new();
+    let mut places = Places::default();
     places.restore(snapshot.epoch, records(snapshot.health));
     let state = State {
         devices: Rc::new(RefCell::new(devices)),

@@ -4,7 +4,7 @@
 //! nothing, rows wait in memory and the views go on, up to a bound of bytes. Then the task takes no more, the short channel to
 //! it fills, and the job waits: the log, which is not trimmed past the lake, holds all that follows.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -231,10 +231,7 @@ impl LakeTask {
     }
 
     async fn attempt(&mut self, upto: Epoch) -> Result<(), LakeError> {
-        fault::room("lake").map_err(|source| LakeError::File {
-            path: self.root.join("full"),
-            source,
-        })?;
+        room(&self.root)?;
         let Some(pending) = self.writer.prepare(upto).await? else {
             return Ok(());
         };
@@ -249,6 +246,14 @@ impl LakeTask {
         Metric::LakeRows.add(&[], rows);
         Ok(())
     }
+}
+
+/// Where tests let the lake's disk be full.
+pub(super) fn room(lake: &Path) -> Result<(), LakeError> {
+    fault::room("lake").map_err(|source| LakeError::File {
+        path: lake.join("full"),
+        source,
+    })
 }
 
 /// Appends events, one batch a slot.

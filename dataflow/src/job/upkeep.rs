@@ -17,6 +17,7 @@ use sqlx::{Connection, PgConnection, PgPool};
 use tokio::sync::watch;
 
 use super::Shared;
+use super::lake::room;
 use super::status::JobStatus;
 use crate::error::DataflowError;
 use crate::troubles::Place;
@@ -135,21 +136,14 @@ impl UpkeepTask {
         match chore {
             Chore::Retain(table) => self.upkeep.retain(conn, table).await,
             Chore::RollUp(of, width) => {
-                self.room()?;
+                room(&self.root)?;
                 self.upkeep.roll_up(conn, of, width).await
             }
             Chore::Compact(table) => {
-                self.room()?;
+                room(&self.root)?;
                 self.upkeep.compact(conn, table).await
             }
         }
-    }
-
-    fn room(&self) -> Result<(), LakeError> {
-        fault::room("lake").map_err(|source| LakeError::File {
-            path: self.root.join("full"),
-            source,
-        })
     }
 
     async fn make(&self, conn: &mut PgConnection, change: &Change) -> Result<(), LakeError> {

@@ -45,7 +45,7 @@ struct Entry {
 }
 
 /// The places of a worker.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Places {
     places: BTreeMap<Place, Entry>,
     /// Restored places whose counts have not come yet.
@@ -55,7 +55,7 @@ pub struct Places {
 }
 
 /// The state that these counts make.
-pub fn health_of(counts: &Counts) -> HealthState {
+fn health_of(counts: &Counts) -> HealthState {
     let n = |state: DeviceState| counts.devices[state as usize];
     let (online, unmanageable) = (n(DeviceState::Online), n(DeviceState::Unmanageable));
     match n(DeviceState::Offline) {
@@ -126,15 +126,6 @@ fn row(place: &Place, at: Timestamp, counts: &Counts, health: Option<Health>) ->
 }
 
 impl Places {
-    /// No places yet.
-    pub fn new() -> Self {
-        Self {
-            places: BTreeMap::new(),
-            restored: BTreeMap::new(),
-            now: Timestamp(0),
-        }
-    }
-
     /// Takes records in, as of the end of slot `epoch`. Their counts come by [`Places::begin`].
     pub fn restore(&mut self, epoch: Epoch, records: Vec<HealthRecord>) {
         self.now = epoch.end();
@@ -276,12 +267,6 @@ impl Places {
     }
 }
 
-impl Default for Places {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -317,7 +302,7 @@ mod tests {
     #[test]
     fn the_past_is_an_hour_and_a_week_old_to_the_tick() {
         let place = Place::Tenant(TenantId::new());
-        let mut places = Places::new();
+        let mut places = Places::default();
         let mut past = PastClients::default();
         let ticks = 7 * 24 * 12 + 13;
         for n in 1..=ticks {

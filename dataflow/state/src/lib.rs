@@ -21,6 +21,6 @@ pub use bssid::{BssidOut, Bssids};
 pub use compact::Mac48;
 pub use device::{Devices, Found};
 pub use forgetting::Forgetting;
-pub use health::{HealthOut, Places, health_of};
+pub use health::{HealthOut, Places};
 pub use roam::{Roaming, key_group_of_client};
 pub use signals::{Measure, PlaceSums, SignalBins};
