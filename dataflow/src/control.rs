@@ -1,25 +1,31 @@
 //! The control tables: where each device stands, rebuilt from `mast.control.v1`. Only what views depend on is kept: names and
 //! addresses are Postgres's business.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use foldhash::fast::FixedState;
-use mast_schemas::checkpoint::StandingRecord;
+use mast_schemas::checkpoint::{LimitsRecord, StandingRecord};
 use mast_schemas::control::Change;
+use mast_schemas::thresholds::Thresholds;
 use mast_schemas::views::Place;
 use mast_schemas::{DeviceId, SectorId, SiteId, TenantId};
 use mast_state::messages::{DeviceControl, DeviceInfo};
+use mast_state::{ApLimits, PlaceLimits, Scope};
 
 use crate::numbers::{DeviceNumber, PlaceNumber, Places, Standing};
 
-/// What control says of devices.
-#[derive(Clone, Debug, Default)]
+/// What control says of devices, and of what counts as bad where they stand.
+#[derive(Clone, Debug)]
 pub(crate) struct ControlTables {
     /// Also those that are no more: a device that comes back has the number that it had.
     devices: HashMap<DeviceId, Row, FixedState>,
     places: Places,
     /// Devices by number.
     numbered: Vec<DeviceId>,
+    thresholds: Thresholds,
+    limits: PlaceLimits,
+    /// Where something else counts as bad than devices there were told.
+    touched: BTreeSet<Scope>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +34,7 @@ struct Row {
     standing: Option<Standing>,
     number: DeviceNumber,
     enabled: bool,
+    limits: ApLimits,
 }
 
 /// What a device looks like before and after a change.
@@ -44,21 +51,69 @@ pub(crate) struct DeviceDiff {
 }
 
 impl ControlTables {
-    /// Applies a change and says which devices look different now.
-    ///
+    /// No devices yet; these places say what counts as bad.
+    pub(crate) fn new(thresholds: Thresholds, limits: &[LimitsRecord]) -> Self {
+        let mut places = PlaceLimits::default();
+        for row in limits {
+            places.put(*row);
+        }
+        Self {
+            devices: HashMap::default(),
+            places: Places::default(),
+            numbered: Vec::new(),
+            thresholds,
+            limits: places,
+            touched: BTreeSet::new(),
+        }
+    }
+
+    /// Applies the changes of a slot, in their order, and says which devices look different now.
+    pub(crate) fn apply<'a>(
+        &mut self,
+        changes: impl IntoIterator<Item = &'a Change>,
+    ) -> Vec<DeviceDiff> {
+        let mut diffs = Vec::new();
+        for change in changes {
+            self.change(change, &mut diffs);
+        }
+        // Once for all: a tenant may change what counts as bad in a thousand places.
+        let touched = std::mem::take(&mut self.touched);
+        if !touched.is_empty() {
+            let stands = |row: &StandingRecord| {
+                let (tenant, site, sector) = (row.tenant_id, row.site_id, row.sector_id);
+                let scopes = [
+                    (tenant, None, None),
+                    (tenant, site, None),
+                    (tenant, site, sector),
+                ];
+                scopes.iter().any(|scope| touched.contains(scope))
+            };
+            for row in self.select(stands) {
+                self.put(row, &mut diffs);
+            }
+        }
+        diffs
+    }
+
     /// What belonged to a deleted site or sector lives on without it; what belonged to a deleted tenant goes with it.
-    pub(crate) fn apply(&mut self, change: &Change, diffs: &mut Vec<DeviceDiff>) {
+    fn change(&mut self, change: &Change, diffs: &mut Vec<DeviceDiff>) {
         match change {
             Change::Tenant(_) | Change::Site(_) | Change::Sector(_) => {}
             Change::Group(_) | Change::GroupDeleted { .. } => {}
             Change::Tag(_) | Change::TagDeleted { .. } => {}
-            Change::Thresholds(_) | Change::ThresholdsDeleted { .. } => {}
+            Change::Thresholds(row) => {
+                let scopes = self.limits.put(row.into());
+                self.touched.extend(scopes.into_iter().flatten());
+            }
+            Change::ThresholdsDeleted { id } => self.touched.extend(self.limits.remove(*id)),
             Change::TenantDeleted { id } => {
+                self.limits.forget(|scope| scope.0 == *id);
                 for row in self.select(|row| row.tenant_id == *id) {
                     self.remove(row.device_id, diffs);
                 }
             }
             Change::SiteDeleted { id } => {
+                self.limits.forget(|scope| scope.1 == Some(*id));
                 for row in self.select(|row| row.site_id == Some(*id)) {
                     let (site_id, sector_id) = (None, None);
                     self.put(
@@ -72,6 +127,7 @@ impl ControlTables {
                 }
             }
             Change::SectorDeleted { id } => {
+                self.limits.forget(|scope| scope.2 == Some(*id));
                 for row in self.select(|row| row.sector_id == Some(*id)) {
                     let sector_id = None;
                     self.put(StandingRecord { sector_id, ..row }, diffs);
@@ -104,24 +160,27 @@ impl ControlTables {
         let (device, enabled) = (record.device_id, record.enabled);
         let (tenant, site, sector) = (record.tenant_id, record.site_id, record.sector_id);
         let new = Some(self.places.standing(tenant, site, sector));
+        let limits = self.limits.of((tenant, site, sector), &self.thresholds);
         let row = self.devices.entry(device).or_insert_with(|| {
             self.numbered.push(device);
             Row {
                 standing: None,
                 number: DeviceNumber(u32::try_from(self.numbered.len() - 1).unwrap_or(u32::MAX)),
                 enabled,
+                limits,
             }
         });
         let old = row.standing;
-        if (old, row.enabled) == (new, enabled) {
+        if (old, row.enabled, row.limits) == (new, enabled, limits) {
             return;
         }
-        (row.standing, row.enabled) = (new, enabled);
+        (row.standing, row.enabled, row.limits) = (new, enabled, limits);
         let info = DeviceInfo {
             tenant,
             site,
             sector,
             enabled,
+            limits,
         };
         diffs.push(DeviceDiff {
             number: row.number,
@@ -147,6 +206,11 @@ impl ControlTables {
             new: None,
             control: DeviceControl { device, info: None },
         });
+    }
+
+    /// What a checkpoint holds: what places say, by rising id.
+    pub(crate) fn limits(&self) -> Vec<LimitsRecord> {
+        self.limits.records()
     }
 
     /// What a checkpoint holds: all devices, by rising id.

@@ -46,7 +46,7 @@ impl Engine {
     /// # Errors
     /// [`Stopped`] when the threads cannot be started.
     pub fn start(config: EngineConfig, snapshot: Snapshot) -> Result<Self, Stopped> {
-        let mut control = ControlTables::default();
+        let mut control = ControlTables::new(config.thresholds, &snapshot.limits);
         let mut diffs = Vec::new();
         snapshot
             .control
@@ -76,10 +76,7 @@ impl Engine {
     /// # Errors
     /// [`Stopped`].
     pub fn feed(&mut self, slot: SlotInput) -> Result<(), Stopped> {
-        let mut diffs = Vec::new();
-        slot.control
-            .iter()
-            .for_each(|change| self.control.apply(change, &mut diffs));
+        let diffs = self.control.apply(&slot.control);
         self.upto = slot.binding.last;
         let (devices, places) = (self.control.numbered(), self.control.places());
         let part = Arc::new(Part {
@@ -124,6 +121,7 @@ impl Engine {
         let mut all = Snapshot {
             epoch: self.upto,
             control: self.control.records(),
+            limits: self.control.limits(),
             ..Snapshot::default()
         };
         for _ in 0..self.threads.len() {

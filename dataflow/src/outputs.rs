@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use mast_schemas::checkpoint::{
-    ApFlagsRecord, ApRecord, BssidRecord, CapRecord, DeviceRecord, HealthRecord, RoamRecord,
-    ShownRecord, StandingRecord,
+    ApFlagsRecord, ApRecord, BssidRecord, CapRecord, DeviceRecord, HealthRecord, LimitsRecord,
+    RoamRecord, ShownRecord, StandingRecord,
 };
 use mast_schemas::control::Change;
 use mast_schemas::message::Header;
@@ -90,6 +90,8 @@ pub struct Snapshot {
     pub epoch: Epoch,
     /// Control tables.
     pub control: Vec<StandingRecord>,
+    /// What control says counts as bad.
+    pub limits: Vec<LimitsRecord>,
     /// Devices, with their key group.
     pub devices: Vec<(u8, DeviceRecord)>,
     /// Roaming clients, with their key group.
@@ -112,6 +114,7 @@ impl Snapshot {
     /// Adds another part of the same state.
     pub(crate) fn join(&mut self, mut other: Self) {
         self.control.append(&mut other.control);
+        self.limits.append(&mut other.limits);
         self.devices.append(&mut other.devices);
         self.roam.append(&mut other.roam);
         self.aps.append(&mut other.aps);

@@ -6,13 +6,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::control::Device;
+use crate::control::{Device, Thresholds};
 use crate::records::{Outcome, PollId, Source};
 use crate::views::{AddressSource, DeviceState, Health, LinkReason, LinkState, Place};
-use crate::{DeviceId, Mac, SectorId, SiteId, TenantId, Timestamp};
+use crate::{DeviceId, Mac, SectorId, SiteId, TenantId, ThresholdsId, Timestamp};
 
 /// Version of the records in this module.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// The parts of a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -35,6 +35,8 @@ pub enum Part {
     Shown,
     /// [`HealthRecord`]s by place.
     Health,
+    /// [`LimitsRecord`]s of the control tables; one file, key group 0.
+    Limits,
 }
 
 /// First bytes of a file, postcard.
@@ -73,6 +75,45 @@ impl From<&Device> for StandingRecord {
             site_id: row.site_id,
             sector_id: row.sector_id,
             enabled: row.enabled,
+        }
+    }
+}
+
+/// What control last said of what counts as bad in a place, see [`Thresholds`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitsRecord {
+    /// Id.
+    pub id: ThresholdsId,
+    /// Owner.
+    pub tenant_id: TenantId,
+    /// The site; null = the whole tenant.
+    pub site_id: Option<SiteId>,
+    /// The sector of that site; null = the whole site.
+    pub sector_id: Option<SectorId>,
+    /// Of which technology; null = all.
+    pub technology: Option<Source>,
+    /// A signal below this is bad.
+    pub degraded_signal_dbm: Option<i16>,
+    /// A signal at or above this is good.
+    pub active_signal_dbm: Option<i16>,
+    /// A CCQ below this is bad.
+    pub degraded_ccq_percent: Option<u16>,
+    /// A CCQ at or above this is good.
+    pub active_ccq_percent: Option<u16>,
+}
+
+impl From<&Thresholds> for LimitsRecord {
+    fn from(row: &Thresholds) -> Self {
+        Self {
+            id: row.id,
+            tenant_id: row.tenant_id,
+            site_id: row.site_id,
+            sector_id: row.sector_id,
+            technology: row.technology,
+            degraded_signal_dbm: row.degraded_signal_dbm,
+            active_signal_dbm: row.active_signal_dbm,
+            degraded_ccq_percent: row.degraded_ccq_percent,
+            active_ccq_percent: row.active_ccq_percent,
         }
     }
 }

@@ -37,8 +37,6 @@ pub(crate) struct Thresholds {
     degraded_ccq_percent: Option<i16>,
     /// A CCQ at or above this is good.
     active_ccq_percent: Option<i16>,
-    /// Whether links are judged by them. Not yet: the dataflow hears of them, and judges all links by the default.
-    in_force: bool,
     /// Rises with each change.
     version: i64,
 }
@@ -205,7 +203,7 @@ pub(crate) static LISTING: Listing = Listing {
     path: "/api/v1/thresholds",
     select:
         "t.id, t.site_id, t.sector_id, t.technology, t.degraded_signal_dbm, t.active_signal_dbm,
- t.degraded_ccq_percent, t.active_ccq_percent, false AS in_force, t.version",
+ t.degraded_ccq_percent, t.active_ccq_percent, t.version",
     from: "thresholds t WHERE t.tenant_id = $1",
     columns: &[
         Column::new("id", "t.id", Kind::Id),
@@ -237,7 +235,8 @@ pub(crate) async fn get(
     crud::get::<Thresholds>(&who, id, &headers).await
 }
 
-/// Decides what is to count as bad in a place. It is kept and told; links are judged by the default still, see `in_force`.
+/// Decides what is to count as bad in a place: links are judged by it from their next poll on. Where two places together would call one signal
+/// bad and good, good begins where bad ends.
 #[utoipa::path(post, path = "/api/v1/thresholds", tag = "thresholds", request_body = ThresholdsInput, responses((status = 201, body = Thresholds)))]
 pub(crate) async fn create(
     who: Operator,

@@ -499,7 +499,6 @@ async fn thresholds_are_of_a_place_and_a_technology() {
       "degraded_ccq_percent": null,
       "degraded_signal_dbm": -70,
       "id": "[id]",
-      "in_force": false,
       "sector_id": "00000000-0000-0000-0000-00000000a201",
       "site_id": "00000000-0000-0000-0000-00000000a101",
       "technology": null,

@@ -173,6 +173,7 @@ fn restored(snapshot: Snapshot) -> Restored {
     }
     Restored {
         control: snapshot.control,
+        limits: snapshot.limits,
         devices: records(snapshot.devices),
         roam: records(snapshot.roam),
         aps: records(snapshot.aps),

@@ -81,8 +81,10 @@ impl Oracle {
             Change::Tenant(_) | Change::Site(_) | Change::Sector(_) => {}
             Change::Group(_) | Change::GroupDeleted { .. } => {}
             Change::Tag(_) | Change::TagDeleted { .. } => {}
-            Change::Thresholds(_) | Change::ThresholdsDeleted { .. } => {}
+            Change::Thresholds(row) => drop(self.limits.insert(row.id, row.into())),
+            Change::ThresholdsDeleted { id } => drop(self.limits.remove(id)),
             Change::TenantDeleted { id } => {
+                self.limits.retain(|_, row| row.tenant_id != *id);
                 let theirs: Vec<DeviceId> = self
                     .devices
                     .values()
@@ -94,6 +96,7 @@ impl Oracle {
                 }
             }
             Change::SiteDeleted { id } => {
+                self.limits.retain(|_, row| row.site_id != Some(*id));
                 for device in self
                     .devices
                     .values_mut()
@@ -103,6 +106,7 @@ impl Oracle {
                 }
             }
             Change::SectorDeleted { id } => {
+                self.limits.retain(|_, row| row.sector_id != Some(*id));
                 for device in self
                     .devices
                     .values_mut()

@@ -6,6 +6,7 @@ mod caps;
 mod devices;
 mod health;
 mod laws;
+mod limits;
 mod links;
 mod oracle;
 mod records;

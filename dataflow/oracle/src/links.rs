@@ -6,6 +6,7 @@ use mast_schemas::thresholds::Thresholds;
 use mast_schemas::views::{LinkEvent, LinkReason, LinkState, link_event_id};
 use mast_schemas::{DeviceId, LinkId, Mac, TenantId, Timestamp};
 
+use crate::limits::judged_by;
 use crate::oracle::{Oracle, Timer};
 
 /// A client in a radio's table.
@@ -226,11 +227,13 @@ impl Oracle {
         let Some(link) = radio.and_then(|r| r.links.get_mut(&id.mac)) else {
             return;
         };
+        let stands = self.devices.get(&id.ap_device_id).map(|d| d.row);
+        let thresholds = &judged_by(&self.limits, &self.thresholds, stands, link.source);
         let events = &mut self.events.links;
         change(&mut Step {
             id: *id,
             link,
-            thresholds: &self.thresholds,
+            thresholds,
             events,
         });
         self.arm_link(id);

@@ -5,14 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mast_schemas::checkpoint::{CapRecord, LinkRecord, RoamRecord, StationRecord};
+use mast_schemas::checkpoint::{CapRecord, LimitsRecord, LinkRecord, RoamRecord, StationRecord};
 use mast_schemas::control::ControlRecord;
 use mast_schemas::message::WholePoll;
 use mast_schemas::records::PollId;
 use mast_schemas::thresholds::Thresholds;
 use mast_schemas::time::SLOT;
 use mast_schemas::views::{Counts, DeviceEvent, HealthEvent, HealthSample, LinkEvent, Place};
-use mast_schemas::{DeviceId, Epoch, LinkId, Mac, TenantId, Timestamp};
+use mast_schemas::{DeviceId, Epoch, LinkId, Mac, TenantId, ThresholdsId, Timestamp};
 
 use crate::devices::Device;
 use crate::health::PlaceNow;
@@ -70,6 +70,8 @@ pub struct Events {
 #[derive(Clone, Debug)]
 pub struct Oracle {
     pub(crate) thresholds: Thresholds,
+    /// What places say of them.
+    pub(crate) limits: BTreeMap<ThresholdsId, LimitsRecord>,
     /// End of the last slot.
     pub(crate) now: Timestamp,
     pub(crate) devices: BTreeMap<DeviceId, Device>,
@@ -101,6 +103,7 @@ impl Oracle {
     pub fn new(thresholds: Thresholds) -> Self {
         Self {
             thresholds,
+            limits: BTreeMap::new(),
             now: Timestamp(i64::MIN),
             devices: BTreeMap::new(),
             claims: BTreeMap::new(),

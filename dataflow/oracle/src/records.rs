@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use mast_schemas::checkpoint::{
-    ApRecord, BssidRecord, CapRecord, ClaimRecord, DeviceRecord, HealthRecord, RadioRecord,
-    ReporterRecord, RoamRecord, SaidRecord, StandingRecord, TableRadioRecord, TableRecord,
+    ApRecord, BssidRecord, CapRecord, ClaimRecord, DeviceRecord, HealthRecord, LimitsRecord,
+    RadioRecord, ReporterRecord, RoamRecord, SaidRecord, StandingRecord, TableRadioRecord,
+    TableRecord,
 };
 use mast_schemas::records::Tables;
 use mast_schemas::thresholds::Thresholds;
@@ -21,6 +22,8 @@ use crate::oracle::{Oracle, Radio, Timer};
 pub struct Restored {
     /// What control says of each device.
     pub control: Vec<StandingRecord>,
+    /// What it says counts as bad.
+    pub limits: Vec<LimitsRecord>,
     /// Devices.
     pub devices: Vec<DeviceRecord>,
     /// Where clients are.
@@ -44,6 +47,9 @@ impl Oracle {
         for row in records.control {
             oracle.device_changed(row, since);
         }
+        oracle.limits = (records.limits.into_iter())
+            .map(|row| (row.id, row))
+            .collect();
         for record in records.devices {
             oracle.restore_device(record);
         }
@@ -158,6 +164,7 @@ impl Oracle {
     pub fn records(&self) -> Restored {
         Restored {
             control: self.devices.values().map(|d| d.row).collect(),
+            limits: self.limits.values().copied().collect(),
             devices: self.devices.values().map(device_record).collect(),
             roam: self.roam.values().cloned().collect(),
             aps: self.ap_records(),

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mast_log::fault;
 use mast_schemas::Epoch;
-use mast_schemas::checkpoint::{Manifest, Part, StandingRecord};
+use mast_schemas::checkpoint::{Manifest, Part};
 use mast_schemas::metric::Metric;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -22,7 +22,7 @@ pub const KEPT: usize = 3;
 const MANIFEST: &str = "manifest.json";
 const TEMPORARY: &str = ".part-";
 /// In the order of their loading.
-const PARTS: [(Part, &str); 9] = [
+const PARTS: [(Part, &str); 10] = [
     (Part::Control, "control"),
     (Part::Devices, "devices"),
     (Part::Roam, "roam"),
@@ -32,6 +32,7 @@ const PARTS: [(Part, &str); 9] = [
     (Part::ApFlags, "flags"),
     (Part::Shown, "shown"),
     (Part::Health, "health"),
+    (Part::Limits, "limits"),
 ];
 
 /// A complete checkpoint.
@@ -162,8 +163,8 @@ fn load_file(dir: &Path, name: &str) -> Result<Snapshot, DataflowError> {
     let part = part.ok_or_else(|| bad("belongs to no part".to_owned()))?;
     let bytes = fs::read(&path).map_err(|e| bad(e.to_string()))?;
     let read = match part {
-        Part::Control => file::decode(part, &bytes)
-            .map(|(_, records)| snapshot.control.extend::<Vec<StandingRecord>>(records)),
+        Part::Control => file::decode(part, &bytes).map(|(_, rows)| snapshot.control = rows),
+        Part::Limits => file::decode(part, &bytes).map(|(_, rows)| snapshot.limits = rows),
         Part::Devices => read(part, &bytes, &mut snapshot.devices),
         Part::Roam => read(part, &bytes, &mut snapshot.roam),
         Part::Aps => read(part, &bytes, &mut snapshot.aps),
@@ -257,11 +258,8 @@ fn write_parts(dir: &Path, snapshot: &Snapshot) -> Result<Vec<String>, DataflowE
         dir,
         open: Vec::new(),
     };
-    files.put(
-        Part::Control,
-        0,
-        &snapshot.control.iter().collect::<Vec<_>>(),
-    )?;
+    files.put(Part::Control, 0, &Vec::from_iter(&snapshot.control))?;
+    files.put(Part::Limits, 0, &Vec::from_iter(&snapshot.limits))?;
     files.put_groups(Part::Devices, &snapshot.devices)?;
     files.put_groups(Part::Roam, &snapshot.roam)?;
     fault::point("amid_checkpoint");

@@ -10,6 +10,7 @@ use mast_schemas::views::DeviceState;
 use mast_schemas::{DeviceId, LinkId, Mac, TenantId, Timestamp};
 
 use crate::compact::Map;
+use crate::limits::ApLimits;
 use crate::messages::{ApInput, ApOut, ApStatus, DeviceControl, LinkCore};
 use crate::radio::{Bins, Radio, Step};
 use crate::timers::{UNARMED, Wheel};
@@ -19,6 +20,8 @@ use crate::timers::{UNARMED, Wheel};
 pub struct Aps {
     t: Thresholds,
     aps: Map<DeviceId, Ap>,
+    /// What counts as bad, of devices for which a place says it.
+    limits: Map<DeviceId, ApLimits>,
     /// Devices that are unobserved or unmanageable, with links or without.
     unobserved: BTreeSet<DeviceId>,
     wheel: Wheel<DeviceId>,
@@ -88,6 +91,7 @@ impl Aps {
         Self {
             t,
             aps: Map::default(),
+            limits: Map::default(),
             unobserved: BTreeSet::new(),
             wheel: Wheel::default(),
             before: BTreeMap::new(),
@@ -98,16 +102,26 @@ impl Aps {
         }
     }
 
-    /// Opens a slot that begins at `begin`; links of deleted access points are forgotten.
+    /// Opens a slot that begins at `begin`; links of deleted access points are forgotten. What counts as bad is judged anew
+    /// from the next table on.
     pub fn begin_slot(&mut self, begin: Timestamp, control: &[DeviceControl], out: &mut ApOut) {
         self.slot_end = begin + SLOT;
-        for change in control.iter().filter(|change| change.info.is_none()) {
+        for change in control {
+            if let Some(info) = change.info {
+                if info.limits == ApLimits::of(&self.t) {
+                    self.limits.remove(&change.device);
+                } else {
+                    self.limits.insert(change.device, info.limits);
+                }
+                continue;
+            }
             self.on(change.device, None, out, |ap, step| {
                 ap.radios
                     .iter_mut()
                     .for_each(|radio| radio.forget_all(step, begin));
             });
             self.aps.remove(&change.device);
+            self.limits.remove(&change.device);
             self.unobserved.remove(&change.device);
         }
     }
@@ -129,6 +143,7 @@ impl Aps {
         };
         let mut step = Step {
             t: &self.t,
+            limits: self.limits.get(&id),
             tenant: ap.tenant,
             ap: id,
             unobserved: self.unobserved.contains(&id),

@@ -13,6 +13,7 @@ use mast_schemas::views::{
 
 use mast_schemas::{DeviceId, LinkId, Mac, SectorId, SiteId, TenantId, Timestamp};
 
+use crate::limits::ApLimits;
 use crate::signals::Measure;
 
 /// A place in the order of effects: time, device and poll of the cause, step within it.
@@ -107,6 +108,8 @@ pub struct DeviceInfo {
     pub sector: Option<SectorId>,
     /// Whether it is polled.
     pub enabled: bool,
+    /// What counts as bad where it stands.
+    pub limits: ApLimits,
 }
 
 /// A poll as the device step takes it. Rows are borrowed from decoded columns.

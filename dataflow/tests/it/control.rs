@@ -8,7 +8,7 @@ use mast_oracle::script::{
     self, Script, SlotInput, at, device_row, good, mac, sector, site, tenant,
 };
 use mast_oracle::{Oracle, Views, laws, place_laws};
-use mast_schemas::control::Change;
+use mast_schemas::control::{Change, Thresholds};
 use mast_schemas::records::{Outcome, Source, Tables};
 use mast_schemas::thresholds::DEFAULT;
 use mast_schemas::views::{HealthState, Place};
@@ -218,4 +218,36 @@ fn ten_thousand_devices_imported_at_once_count_from_that_epoch_on() {
     let (_, halved) = around(&told, at(8));
     let half = (Some([5_000, 0, 0, 5_000]), Some(HealthState::Up));
     assert_eq!(of_site(halved, 77), half);
+}
+
+#[test]
+fn what_counts_as_bad_is_judged_anew_from_the_slot_that_binds_it() {
+    let (mut s, ap, _) = fleet();
+    let row = |n, sector_id, dbm| Thresholds {
+        id: script::thresholds(n),
+        tenant_id: tenant(1),
+        site_id: Some(site(1)),
+        sector_id,
+        technology: Some(Source::Wireless),
+        degraded_signal_dbm: Some(dbm),
+        active_signal_dbm: None,
+        degraded_ccq_percent: None,
+        active_ccq_percent: None,
+        version: 1,
+    };
+    // All clients are at −60 dBm: bad for the site, then fine for the sector.
+    s.change(at(35), Change::Thresholds(row(1, None, -30)));
+    s.change(at(75), Change::Thresholds(row(2, Some(sector(1)), -80)));
+    let told = told(&s.slots(at(115)));
+    let degraded = |t| around(&told, t).1.counts[&Place::Sector(tenant(1), sector(1))].links[2];
+    assert_eq!((degraded(at(35)), degraded(at(41))), (0, 0));
+    // The second table judged by it.
+    assert_eq!((degraded(at(51)), degraded(at(75))), (2, 2));
+    // The third good one.
+    assert_eq!((degraded(at(91)), degraded(at(101))), (2, 0));
+    assert_eq!(
+        told[0].1.counts.len(),
+        3,
+        "of {ap}: tenant, site and sector"
+    );
 }

@@ -16,7 +16,7 @@ use mast_schemas::records::{
     FarEnd, Interface, Outcome, Poll, PollId, Radio, Registration, Source, Tables,
 };
 use mast_schemas::time::Span;
-use mast_schemas::{DeviceId, Epoch, Mac, SectorId, SiteId, TenantId, Timestamp};
+use mast_schemas::{DeviceId, Epoch, Mac, SectorId, SiteId, TenantId, ThresholdsId, Timestamp};
 
 pub use addresses::{add_arp, add_lease};
 pub use flipped::{few_departed, flipped};
@@ -73,6 +73,11 @@ pub const fn site(n: u32) -> SiteId {
 /// The `n`th sector.
 pub const fn sector(n: u32) -> SectorId {
     SectorId::from_bytes(id(4, n))
+}
+
+/// The `n`th row of thresholds.
+pub const fn thresholds(n: u32) -> ThresholdsId {
+    ThresholdsId::from_bytes(id(5, n))
 }
 
 /// The `n`th client address.

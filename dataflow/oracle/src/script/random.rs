@@ -4,7 +4,7 @@
 //! unmanaged clients. Time runs in rounds of an interval; between rounds it leaps at times, so that links grow stale and
 //! are forgotten. Every number comes from the seed.
 
-use mast_schemas::control::{Change, Sector, Site, Tenant};
+use mast_schemas::control::{Change, Sector, Site, Tenant, Thresholds};
 use mast_schemas::message::WholePoll;
 use mast_schemas::records::{Outcome, Source, Tables};
 use mast_schemas::{DeviceId, Mac, Timestamp};
@@ -13,7 +13,7 @@ use super::addresses::add_addresses;
 use super::air::add_air;
 use super::{
     Script, SlotInput, add_client, add_interface, add_station, at_ms, count_rows, device,
-    device_row, mac, radio, sector, site, tenant,
+    device_row, mac, radio, sector, site, tenant, thresholds,
 };
 
 /// A scenario of about `size` access points with five clients each, over 30 rounds of polls. The same seed gives the same one.
@@ -391,8 +391,44 @@ impl World {
                     );
                 }
             }
+            (32..50, _) => self.decide_limits(t, of, place),
             _ => {}
         }
+    }
+
+    /// A place decides what counts as bad there, otherwise than before, or no longer.
+    fn decide_limits(&mut self, t: Timestamp, of: u32, place: u32) {
+        // Few, so that they are changed, and contradict each other.
+        let id = thresholds(10 * of + self.rng.below(5) as u32);
+        if self.rng.percent(25) {
+            self.script.change(t, Change::ThresholdsDeleted { id });
+            return;
+        }
+        let rng = &mut self.rng;
+        let mut number = |percent, least: i16, range| {
+            let number = least + rng.below(range) as i16;
+            rng.percent(percent).then_some(number)
+        };
+        let degraded_signal_dbm = number(70, -90, 30);
+        let active_signal_dbm = number(50, -85, 30);
+        let ccq = number(40, 20, 50);
+        let active_ccq_percent = number(30, 30, 60).map(i16::unsigned_abs);
+        let site_id = self.rng.percent(70).then(|| site(place));
+        let sector_id = site_id.filter(|_| self.rng.percent(50));
+        let technology = Source::ALL[self.rng.below(5) as usize];
+        let row = Thresholds {
+            id,
+            tenant_id: tenant(of),
+            site_id,
+            sector_id: sector_id.map(|_| sector(place)),
+            technology: self.rng.percent(40).then_some(technology),
+            degraded_signal_dbm,
+            active_signal_dbm,
+            degraded_ccq_percent: ccq.map(i16::unsigned_abs),
+            active_ccq_percent,
+            version: 1,
+        };
+        self.script.change(t, Change::Thresholds(row));
     }
 
     fn round(&mut self, round: u32) {

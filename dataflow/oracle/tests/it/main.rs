@@ -2,6 +2,7 @@
 
 mod addresses;
 mod devices;
+mod limits;
 mod links;
 mod pairing;
 mod places;

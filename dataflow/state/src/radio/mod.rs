@@ -103,6 +103,10 @@ impl Radio {
     pub(crate) fn table(&mut self, step: &mut Step<'_>, table: &RadioTable) {
         let reporter = self.reporter(step, table);
         let at = table.stamp.at;
+        let limits = step
+            .limits
+            .map(|limits| limits.thresholds(table.source, step.t));
+        let judged = limits.as_ref().unwrap_or(step.t);
         let shared = shared!(self);
         let mut fresh: Vec<Link> = Vec::new();
         let mut words = self.words.iter().peekable();
@@ -134,12 +138,12 @@ impl Radio {
                     if link.head.reporter != reporter {
                         link.change_reporter(reporter);
                     }
-                    changes = link.seen(row, at, confirmed, step.t);
+                    changes = link.seen(row, at, confirmed, judged);
                     link
                 }
                 None => {
                     let marks = self.marks.of(mac);
-                    let made = Link::new(row, at, reporter, marks, confirmed, step.t);
+                    let made = Link::new(row, at, reporter, marks, confirmed, judged);
                     (was, changes) = (Was::NONE, made.1);
                     fresh.push(made.0);
                     let last = fresh.len() - 1;

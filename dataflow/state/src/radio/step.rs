@@ -8,6 +8,7 @@ use mast_schemas::views::{LinkEvent, LinkState, link_event_id};
 use mast_schemas::{DeviceId, LinkId, Mac, TenantId, Timestamp};
 
 use super::Reporter;
+use crate::limits::ApLimits;
 use crate::link::{Change, Head, Link};
 use crate::messages::{ApOut, LinkCore};
 
@@ -24,6 +25,8 @@ impl Default for Bins {
 /// What a step on an access point's radios needs besides them.
 pub(crate) struct Step<'a> {
     pub(crate) t: &'a Thresholds,
+    /// What counts as bad, if a place says it.
+    pub(crate) limits: Option<&'a ApLimits>,
     pub(crate) tenant: TenantId,
     pub(crate) ap: DeviceId,
     /// The access point itself is not observed.

@@ -10,7 +10,7 @@ use mast_state::messages::{
     ApInput, ApOut, DeviceControl, DeviceInfo, DeviceOut, PollInput, RegistrationInput, RoamEvent,
     Sample, Verdict,
 };
-use mast_state::{Aps, BssidOut, Bssids, Devices, Roaming};
+use mast_state::{ApLimits, Aps, BssidOut, Bssids, Devices, Roaming};
 
 const APS: u64 = 40_000;
 const CLIENTS: u64 = 25;
@@ -89,6 +89,7 @@ fn figures() {
         site: None,
         sector: None,
         enabled: true,
+        limits: ApLimits::of(&DEFAULT),
     };
     let start = Timestamp::from_secs(1_800_000_000);
     let rounds = 6;

@@ -8,7 +8,6 @@ use mast_oracle::{Events, Views};
 use mast_schemas::checkpoint::{
     ApFlagsRecord, ApRecord, BssidRecord, CapRecord, DeviceRecord, RoamRecord, ShownRecord,
 };
-use mast_schemas::control::Device;
 use mast_schemas::message::WholePoll;
 use mast_schemas::partition::key_group;
 use mast_schemas::thresholds::Thresholds;
@@ -22,7 +21,7 @@ use mast_state::{
     Addresses, Aps, BssidOut, Bssids, Devices, Forgetting, Roaming, SignalBins, key_group_of_client,
 };
 
-use crate::inputs::{Rows, info, with_poll};
+use crate::inputs::{Rows, with_poll};
 
 type Address = (TenantId, Mac);
 
@@ -80,7 +79,7 @@ impl Fleet {
             aps: each.map(|_| Aps::new(t)).collect(),
             addresses: Addresses::default(),
             forgetting: Forgetting::new(t),
-            rows: Rows::default(),
+            rows: Rows::new(t),
             claims: BTreeMap::new(),
             links: BTreeMap::new(),
             paired: BTreeMap::new(),
@@ -383,7 +382,10 @@ impl Fleet {
     /// The rows of all views.
     pub(crate) fn views(&self) -> Views {
         let mut views = self.views.clone();
-        let place = |ap: &DeviceId| self.rows.0.get(ap).map(info);
+        let place = |ap: &DeviceId| {
+            let row = self.rows.devices.get(ap)?;
+            Some(self.rows.info(row))
+        };
         for device in views.devices.values() {
             for place in place(&device.device_id).iter().flat_map(places) {
                 views.counts.entry(place).or_default().devices[device.state as usize] += 1;
@@ -427,7 +429,7 @@ impl Fleet {
             let records = states.iter().flat_map(records);
             records.map(|(_, record)| record).collect()
         }
-        assert!(self.devices[0].records().len() <= self.rows.0.len());
+        assert!(self.devices[0].records().len() <= self.rows.devices.len());
         Checkpoint {
             rows: self.rows.clone(),
             told: self.views.devices.clone(),
@@ -448,6 +450,16 @@ impl Fleet {
         fleet.rows = checkpoint.rows;
         fleet.views.devices = checkpoint.told;
         fleet.now = checkpoint.now;
+        let known: Vec<_> = (fleet.rows.devices.values())
+            .map(|row| DeviceControl {
+                device: row.id,
+                info: Some(fleet.rows.info(row)),
+            })
+            .collect();
+        let mine_of = |all: &[DeviceControl], worker| -> Vec<DeviceControl> {
+            let mine = |control: &&DeviceControl| of_id(&control.device, n) == worker;
+            all.iter().filter(mine).copied().collect()
+        };
         let mut devices = DeviceOut::default();
         for (worker, state) in fleet.devices.iter_mut().enumerate() {
             let mine = |r: &&DeviceRecord| of_id(&r.device_id, n) == worker;
@@ -456,13 +468,7 @@ impl Fleet {
                 &mut devices,
             );
             // As the flow does: control is told again, so that each knows who is disabled.
-            let mine = |row: &&Device| of_id(&row.id, n) == worker;
-            let known: Vec<_> = (fleet.rows.0.values().filter(mine))
-                .map(|row| DeviceControl {
-                    device: row.id,
-                    info: Some(info(row)),
-                })
-                .collect();
+            let known = mine_of(&known, worker);
             state.begin_slot(fleet.now.end(), &known, &mut devices);
         }
         let states = devices.states.iter().map(|&(id, _, now)| (id, now));
@@ -511,6 +517,8 @@ impl Fleet {
             let mine = |r: &&ApFlagsRecord| of_id(&r.device_id, n) == worker;
             let flags = checkpoint.flags.iter().filter(mine).cloned().collect();
             state.restore(aps, flags, &mut out);
+            let known = mine_of(&known, worker);
+            state.begin_slot(fleet.now.end(), &known, &mut out);
         }
         assert!(out.events.is_empty());
         fleet.after_links(checkpoint.now.end(), out);

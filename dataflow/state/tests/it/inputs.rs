@@ -6,6 +6,8 @@ use mast_schemas::DeviceId;
 use mast_schemas::control::{Change, ControlRecord, Device};
 use mast_schemas::message::WholePoll;
 use mast_schemas::records::{Arp, FarEnd, Tables};
+use mast_schemas::thresholds::Thresholds;
+use mast_state::PlaceLimits;
 use mast_state::messages::{
     AddressInput, DeviceControl, DeviceInfo, PollInput, RegistrationInput, Sample,
 };
@@ -86,18 +88,42 @@ pub(crate) fn with_poll<R>(whole: &WholePoll, take: impl FnOnce(&PollInput<'_>) 
     })
 }
 
-/// The device rows of control.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Rows(pub(crate) BTreeMap<DeviceId, Device>);
+/// The device rows of control, and what places say of thresholds.
+#[derive(Clone, Debug)]
+pub(crate) struct Rows {
+    pub(crate) devices: BTreeMap<DeviceId, Device>,
+    limits: PlaceLimits,
+    thresholds: Thresholds,
+}
 
 impl Rows {
+    pub(crate) fn new(thresholds: Thresholds) -> Self {
+        Self {
+            devices: BTreeMap::new(),
+            limits: PlaceLimits::default(),
+            thresholds,
+        }
+    }
+
+    pub(crate) fn info(&self, row: &Device) -> DeviceInfo {
+        let scope = (row.tenant_id, row.site_id, row.sector_id);
+        DeviceInfo {
+            tenant: row.tenant_id,
+            site: row.site_id,
+            sector: row.sector_id,
+            enabled: row.enabled,
+            limits: self.limits.of(scope, &self.thresholds),
+        }
+    }
+
     pub(crate) fn apply(&mut self, records: &[ControlRecord]) -> Vec<DeviceControl> {
         let mut out = Vec::new();
         for record in records {
-            let before = self.0.clone();
+            let before = self.clone();
             self.change(&record.change);
-            for device in before.keys().chain(self.0.keys()) {
-                let (old, new) = (before.get(device).map(info), self.0.get(device).map(info));
+            for device in before.devices.keys().chain(self.devices.keys()) {
+                let info = |rows: &Self| rows.devices.get(device).map(|row| rows.info(row));
+                let (old, new) = (info(&before), info(self));
                 let told = DeviceControl {
                     device: *device,
                     info: new,
@@ -112,32 +138,31 @@ impl Rows {
 
     fn change(&mut self, change: &Change) {
         match change {
-            Change::Device(row) => drop(self.0.insert(row.id, row.clone())),
-            Change::DeviceDeleted { id } => drop(self.0.remove(id)),
-            Change::TenantDeleted { id } => self.0.retain(|_, row| row.tenant_id != *id),
+            Change::Device(row) => drop(self.devices.insert(row.id, row.clone())),
+            Change::DeviceDeleted { id } => drop(self.devices.remove(id)),
+            Change::TenantDeleted { id } => {
+                self.limits.forget(|scope| scope.0 == *id);
+                self.devices.retain(|_, row| row.tenant_id != *id);
+            }
             Change::SiteDeleted { id } => {
-                for row in self.0.values_mut().filter(|row| row.site_id == Some(*id)) {
+                self.limits.forget(|scope| scope.1 == Some(*id));
+                let devices = self.devices.values_mut();
+                for row in devices.filter(|row| row.site_id == Some(*id)) {
                     (row.site_id, row.sector_id) = (None, None);
                 }
             }
             Change::SectorDeleted { id } => {
-                for row in self.0.values_mut().filter(|row| row.sector_id == Some(*id)) {
+                self.limits.forget(|scope| scope.2 == Some(*id));
+                let devices = self.devices.values_mut();
+                for row in devices.filter(|row| row.sector_id == Some(*id)) {
                     row.sector_id = None;
                 }
             }
             Change::Tenant(_) | Change::Site(_) | Change::Sector(_) => {}
             Change::Group(_) | Change::GroupDeleted { .. } => {}
             Change::Tag(_) | Change::TagDeleted { .. } => {}
-            Change::Thresholds(_) | Change::ThresholdsDeleted { .. } => {}
+            Change::Thresholds(row) => drop(self.limits.put(row.into())),
+            Change::ThresholdsDeleted { id } => drop(self.limits.remove(*id)),
         }
-    }
-}
-
-pub(crate) fn info(row: &Device) -> DeviceInfo {
-    DeviceInfo {
-        tenant: row.tenant_id,
-        site: row.site_id,
-        sector: row.sector_id,
-        enabled: row.enabled,
     }
 }
