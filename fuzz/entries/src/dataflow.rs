@@ -5,8 +5,8 @@ use std::fmt::Debug;
 use mast_dataflow::checkpoint::{decode, encode};
 use mast_dataflow::decode::Columns;
 use mast_schemas::checkpoint::{
-    ApFlagsRecord, ApRecord, BssidRecord, CapRecord, DeviceRecord, HealthRecord, Manifest, Part,
-    RoamRecord, ShownRecord, StandingRecord,
+    ApFlagsRecord, ApRecord, BssidRecord, CapRecord, DeviceRecord, HealthRecord, LimitsRecord,
+    Manifest, Part, RoamRecord, ShownRecord, StandingRecord,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -43,7 +43,7 @@ pub(crate) fn checkpoint(data: &[u8]) {
     let sum = crc32fast::hash(body).to_le_bytes();
     let file = [body, &sum].concat();
     assert!(decode::<CapRecord>(Part::Caps, body).is_err() || body.len() > 4);
-    match part % 9 {
+    match part % 10 {
         0 => records::<StandingRecord>(Part::Control, &file),
         1 => records::<DeviceRecord>(Part::Devices, &file),
         2 => records::<RoamRecord>(Part::Roam, &file),
@@ -52,7 +52,8 @@ pub(crate) fn checkpoint(data: &[u8]) {
         5 => records::<BssidRecord>(Part::Bssids, &file),
         6 => records::<ApFlagsRecord>(Part::ApFlags, &file),
         7 => records::<ShownRecord>(Part::Shown, &file),
-        _ => records::<HealthRecord>(Part::Health, &file),
+        8 => records::<HealthRecord>(Part::Health, &file),
+        _ => records::<LimitsRecord>(Part::Limits, &file),
     }
 }
 

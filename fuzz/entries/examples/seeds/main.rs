@@ -10,14 +10,15 @@ use std::path::{Path, PathBuf};
 use mast_dataflow::checkpoint::encode;
 use mast_ingest::parse::{self, Known, Stamp};
 use mast_schemas::checkpoint::{
-    CapRecord, DeviceRecord, HealthRecord, Part, RoamRecord, SaidRecord, StandingRecord,
+    CapRecord, DeviceRecord, HealthRecord, LimitsRecord, Part, RoamRecord, SaidRecord,
+    StandingRecord,
 };
 use mast_schemas::control::{Change, ControlRecord, Device, Role, Site, TlsPolicy};
 use mast_schemas::epochs::{Binding, Silence};
 use mast_schemas::message::{Header, Heartbeat, ProducerId, WholePoll, write_polls};
 use mast_schemas::records::{Poll, Source};
 use mast_schemas::views::{AddressSource, DeviceState, Health, HealthState, Place};
-use mast_schemas::{DeviceId, Epoch, GroupId, Mac, SiteId, TenantId, Timestamp};
+use mast_schemas::{DeviceId, Epoch, GroupId, Mac, SiteId, TenantId, ThresholdsId, Timestamp};
 use routeros_api::{Command, Sentence, Session};
 use uuid::Uuid;
 
@@ -468,6 +469,23 @@ fn checkpoints(seeds: &Seeds) -> Result {
         "health",
         8,
         &encode(Part::Health, 3, [health].iter())?,
+    )?;
+    let limits = LimitsRecord {
+        id: ThresholdsId::default(),
+        tenant_id: tenant(),
+        site_id: None,
+        sector_id: None,
+        technology: Some(Source::Wifi),
+        degraded_signal_dbm: Some(-75),
+        active_signal_dbm: None,
+        degraded_ccq_percent: Some(40),
+        active_ccq_percent: None,
+    };
+    file(
+        seeds,
+        "limits",
+        9,
+        &encode(Part::Limits, 0, [limits].iter())?,
     )
 }
 
