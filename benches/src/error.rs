@@ -52,6 +52,9 @@ pub enum BenchError {
         /// How it ended.
         status: String,
     },
+    /// The API does not speak HTTP any more.
+    #[error("the API: {0}")]
+    Http(#[from] hyper::Error),
     /// Something that must happen did not.
     #[error("{0}")]
     Stuck(String),

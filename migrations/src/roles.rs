@@ -58,6 +58,8 @@ pub async fn bootstrap_database(superuser: &mut PgConnection) -> Result<(), Post
 }
 
 /// A pool that connects when it is asked to, and says within `patience` that the server is away: for who answers people.
+///
+/// Statements are planned once a connection: planning a list anew for its values takes longer than reading it.
 pub fn impatient_pool(
     options: PgConnectOptions,
     max_connections: u32,
@@ -66,7 +68,7 @@ pub fn impatient_pool(
     PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(patience)
-        .connect_lazy_with(options)
+        .connect_lazy_with(options.options([("plan_cache_mode", "force_generic_plan")]))
 }
 
 /// A pool with the settings that all services share; connects once, so that a wrong address is known at start.

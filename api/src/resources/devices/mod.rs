@@ -89,11 +89,13 @@ pub(crate) static LISTING: Listing = Listing {
     path: "/api/v1/devices",
     select: "d.id, d.name, d.address, d.api_port, d.api_ssl_port, d.tls, d.site_id, p.name AS site, d.sector_id,
  e.name AS sector, d.parent_id, d.group_ids, d.tag_ids, d.role, d.interval_ms, d.enabled,
- EXISTS (SELECT FROM device_credentials k WHERE k.device_id = d.id) AS has_credentials, d.version,
+ k.device_id IS NOT NULL AS has_credentials, d.version,
  coalesce(s.state, 'unobserved') AS state, micros(s.since) AS since, s.outcome, s.identity,
  s.version AS routeros_version, s.board, s.architecture, s.serial, s.firmware, micros(g.observed_at) AS measured_at,
  g.round_trip_ms, g.cpu_load_percent, g.memory_free_bytes, g.uptime_s",
+    // Joined, not asked for by EXISTS: that is answered from a hash of all the tenant's credentials.
     from: "devices d
+ LEFT JOIN device_credentials k ON k.device_id = d.id AND k.tenant_id = d.tenant_id
  LEFT JOIN device_status s ON s.device_id = d.id AND s.tenant_id = d.tenant_id
  LEFT JOIN device_gauges g ON g.device_id = d.id AND g.tenant_id = d.tenant_id
  LEFT JOIN sites p ON p.id = d.site_id AND p.tenant_id = d.tenant_id

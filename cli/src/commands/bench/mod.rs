@@ -1,5 +1,6 @@
 //! `mast bench`: measures a part.
 
+mod api;
 mod pipeline;
 
 use std::process::ExitCode;
@@ -26,11 +27,26 @@ Examples:
   mast bench ingest --devices 2000 --seconds 20      polls a core reads over TLS, memory of a session
   mast bench pipeline --devices 15000 --seconds 180  the whole way: freshness, missed polls, cores, memory
   mast bench dataflow --clients 1000000 --workers 2  rows a core keeps views of, memory of a client
+  mast bench api --devices 10000 --seconds 10        lists a second, and how long one takes
 
 Measure with nothing else running; benches/README.md says what each figure is.";
 
 #[derive(Subcommand)]
 enum What {
+    /// The API: lists of 50 devices a second, lists that the asker has already, how long a list takes at half that load.
+    ///
+    /// The API is a process of its own, the command `mast api`, with a private Postgres; this process asks.
+    Api {
+        /// Devices in the inventory, of two tenants.
+        #[arg(long, default_value_t = 10_000)]
+        devices: u32,
+        /// How long each of the three parts lasts.
+        #[arg(long, default_value_t = 10)]
+        seconds: u32,
+        /// Connections that ask, each one request at a time.
+        #[arg(long, default_value_t = 16)]
+        connections: u16,
+    },
     /// The dataflow: decode, all views, checkpoint and restart, on generated polls.
     Dataflow {
         /// Clients in all, 30 an access point.
@@ -158,6 +174,29 @@ impl Args {
                         .context("bench dataflow")?;
                 crate::output::json(&report)?;
                 Ok(ExitCode::SUCCESS)
+            }
+            What::Api {
+                devices,
+                seconds,
+                connections,
+            } => {
+                let load = api::Load {
+                    devices,
+                    seconds,
+                    connections,
+                };
+                let launcher = Launcher::this(["bench", "part"])?;
+                block_on(async {
+                    let stop = stop_signal()?;
+                    let report = api::run(&load, config, &launcher, stop).await;
+                    match report.context("bench api")? {
+                        Some(report) => {
+                            crate::output::json(&report)?;
+                            Ok(ExitCode::SUCCESS)
+                        }
+                        None => Ok(stopped()),
+                    }
+                })
             }
             What::Ingest { devices, seconds } => {
                 let options = mast_benches::ingest::Options { devices, seconds };

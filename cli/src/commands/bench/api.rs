@@ -1,0 +1,249 @@
+//! `mast bench api`: lists of devices, as programs and dashboards ask for them.
+//!
+//! The API is the command `mast api`, a process of its own over a private Postgres. The inventory is imported as people import
+//! it; what the dataflow says of its devices is written as the dataflow's role. This process asks.
+
+use std::fs::Permissions;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use hyper::StatusCode;
+use mast_api::inventory;
+use mast_api::token::{self, NewToken};
+use mast_benches::api::{Answers, Ask, Load as Askers};
+use mast_benches::processes::{family_cpu_time, postmaster};
+use mast_benches::{Launcher, cpu_time};
+use mast_postgres::Role;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::config::Config;
+use crate::standalone::{self, Database, Paths};
+
+const TENANTS: [&str; 2] = ["north", "south"];
+/// Devices of a site.
+const SITE: u32 = 50;
+/// Pages of each tenant's list that are asked for, in turn.
+const PAGES: usize = 100;
+/// Rows of a list.
+const ROWS: u32 = 50;
+
+/// What to run.
+pub(super) struct Load {
+    pub(super) devices: u32,
+    pub(super) seconds: u32,
+    pub(super) connections: u16,
+}
+
+/// The figures.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    /// Devices in the inventory, of two tenants.
+    devices: u32,
+    /// Connections that asked.
+    connections: u16,
+    /// Lists of 50 devices a second, each another page or tenant than the last.
+    list_per_s: f64,
+    /// Half of them took at most so long.
+    list_p50_ms: f64,
+    /// Answers a second that say: you have it already (304).
+    not_modified_per_s: f64,
+    /// At half of `list_per_s`, half of the lists took at most so long,
+    half_load_p50_ms: f64,
+    /// and all but one in a hundred.
+    half_load_p99_ms: f64,
+    /// Cores that each part used while lists were asked for at full load.
+    cpu_cores: Cores,
+}
+
+#[derive(Debug, Serialize)]
+struct Cores {
+    api: f64,
+    postgres: f64,
+    asking: f64,
+}
+
+/// What `mast api` says when it is up.
+#[derive(Deserialize)]
+struct Up {
+    api: String,
+}
+
+/// Runs the benchmark in a folder of its own, until it is done or `stop` completes: then there is no report.
+pub(super) async fn run(
+    load: &Load,
+    config: &Config,
+    launcher: &Launcher,
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<Option<Report>> {
+    if load.devices < 2 * SITE || load.seconds == 0 || load.connections == 0 {
+        bail!("--devices must be at least 100, --seconds and --connections at least 1");
+    }
+    let folder = tempfile::Builder::new().prefix("mast-bench-").tempdir()?;
+    // PostgreSQL's own user must get there.
+    std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755))?;
+    let config = Config {
+        data: folder.path().join("data"),
+        ..config.clone()
+    };
+    crate::output::note("starting PostgreSQL …");
+    let paths = Paths::made(&config.data)?;
+    let database = Database::owned(&config, &paths).await?;
+    let done = tokio::select! {
+        measured = measure(load, &paths, &database, launcher) => measured.map(Some),
+        () = stop => Ok(None),
+    };
+    let stopped = database.stop().await;
+    let report = done?;
+    stopped?;
+    Ok(report)
+}
+
+async fn measure(
+    load: &Load,
+    paths: &Paths,
+    database: &Database,
+    launcher: &Launcher,
+) -> anyhow::Result<Report> {
+    crate::output::note(&format!("importing {} devices …", load.devices));
+    fill(load, paths, database).await?;
+    let lists = lists(database).await?;
+    // One asker stands for many: none of them is to be slowed.
+    let settings = "[api]\nrate_per_second = 1000000\nrate_burst = 1000000\n";
+    let file = paths.root().join("bench.toml");
+    std::fs::write(&file, settings)?;
+    let (data, file) = (paths.root().display(), file.display());
+    let words = [
+        "api".to_owned(),
+        format!("--data={data}"),
+        format!("--config={file}"),
+        "--listen=127.0.0.1:0".to_owned(),
+    ];
+    let mut api = launcher.tied("the API", words)?;
+    let up: Up = api.says().await?;
+    let address: SocketAddr = up.api.trim_start_matches("http://").parse()?;
+    let askers = |seconds| Askers {
+        address,
+        connections: usize::from(load.connections),
+        time: Duration::from_secs(u64::from(seconds)),
+    };
+    let used = || {
+        let postgres = postmaster(paths.root()).map(family_cpu_time);
+        [api.cpu_time(), postgres.unwrap_or_default(), cpu_time()]
+    };
+    let all = askers(load.seconds);
+    crate::output::note("warming up …");
+    let mut asks = Vec::new();
+    for list in &lists {
+        asks.extend(all.pages(list, PAGES).await?);
+    }
+    askers(2).full(&asks, StatusCode::OK).await?;
+    let (before, began) = (used(), Instant::now());
+    crate::output::note("lists, as many as are answered …");
+    let list: Answers = all.full(&asks, StatusCode::OK).await?;
+    let wall = began.elapsed().as_secs_f64();
+    let after = used();
+    let [api_cores, postgres, asking] =
+        std::array::from_fn(|i| after[i].saturating_sub(before[i]).as_secs_f64() / wall);
+    crate::output::note("lists that the asker has already …");
+    let tagged = all.tagged(&asks).await?;
+    let not_modified = all.full(&tagged, StatusCode::NOT_MODIFIED).await?;
+    crate::output::note("lists at half load …");
+    let half = all.at(list.per_s / 2.0, &asks).await?;
+    Ok(Report {
+        devices: load.devices,
+        connections: load.connections,
+        list_per_s: list.per_s,
+        list_p50_ms: list.p50_ms,
+        not_modified_per_s: not_modified.per_s,
+        half_load_p50_ms: half.p50_ms,
+        half_load_p99_ms: half.p99_ms,
+        cpu_cores: Cores {
+            api: api_cores,
+            postgres,
+            asking,
+        },
+    })
+}
+
+/// The inventory, and what the dataflow would say of it.
+async fn fill(load: &Load, paths: &Paths, database: &Database) -> anyhow::Result<()> {
+    let each = load.devices / TENANTS.len() as u32;
+    let tenant = |(n, name): (usize, &&str)| {
+        let sites: Vec<Value> = (0..each.div_ceil(SITE))
+            .map(|site| json!({ "name": format!("{name} {site}") }))
+            .collect();
+        let device = |i: u32| {
+            json!({
+                "name": format!("{name}-{i:05}"),
+                "address": format!("10.{n}.{}.{}", i / 250, i % 250 + 1),
+                "username": "mast",
+                "password": "secret",
+                "site": format!("{name} {}", i / SITE),
+            })
+        };
+        json!({ "name": name, "sites": sites, "devices": (0..each).map(device).collect::<Vec<_>>() })
+    };
+    let tenants: Vec<Value> = TENANTS.iter().enumerate().map(tenant).collect();
+    let inventory = inventory::parse(&json!({ "tenants": tenants }).to_string())?;
+    let options = inventory::Options {
+        dry_run: false,
+        default_interval_ms: 60_000,
+    };
+    let (pool, keys) = (database.pool(Role::Api, 1).await?, standalone::keys(paths)?);
+    inventory::import(&pool, keys.as_ref(), &inventory, options).await?;
+    pool.close().await;
+    let pool = database.pool(Role::Owner, 1).await?;
+    let statements = [
+        "INSERT INTO job_progress (job, generation, epoch) VALUES ('main', 1, 7000000000)",
+        // The owner is bound by the tenants' policies too, unless they are lifted for the moment.
+        "ALTER TABLE devices NO FORCE ROW LEVEL SECURITY",
+        "ALTER TABLE device_status NO FORCE ROW LEVEL SECURITY",
+        "ALTER TABLE device_gauges NO FORCE ROW LEVEL SECURITY",
+        "INSERT INTO device_status
+         SELECT id, tenant_id, CASE WHEN n % 20 = 0 THEN 'offline' ELSE 'online' END, now(), 'ok', name,
+             '6.49.10 (long-term)', 'RB750Gr3', 'mmips', 'HD2084' || n, '6.49.10', 7000000000
+         FROM (SELECT *, row_number() OVER (ORDER BY id) AS n FROM devices) AS device",
+        "INSERT INTO device_gauges
+         SELECT id, tenant_id, now(), 12, n % 100, 150000000 + n, 86400 + n
+         FROM (SELECT *, row_number() OVER (ORDER BY id) AS n FROM devices) AS device",
+        "ALTER TABLE devices FORCE ROW LEVEL SECURITY",
+        "ALTER TABLE device_status FORCE ROW LEVEL SECURITY",
+        "ALTER TABLE device_gauges FORCE ROW LEVEL SECURITY",
+        "ANALYZE devices, device_status, device_gauges, sites",
+    ];
+    for statement in statements {
+        sqlx::query(statement)
+            .execute(&pool)
+            .await
+            .context(statement)?;
+    }
+    pool.close().await;
+    Ok(())
+}
+
+/// A list of all devices for each tenant, by name.
+async fn lists(database: &Database) -> anyhow::Result<Vec<Ask>> {
+    let pool = database.pool(Role::Owner, 1).await?;
+    let mut asks = Vec::new();
+    for name in TENANTS {
+        let tenant_id = mast_postgres::find_tenant(&pool, name).await?;
+        let new = NewToken {
+            tenant_id,
+            name: "bench".to_owned(),
+            role: token::Role::Viewer,
+            lifetime_s: 86_400,
+        };
+        let (_, token) = token::create(&pool, &new).await?;
+        asks.push(Ask {
+            path: format!("/api/v1/devices?limit={ROWS}&sort=name"),
+            token: token.expose().to_owned(),
+            tag: None,
+        });
+    }
+    pool.close().await;
+    Ok(asks)
+}
