@@ -20,6 +20,7 @@ use mast_secrets::KeyProvider;
 use sqlx::{PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
+use super::kept::Kept;
 use super::problem::{Kind, Problem};
 use super::rate::{Buckets, Rate};
 use crate::token::{self, Identity, PREFIX, Role, TokenHash};
@@ -50,6 +51,7 @@ struct Inner {
     known: Mutex<HashMap<TokenHash, (Arc<Identity>, Instant)>>,
     asks: Buckets<Uuid>,
     guesses: Buckets<IpAddr>,
+    kept: Kept,
     default_interval_ms: u32,
 }
 
@@ -59,6 +61,7 @@ impl App {
         engine: Engine,
         keys: Arc<dyn KeyProvider>,
         rate: Rate,
+        kept_for: Duration,
         default_interval_ms: u32,
     ) -> Self {
         Self(Arc::new(Inner {
@@ -68,8 +71,14 @@ impl App {
             known: Mutex::default(),
             asks: Buckets::new(rate),
             guesses: Buckets::new(GUESSES),
+            kept: Kept::new(kept_for),
             default_interval_ms,
         }))
+    }
+
+    /// Answers that are kept for a moment.
+    pub(crate) fn kept(&self) -> &Kept {
+        &self.0.kept
     }
 
     /// Whose token the request bears.
@@ -270,6 +279,11 @@ async fn exists(app: &App, id: TenantId) -> Result<bool, Problem> {
 impl<R: Rank> Access<R> {
     pub(crate) const fn tenant(&self) -> TenantId {
         self.tenant
+    }
+
+    /// What handlers share.
+    pub(crate) const fn app(&self) -> &App {
+        &self.app
     }
 
     /// One snapshot of the tenant's rows, read-only.

@@ -5,6 +5,7 @@ pub(crate) mod docs;
 pub(crate) mod etag;
 pub(crate) mod extract;
 pub(crate) mod idempotency;
+pub(crate) mod kept;
 pub(crate) mod layers;
 pub(crate) mod openapi;
 pub(crate) mod problem;

@@ -1,11 +1,13 @@
 //! Answers.
 
+use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::etag;
+use super::kept::Answer;
 use super::problem::Problem;
 
 /// A thing with a version.
@@ -22,9 +24,20 @@ pub(crate) fn thing<T: Versioned>(headers: &HeaderMap, thing: &T) -> Result<Resp
 
 /// A list or a summary, or 304 where the asker has it.
 pub(crate) fn list<T: Serialize>(headers: &HeaderMap, list: &T) -> Result<Response, Problem> {
+    Ok(kept(headers, &list_answer(list)?))
+}
+
+/// A list as it is answered, and may be kept.
+pub(crate) fn list_answer<T: Serialize>(list: &T) -> Result<Answer, Problem> {
     let body = json(list)?;
     let tag = etag::of_list(&body);
-    Ok(tagged(headers, &tag, body))
+    let body = body.into();
+    Ok(Answer { tag, body })
+}
+
+/// An answer, or 304 where the asker has it.
+pub(crate) fn kept(headers: &HeaderMap, answer: &Answer) -> Response {
+    tagged(headers, &answer.tag, answer.body.clone())
 }
 
 /// What a write left.
@@ -49,7 +62,7 @@ fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, Problem> {
     serde_json::to_vec(value).map_err(|e| Problem::internal(&e))
 }
 
-fn tagged(headers: &HeaderMap, tag: &str, body: Vec<u8>) -> Response {
+fn tagged(headers: &HeaderMap, tag: &str, body: impl Into<Body>) -> Response {
     if etag::is_known(headers, tag) {
         let mut response = StatusCode::NOT_MODIFIED.into_response();
         response.headers_mut().insert(ETAG, etag::value(tag));
@@ -58,8 +71,8 @@ fn tagged(headers: &HeaderMap, tag: &str, body: Vec<u8>) -> Response {
     with_tag(StatusCode::OK, tag, body)
 }
 
-fn with_tag(status: StatusCode, tag: &str, body: Vec<u8>) -> Response {
-    let mut response = (status, body).into_response();
+fn with_tag(status: StatusCode, tag: &str, body: impl Into<Body>) -> Response {
+    let mut response = (status, body.into()).into_response();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(ETAG, etag::value(tag));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::HeaderValue;
+use axum::middleware;
 use mast_query::Engine;
 use mast_secrets::KeyProvider;
 use sqlx::PgPool;
@@ -16,7 +17,7 @@ use tokio::task::JoinHandle;
 use super::access::App;
 use super::layers::{self, Limits};
 use super::rate::Rate;
-use super::{docs, idempotency, routes};
+use super::{docs, idempotency, kept, routes};
 use crate::ApiError;
 
 /// What the service works with and what it allows.
@@ -33,6 +34,8 @@ pub struct ApiConfig {
     pub time_limit: Duration,
     /// Bytes of a body.
     pub body_limit: usize,
+    /// So old may a list be: whoever asks for the same within this gets the same answer. Zero: each is read anew.
+    pub kept_for: Duration,
     /// Origins whose pages may ask, such as `https://noc.example.net`. None: none.
     pub cors_origins: Vec<HeaderValue>,
     /// Interval of the polls of a device that names none.
@@ -52,6 +55,7 @@ impl ApiConfig {
             },
             time_limit: Duration::from_secs(30),
             body_limit: 1 << 20,
+            kept_for: Duration::ZERO,
             cors_origins: Vec::new(),
             default_interval_ms: 60_000,
         }
@@ -65,6 +69,7 @@ fn service(config: ApiConfig) -> (Router, App) {
         config.engine,
         config.keys,
         config.rate,
+        config.kept_for,
         config.default_interval_ms,
     );
     let (router, _) = routes::build();
@@ -72,7 +77,8 @@ fn service(config: ApiConfig) -> (Router, App) {
         time: config.time_limit,
         body: config.body_limit,
     };
-    let router = layers::around(router, limits, config.cors_origins);
+    let forget = middleware::from_fn_with_state(app.clone(), kept::forget_by_writes);
+    let router = layers::around(router.layer(forget), limits, config.cors_origins);
     (router.with_state(app.clone()), app)
 }
 

@@ -1,6 +1,7 @@
 //! How things are listed, shown, made, changed and deleted: once, for all resources whose rows are their own.
 
 use std::future::Future;
+use std::time::Instant;
 
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -56,7 +57,7 @@ pub(crate) trait Resource:
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 }
 
-/// A page of a list.
+/// A page of a list, at most as old as answers are kept.
 pub(crate) async fn list<T>(
     who: &Viewer,
     listing: &Listing,
@@ -66,9 +67,17 @@ pub(crate) async fn list<T>(
 where
     T: Serialize + for<'r> FromRow<'r, PgRow> + Send + Unpin,
 {
+    let began = Instant::now();
+    let kept = who.app().kept();
+    let reading = match kept.find(who.tenant(), listing.path, query, began) {
+        Ok(answer) => return Ok(reply::kept(headers, &answer)),
+        Err(reading) => reading,
+    };
     let mut tx = who.read().await?;
     let page: Page<T> = listing.page(&mut tx, who.tenant().0, query).await?;
-    reply::list(headers, &page)
+    let answer = reply::list_answer(&page)?;
+    kept.keep(reading, &answer, began);
+    Ok(reply::kept(headers, &answer))
 }
 
 pub(crate) async fn get<R: Resource>(

@@ -1,6 +1,7 @@
 //! What all resources do in the same way.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use axum::body::Body;
 use insta::assert_snapshot;
@@ -389,4 +390,45 @@ async fn a_key_is_its_tenants_own() {
     };
     let (first, again) = (make().await, make().await);
     assert_eq!((first.status.as_u16(), &first.body), (201, &again.body));
+}
+
+/// A list that is kept is read once, ends with a write, and is nobody else's.
+#[tokio::test]
+async fn a_list_that_is_kept_ends_with_a_write_and_is_no_strangers() {
+    let world = World::with(|config| config.kept_for = Duration::from_secs(3_600)).await;
+    let (viewer, operator) = (world.viewer().await, world.operator().await);
+    let before = viewer.get("/api/v1/tags").await;
+    // By the back door, which no API knows of.
+    let mut tx = tenant_tx(&world.api, A.tenant()).await.unwrap();
+    sqlx::query("INSERT INTO tags (tenant_id, id, name) VALUES ($1, gen_random_uuid(), 'unseen')")
+        .bind(A.tenant().0)
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let kept = viewer.get("/api/v1/tags").await;
+    assert_eq!(kept.body, before.body);
+    let known = [("if-none-match", before.etag())];
+    let not_modified = viewer.send("GET", "/api/v1/tags", &known, Body::empty());
+    assert_eq!(not_modified.await.status, 304);
+    let other = viewer.get("/api/v1/tags?limit=500").await;
+    assert!(other.items("name").contains(&json!("unseen")), "{other}");
+    let stranger = world.stranger().await.get("/api/v1/tags").await;
+    assert!(!stranger.items("name").contains(&json!("unseen")));
+    assert_ne!(stranger.body, before.body);
+
+    let made = operator
+        .post("/api/v1/tags", json!({ "name": "new" }))
+        .await;
+    assert_eq!(made.status, 201);
+    let after = viewer.get("/api/v1/tags").await;
+    for name in ["new", "unseen"] {
+        assert!(after.items("name").contains(&json!(name)), "{after}");
+    }
+    // Nor does a refused one leave an old answer.
+    let refused = operator
+        .post("/api/v1/tags", json!({ "name": "new" }))
+        .await;
+    assert_eq!(refused.status, 409);
+    assert_eq!(viewer.get("/api/v1/tags").await.body, after.body);
 }

@@ -23,6 +23,8 @@ pub(crate) struct Api {
     pub(crate) body_kib: usize,
     /// Time for one query of a request.
     pub(crate) query_timeout: Pace,
+    /// So old may a list be: whoever asks for the same within this gets the same answer.
+    pub(crate) list_age: Pace,
     /// Connections to the database.
     pub(crate) connections: u32,
     /// Origins whose pages may ask, such as `https://noc.example.net`.
@@ -38,6 +40,7 @@ impl Default for Api {
             timeout: Pace::seconds(30),
             body_kib: 1_024,
             query_timeout: Pace::seconds(20),
+            list_age: Pace::milliseconds(250),
             connections: 10,
             cors_origins: Vec::new(),
         }
@@ -82,6 +85,11 @@ impl Api {
         ] {
             must(key, limits.contains(&pace.0), "must be 100ms to 1h");
         }
+        must(
+            "api.list_age",
+            self.list_age.0 <= Pace::seconds(60).0,
+            "must be 0s to 60s",
+        );
         let is_origin = |text: &String| {
             url::Url::parse(text).is_ok_and(|url| {
                 matches!(url.scheme(), "http" | "https")

@@ -128,6 +128,7 @@ pub(crate) async fn api(
     };
     api.time_limit = settings.timeout.0;
     api.body_limit = settings.body_kib << 10;
+    api.kept_for = settings.list_age.0;
     api.default_interval_ms = u32::try_from(config.ingest.interval.0.as_millis())?;
     let origins = settings.cors_origins.iter();
     api.cors_origins = origins
