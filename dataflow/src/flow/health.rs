@@ -25,7 +25,7 @@ pub(crate) fn place_route(place: &Place) -> u64 {
 pub(crate) fn health<'s>(
     scope: Scope<'s, Time>,
     counts: Collection<'s, (PlaceNumber, CountDiff)>,
-    state: Rc<RefCell<Places>>,
+    (restored_at, state): (Epoch, Rc<RefCell<Places>>),
     names: Rc<RefCell<Names>>,
     outputs: Rc<RefCell<Outputs>>,
 ) -> Stream<'s, ()> {
@@ -45,7 +45,8 @@ pub(crate) fn health<'s>(
             let changes = settled(changed);
             let (state, outputs) = (&mut state.borrow_mut(), &mut outputs.borrow_mut());
             if slot == 0 {
-                state.begin(changes);
+                state.begin(changes, &mut out);
+                emit(restored_at, &mut out, outputs);
                 return;
             }
             let epoch = Epoch(slot);

@@ -257,7 +257,7 @@ pub(crate) fn build(
         let health = health::health(
             scope,
             counts,
-            state.places.clone(),
+            (restored_at, state.places.clone()),
             names.clone(),
             outputs.clone(),
         );

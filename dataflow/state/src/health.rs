@@ -132,8 +132,13 @@ impl Places {
         self.restored = records.into_iter().map(|r| (r.place, r)).collect();
     }
 
-    /// The counts of restored places: nothing is told, it was told before.
-    pub fn begin(&mut self, counts: impl IntoIterator<Item = (Place, Option<Counts>)>) {
+    /// The counts of restored places. Their past is told again: gauges that were not written yet are lost with a process. All
+    /// else was told before.
+    pub fn begin(
+        &mut self,
+        counts: impl IntoIterator<Item = (Place, Option<Counts>)>,
+        out: &mut HealthOut,
+    ) {
         let restored = &mut self.restored;
         let places = counts.into_iter().filter_map(|(place, counts)| {
             let counts = counts?;
@@ -157,6 +162,12 @@ impl Places {
         });
         self.places = places.collect();
         self.restored.clear();
+        let known = self.places.iter();
+        let past = known.map(|(place, entry)| (*place, entry.past()));
+        out.past.extend(
+            past.filter(|(_, past)| *past != PastClients::default())
+                .map(|(place, past)| (place, Some(past))),
+        );
     }
 
     /// One slot: counts that changed in it, each place as it is at its end.
@@ -321,7 +332,17 @@ mod tests {
             assert_eq!(out.history.len(), 1, "tick {n}");
         }
         assert_eq!(past.week_ago, Some(13));
-        let record = &places.records()[0].1;
+        let records = places.records();
+        let record = &records[0].1;
         assert_eq!((record.ticks.len(), record.hours.len()), (13, 169));
+
+        // Whoever goes on from them tells it again, and nothing else.
+        let mut restored = Places::default();
+        let records = records.into_iter().map(|(_, record)| record).collect();
+        restored.restore(Epoch((ticks as u64 + 11) * 1_200), records);
+        let mut out = HealthOut::default();
+        restored.begin([(place, Some(counts(1, 0, 0, 0)))], &mut out);
+        assert_eq!(out.past, [(place, Some(past))]);
+        assert!(out.views.is_empty() && out.events.is_empty() && out.history.is_empty());
     }
 }
