@@ -81,10 +81,12 @@ pub(crate) async fn next(
     let sources: Vec<FileSummary> = run.into_iter().flat_map(|s| s.files).collect();
     let (config, stop) = (config.clone(), stop.clone());
     let merged = tokio::task::spawn_blocking(move || merge(&config, table, &sources, &stop));
+    let files: Vec<FileSummary> = merged.await??;
     Ok(Some(Change {
         table,
         epochs,
-        files: merged.await??,
+        made: files.iter().map(|file| file.path.clone()).collect(),
+        files,
         replaces,
     }))
 }

@@ -149,15 +149,32 @@ pub(crate) async fn next(
             continue;
         }
         let (config, stop) = (config.clone(), stop.clone());
-        let keep = move || keep(&config, table, row.files, fates, &stop);
+        let keep = move || {
+            let mut kept = Kept::default();
+            let done = keep(&config, table, row.files, fates, &stop, &mut kept);
+            if done.is_err() {
+                // As where files are written: a full disk gets no fuller, and why matters more.
+                let _ = files::remove(&config.root, kept.made.iter().map(String::as_str));
+            }
+            done.map(|()| kept)
+        };
+        let kept = tokio::task::spawn_blocking(keep).await??;
         return Ok(Some(Change {
             table,
             epochs: row.epochs,
-            files: tokio::task::spawn_blocking(keep).await??,
+            files: kept.files,
+            made: kept.made,
             replaces: vec![row.version],
         }));
     }
     Ok(None)
+}
+
+/// What stays, and which files of it were made for that.
+#[derive(Default)]
+struct Kept {
+    files: Vec<FileSummary>,
+    made: Vec<String>,
 }
 
 fn keep(
@@ -166,11 +183,11 @@ fn keep(
     all: Vec<FileSummary>,
     fates: Vec<Fate>,
     stop: &Stop,
-) -> Result<Vec<FileSummary>, LakeError> {
-    let mut kept = Vec::new();
+    kept: &mut Kept,
+) -> Result<(), LakeError> {
     for (file, fate) in all.into_iter().zip(fates) {
         match fate {
-            Fate::Stays => kept.push(file),
+            Fate::Stays => kept.files.push(file),
             Fate::Goes => {}
             Fate::Without(tenants) => {
                 let path = files::path_of(&config.root, &file.path);
@@ -179,12 +196,14 @@ fn keep(
                 let id = Uuid::now_v7();
                 let name = |part| files::made_name(table, &config.job, config.generation, id, part);
                 let rows = stop.over(rows);
-                let written = files::write_sorted_files(&config.root, table, rows, u64::MAX, name);
-                kept.extend(written?.into_iter().filter(|f| f.rows > 0));
+                let written = files::write_sorted_files(&config.root, table, rows, u64::MAX, name)?;
+                kept.made.extend(written.iter().map(|f| f.path.clone()));
+                kept.files
+                    .extend(written.into_iter().filter(|f| f.rows > 0));
             }
         }
     }
-    Ok(kept)
+    Ok(())
 }
 
 fn without(table: Table, rows: &RecordBatch, tenants: &[Uuid]) -> Result<RecordBatch, LakeError> {

@@ -86,10 +86,12 @@ pub(crate) async fn next(
     let (own, stop) = (config.clone(), stop.clone());
     let made =
         tokio::task::spawn_blocking(move || make(&own, (of, width), source, due, &sources, &stop));
+    let files: Vec<FileSummary> = made.await??;
     Ok(Some(Change {
         table,
         epochs: due.epochs,
-        files: made.await??,
+        made: files.iter().map(|file| file.path.clone()).collect(),
+        files,
         replaces: Vec::new(),
     }))
 }

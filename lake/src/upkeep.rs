@@ -57,6 +57,8 @@ pub struct Change {
     pub epochs: (Epoch, Epoch),
     /// The files of that row.
     pub files: Vec<FileSummary>,
+    /// Those of them that were made for it.
+    pub(crate) made: Vec<String>,
     /// Versions of the rows that it replaces.
     pub(crate) replaces: Vec<i64>,
 }
@@ -80,6 +82,17 @@ impl Change {
         };
         manifest::insert(transaction, &config.job, self.epochs, &[files]).await?;
         Ok(())
+    }
+
+    /// Removes the files that were made for it: it was refused, and will be made anew. Not after a commit of which nobody knows
+    /// what became.
+    ///
+    /// # Errors
+    /// [`LakeError::File`]; the next start removes what stays.
+    pub async fn discard(&self, config: &LakeConfig) -> Result<(), LakeError> {
+        let (root, made) = (config.root.clone(), self.made.clone());
+        let remove = move || files::remove(&root, made.iter().map(String::as_str));
+        tokio::task::spawn_blocking(remove).await?
     }
 
     /// Rows in its files.

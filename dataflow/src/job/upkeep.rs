@@ -148,8 +148,15 @@ impl UpkeepTask {
 
     async fn make(&self, conn: &mut PgConnection, change: &Change) -> Result<(), LakeError> {
         fault::point("after_upkeep_files");
+        let config = self.upkeep.config();
         let mut tx = conn.begin().await?;
-        change.apply(&mut tx, self.upkeep.config()).await?;
+        if let Err(error) = change.apply(&mut tx, config).await {
+            drop(tx);
+            if let Err(error) = change.discard(config).await {
+                tracing::warn!(%error, "files of a change that was refused stay until the next start");
+            }
+            return Err(error);
+        }
         fault::point("before_upkeep_commit");
         tx.commit().await?;
         fault::point("after_upkeep_commit");

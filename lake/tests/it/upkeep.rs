@@ -6,7 +6,8 @@ use std::path::Path;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use mast_lake::{
-    Change, LakeConfig, LakeWriter, Retention, Stop, Table, Upkeep, contents, path_of,
+    Change, LakeConfig, LakeError, LakeFile, LakeWriter, Retention, Stop, Table, Upkeep, contents,
+    path_of,
 };
 use mast_postgres::{Role, testing};
 use mast_schemas::column::Record;
@@ -469,4 +470,109 @@ async fn what_is_too_old_goes_by_tenant_and_no_query_loses_a_file() {
     assert_eq!(upkeep.sweep(&mut conn).await.unwrap(), (1, 0));
     assert_eq!(samples_on_disk(), 1);
     drop(reading_later);
+}
+
+/// Samples of three tenants, five files a commit: the second holds rows of the first two, the fourth of the last two. All are old.
+async fn small_files(conn: &mut PgConnection, root: &Path) -> LakeConfig {
+    let config = LakeConfig {
+        max_rows_per_file: 40,
+        ..config(root, 1)
+    };
+    start(conn, root, 1).await;
+    let mut writer = LakeWriter::open(conn, config.clone()).await.unwrap();
+    let table = Table::InterfaceSamples;
+    let (mut rng, mut upto) = (StdRng::seed_from_u64(7), Epoch(0));
+    for (n, (epoch, _, mut row)) in samples(&mut rng).into_iter().take(400).enumerate() {
+        upto = upto.max(epoch);
+        row.tenant_id = TenantId(Uuid::from_u128(n as u128 % 3 + 1));
+        let rows = Interface::batch([&row]);
+        writer.append(table, epoch, false, &rows).unwrap();
+        if n % 200 == 199 {
+            writer.commit(conn, upto).await.unwrap();
+        }
+    }
+    let later = Epoch::of(BEGIN + Span::hours(24 * 9));
+    writer.commit(conn, later).await.unwrap();
+    config
+}
+
+fn files_of(root: &Path, table: Table) -> usize {
+    let folder = std::fs::read_dir(root.join(table.as_str()).join("main"));
+    folder.map_or(0, Iterator::count)
+}
+
+#[tokio::test]
+async fn a_change_that_is_refused_takes_its_files_with_it() {
+    let database = testing::database().await;
+    let options = database.options(Role::Dataflow);
+    let mut conn = PgConnection::connect_with(&options).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let config = small_files(&mut conn, root).await;
+    let upkeep = Upkeep::new(config, Retention::default(), Stop::default());
+    let (of, width) = (Rolled::Interface, Width::Minute);
+    let change = upkeep.roll_up(&mut conn, of, width).await.unwrap().unwrap();
+    assert!(files_of(root, change.table) > 0);
+    sqlx::query("UPDATE job_progress SET generation = 2")
+        .execute(&mut conn)
+        .await
+        .unwrap();
+    let mut tx = conn.begin().await.unwrap();
+    let refused = change.apply(&mut tx, upkeep.config()).await;
+    assert!(matches!(refused, Err(LakeError::Fenced { .. })));
+    tx.rollback().await.unwrap();
+    change.discard(upkeep.config()).await.unwrap();
+    assert_eq!(files_of(root, change.table), 0);
+}
+
+#[tokio::test]
+async fn retention_that_fails_halfway_leaves_no_files() {
+    let database = testing::database().await;
+    let options = database.options(Role::Dataflow);
+    let mut conn = PgConnection::connect_with(&options).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let config = small_files(&mut conn, root).await;
+    let upkeep = Upkeep::new(config, Retention::default(), Stop::default());
+    let (of, width) = (Rolled::Interface, Width::Minute);
+    while let Some(change) = upkeep.roll_up(&mut conn, of, width).await.unwrap() {
+        make(&mut conn, &upkeep, &change, false).await;
+    }
+    let table = Table::InterfaceSamples;
+    let stored = contents(&mut conn, &[table]).await.unwrap();
+    assert_eq!(stored.files.len(), 10);
+    // The first with two tenants is rewritten before the second one is found missing.
+    let mixed = |f: &&LakeFile| f.summary.tenant_min != f.summary.tenant_max;
+    let gone = stored.files.iter().rfind(mixed).unwrap();
+    std::fs::remove_file(path_of(root, &gone.summary.path)).unwrap();
+
+    // Two of the tenants want nothing to be kept.
+    let superuser = database.superuser();
+    let mut owner = PgConnection::connect_with(&superuser).await.unwrap();
+    for tenant in [1, 3].map(Uuid::from_u128) {
+        sqlx::query("INSERT INTO tenants (id, name) VALUES ($1, $1::text)")
+            .bind(tenant)
+            .execute(&mut owner)
+            .await
+            .unwrap();
+        sqlx::query("INSERT INTO lake_retention VALUES ($1, 'interface_samples', 1)")
+            .bind(tenant)
+            .execute(&mut owner)
+            .await
+            .unwrap();
+    }
+    // The rows of the manifest that are whole go their way.
+    let failed = loop {
+        match upkeep.retain(&mut conn, table).await {
+            Ok(Some(change)) => make(&mut conn, &upkeep, &change, false).await,
+            Ok(None) => panic!("a file is missing"),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(failed, LakeError::File { .. }), "{failed}");
+    let named = files_of(root, table);
+    for _ in 0..2 {
+        assert!(upkeep.retain(&mut conn, table).await.is_err());
+        assert_eq!(files_of(root, table), named);
+    }
 }
