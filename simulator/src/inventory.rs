@@ -29,10 +29,9 @@ pub fn inventory(
             .iter()
             .filter(|s| plan.sites[s.site].tenant == t)
             .map(|s| Sector {
-                name: s.name.clone(),
-                site: of_site(s.site),
-                azimuth_deg: Some(s.azimuth_deg),
-                beamwidth_deg: Some(s.beamwidth_deg),
+                azimuth_deg: Some(Some(s.azimuth_deg)),
+                beamwidth_deg: Some(Some(s.beamwidth_deg)),
+                ..Sector::named(&s.name, of_site(s.site))
             })
             .collect(),
         devices: plan
@@ -40,21 +39,20 @@ pub fn inventory(
             .iter()
             .filter(|d| d.tenant == t)
             .map(|d| Device {
-                name: d.name.clone(),
-                address: d.address.to_string(),
-                api_port,
-                api_ssl_port,
-                username: Plan::USERNAME.into(),
-                password: d.password.clone(),
-                tls: match d.tls {
+                api_port: Some(api_port),
+                api_ssl_port: Some(api_ssl_port),
+                username: Some(Plan::USERNAME.into()),
+                password: Some(d.password.clone()),
+                tls: Some(match d.tls {
                     Tls::Off => TlsPolicy::Plain,
                     Tls::Modern | Tls::Dhe => TlsPolicy::Auto,
                     Tls::Anonymous => TlsPolicy::Anonymous,
-                },
-                site: Some(of_site(d.site)),
-                sector: d.sector.map(|s| plan.sectors[s].name.clone()),
-                role: entry_role(d.role),
+                }),
+                site: Some(Some(of_site(d.site))),
+                sector: Some(d.sector.map(|s| plan.sectors[s].name.clone())),
+                role: Some(entry_role(d.role)),
                 interval_s,
+                ..Device::new(&d.name, d.address.to_string())
             })
             .collect(),
     });
@@ -65,10 +63,10 @@ pub fn inventory(
 
 fn site_entry(site: &crate::world::model::Site) -> Site {
     Site {
-        name: site.name.clone(),
-        latitude: Some(site.latitude),
-        longitude: Some(site.longitude),
-        elevation_m: Some(site.elevation_m),
+        latitude: Some(Some(site.latitude)),
+        longitude: Some(Some(site.longitude)),
+        elevation_m: Some(Some(site.elevation_m)),
+        ..Site::named(&site.name)
     }
 }
 
@@ -85,6 +83,7 @@ fn entry_role(role: Role) -> EntryRole {
 mod tests {
     use super::*;
     use crate::world::layout::lay_out;
+    use mast_schemas::inventory::known;
 
     #[test]
     fn every_device_is_in_it_once_and_names_what_is_there() {
@@ -98,10 +97,10 @@ mod tests {
                     tenant
                         .sites
                         .iter()
-                        .any(|s| Some(&s.name) == device.site.as_ref())
+                        .any(|s| Some(s.name.clone()) == known(&device.site))
                 );
-                if let Some(sector) = &device.sector {
-                    assert!(tenant.sectors.iter().any(|s| s.name == *sector));
+                if let Some(sector) = known(&device.sector) {
+                    assert!(tenant.sectors.iter().any(|s| s.name == sector));
                 }
             }
         }

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use super::problem::{FieldError, Kind, Problem};
+use super::problem::{Kind, Problem};
 
 /// The parts of the path.
 pub(crate) struct Path<T>(pub(crate) T);
@@ -46,7 +46,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let bytes = body(request, state, &["application/json"]).await?;
+        let (_, bytes) = body(request, state, &["application/json"]).await?;
         // A list of values would be read as the fields of a struct, in their order.
         if bytes.trim_ascii_start().first() == Some(&b'[') {
             return Err(Problem::field("", "must be an object"));
@@ -68,7 +68,7 @@ impl<S: Send + Sync> FromRequest<S> for MergePatch {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let types = ["application/merge-patch+json", "application/json"];
-        let bytes = body(request, state, &types).await?;
+        let (_, bytes) = body(request, state, &types).await?;
         let patch: Value = serde_json::from_slice(&bytes)
             .map_err(|e| Problem::new(Kind::MalformedBody, e.to_string()))?;
         match patch {
@@ -119,19 +119,21 @@ where
     read.transpose().map_err(serde::de::Error::custom)
 }
 
-async fn body<S: Send + Sync>(
+/// A body of one of some types, and which one it is.
+pub(crate) async fn body<S: Send + Sync>(
     request: Request,
     state: &S,
-    types: &[&str],
-) -> Result<Bytes, Problem> {
+    types: &[&'static str],
+) -> Result<(&'static str, Bytes), Problem> {
     let told = content_type(request.headers());
-    if !types.contains(&told.as_str()) {
+    let Some(kind) = types.iter().find(|kind| **kind == told) else {
         return Err(Problem::new(
             Kind::UnsupportedMediaType,
             format!("send {}", types.join(" or ")),
         ));
-    }
+    };
     let read = Bytes::from_request(request, state).await;
+    let read = read.map(|bytes| (*kind, bytes));
     read.map_err(|e: BytesRejection| match e.status() {
         StatusCode::PAYLOAD_TOO_LARGE => {
             Problem::new(Kind::TooLarge, "send less, or in several requests")
@@ -154,10 +156,7 @@ fn wrong(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
     }
     let text = inner.to_string();
     let detail = text.rfind(" at line ").map_or(&*text, |end| &text[..end]);
-    Problem::invalid(vec![FieldError {
-        pointer: pointer(error.path()),
-        detail: detail.to_owned(),
-    }])
+    Problem::field(&pointer(error.path()), detail)
 }
 
 /// A path of serde's as a JSON pointer.

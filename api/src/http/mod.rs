@@ -1,5 +1,6 @@
 //! What all routes have in common: how requests are read, refused and answered.
 
+pub(crate) mod accept;
 pub(crate) mod access;
 pub(crate) mod docs;
 pub(crate) mod etag;

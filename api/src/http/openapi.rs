@@ -109,9 +109,7 @@ pub(crate) fn complete(document: &mut Document, listings: &[&Listing]) {
                 }
                 _ => {}
             }
-            if !path.ends_with("/sql") {
-                tagged(operation);
-            }
+            tagged(operation, &method);
             for status in refusals {
                 refusal(operation, status);
             }
@@ -209,7 +207,7 @@ fn text_header() -> Header {
 }
 
 /// Headers of good answers with a body: its tag, and where a thing that was made is.
-fn tagged(operation: &mut Operation) {
+fn tagged(operation: &mut Operation, method: &HttpMethod) {
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(response) = response else {
             continue;
@@ -217,7 +215,9 @@ fn tagged(operation: &mut Operation) {
         if response.description.is_empty() {
             response.description = words(status.parse().unwrap_or_default()).to_owned();
         }
-        if matches!(status.as_str(), "200" | "201") {
+        // A POST that makes no one thing has no tag.
+        let untagged = matches!(method, HttpMethod::Post) && status == "200";
+        if matches!(status.as_str(), "200" | "201") && !untagged {
             response.headers.insert("ETag".to_owned(), text_header());
         }
         if status == "201" {

@@ -89,6 +89,20 @@ pub(crate) struct FieldError {
     pub(crate) pointer: String,
     /// What is wrong, and what would be right.
     pub(crate) detail: String,
+    /// Line of the body, from 1, where that says more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub(crate) line: Option<u64>,
+}
+
+impl FieldError {
+    pub(crate) fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self {
+            pointer: pointer.into(),
+            detail: detail.into(),
+            line: None,
+        }
+    }
 }
 
 /// Problem details of a refusal.
@@ -132,17 +146,19 @@ impl Problem {
 
     /// A body that is read and wrong.
     pub(crate) fn invalid(errors: Vec<FieldError>) -> Self {
-        let mut problem = Self::new(Kind::InvalidBody, "see errors");
+        let detail = match errors.len() {
+            0..=ERRORS_MOST => "see errors".to_owned(),
+            all => format!("see errors, of which the first {ERRORS_MOST} of {all} are shown"),
+        };
+        let mut problem = Self::new(Kind::InvalidBody, detail);
         problem.errors = errors;
+        problem.errors.truncate(ERRORS_MOST);
         problem
     }
 
     /// The same, for one field.
     pub(crate) fn field(pointer: &str, detail: impl Into<String>) -> Self {
-        Self::invalid(vec![FieldError {
-            pointer: pointer.to_owned(),
-            detail: detail.into(),
-        }])
+        Self::invalid(vec![FieldError::new(pointer, detail)])
     }
 
     /// There is no such thing for the asker, whoever else may have it.
@@ -177,6 +193,9 @@ impl Problem {
         Self::new(Kind::Unavailable, detail).retry_after(RETRY_S)
     }
 }
+
+/// So many things that are wrong with a body are shown at once.
+const ERRORS_MOST: usize = 100;
 
 /// A database that restarts is there again after this.
 const RETRY_S: u64 = 2;

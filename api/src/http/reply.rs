@@ -40,6 +40,28 @@ pub(crate) fn kept(headers: &HeaderMap, answer: &Answer) -> Response {
     tagged(headers, &answer.tag, answer.body.clone())
 }
 
+/// A body of some type, or 304 where the asker has it.
+pub(crate) fn document(headers: &HeaderMap, kind: &'static str, body: Vec<u8>) -> Response {
+    let tag = etag::of_list(&body);
+    let mut response = tagged(headers, &tag, body);
+    if response.status() == StatusCode::OK {
+        let kind = HeaderValue::from_static(kind);
+        response.headers_mut().insert(CONTENT_TYPE, kind);
+    }
+    response
+}
+
+/// What a POST did that made no one thing.
+pub(crate) fn done<T: Serialize>(what: &T) -> Result<Response, Problem> {
+    let mut response = json(what)?.into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+const JSON: &str = "application/json";
+
 /// What a write left.
 pub(crate) fn written<T: Versioned>(thing: &T) -> Result<Response, Problem> {
     let body = json(thing)?;
@@ -74,7 +96,7 @@ fn tagged(headers: &HeaderMap, tag: &str, body: impl Into<Body>) -> Response {
 fn with_tag(status: StatusCode, tag: &str, body: impl Into<Body>) -> Response {
     let mut response = (status, body.into()).into_response();
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
     headers.insert(ETAG, etag::value(tag));
     // It may be kept by who asked, and is asked for again each time.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use utoipa::openapi::OpenApi;
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
 use super::access::App;
@@ -51,6 +51,7 @@ fn table() -> OpenApiRouter<App> {
             r::thresholds::patch,
             r::thresholds::delete
         ))
+        .routes(routes!(r::inventory::export, r::inventory::import).layer(r::inventory::limit()))
         .routes(routes!(r::links::list))
         .routes(routes!(r::links::get))
         .routes(routes!(r::series::of_link))

@@ -4,18 +4,18 @@ use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
 
-use mast_schemas::inventory::{Device, Inventory, Sector, Site, Tenant};
+use mast_schemas::inventory::{Device, Inventory, Sector, Site, Tenant, known};
 
 use crate::ApiError;
-
-/// Longest name, in bytes: an index entry must hold it.
-const NAME_MAX: usize = 200;
+use crate::resources::check::{LABELS_MAX, NAME_MAX, PASSWORD_MAX, TEXT_MAX};
 
 /// One thing wrong with an inventory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Where, as a path in the file, such as `tenants[0].devices[3].sector`.
+    /// Where, as a path in the file, such as `tenants[0].devices[3].sector`; of a CSV file the column.
     pub path: String,
+    /// Line of the file, from 1, where it is known.
+    pub line: Option<u64>,
     /// What is wrong.
     pub reason: String,
     /// What to do.
@@ -24,7 +24,13 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}; {}", self.path, self.reason, self.remedy)
+        let Self { path, reason, .. } = self;
+        match (self.line, path.as_str()) {
+            (Some(line), "") => write!(f, "line {line}: {reason}")?,
+            (Some(line), _) => write!(f, "line {line}, {path}: {reason}")?,
+            (None, _) => write!(f, "{path}: {reason}")?,
+        }
+        write!(f, "; {}", self.remedy)
     }
 }
 
@@ -55,27 +61,24 @@ impl Found {
     fn add(&mut self, path: String, reason: impl Into<String>, remedy: impl Into<String>) {
         self.0.push(Problem {
             path,
+            line: None,
             reason: reason.into(),
             remedy: remedy.into(),
         });
     }
 
     fn name(&mut self, path: &str, name: &str) {
+        self.name_at(format!("{path}.name"), name);
+    }
+
+    fn name_at(&mut self, path: String, name: &str) {
         let remedy = format!("give it a name of 1 to {NAME_MAX} bytes");
         if name.trim().is_empty() {
-            self.add(format!("{path}.name"), "the name is empty", remedy);
+            self.add(path, "the name is empty", remedy);
         } else if name.len() > NAME_MAX {
-            self.add(
-                format!("{path}.name"),
-                format!("the name has {} bytes", name.len()),
-                remedy,
-            );
+            self.add(path, format!("the name has {} bytes", name.len()), remedy);
         } else if name.chars().any(char::is_control) {
-            self.add(
-                format!("{path}.name"),
-                "the name has control characters",
-                "take them out",
-            );
+            self.add(path, "the name has control characters", "take them out");
         }
     }
 
@@ -96,6 +99,18 @@ impl Found {
                 format!("{value} is out of range"),
                 format!("give {low} to {high} {unit}"),
             );
+        }
+    }
+
+    fn text(&mut self, path: String, text: Option<String>) {
+        let Some(text) = text else {
+            return;
+        };
+        if text.is_empty() || text.len() > TEXT_MAX {
+            let reason = format!("the text has {} bytes", text.len());
+            self.add(path, reason, format!("give 1 to {TEXT_MAX} bytes, or null"));
+        } else if text.contains('\0') {
+            self.add(path, "the text has a NUL", "take it out");
         }
     }
 
@@ -141,26 +156,29 @@ impl Found {
         self.name(path, &site.name);
         self.range(
             format!("{path}.latitude"),
-            site.latitude,
+            known(&site.latitude),
             -90.0,
             90.0,
             "degrees north",
         );
         self.range(
             format!("{path}.longitude"),
-            site.longitude,
+            known(&site.longitude),
             -180.0,
             180.0,
             "degrees east",
         );
         self.range(
             format!("{path}.elevation_m"),
-            site.elevation_m,
+            known(&site.elevation_m),
             -500.0,
             9_000.0,
             "metres",
         );
-        if site.latitude.is_some() != site.longitude.is_some() {
+        self.text(format!("{path}.address"), known(&site.address));
+        self.text(format!("{path}.notes"), known(&site.notes));
+        let is_there = |degrees: Option<Option<f64>>| degrees.map(|d| d.is_some());
+        if is_there(site.latitude) != is_there(site.longitude) {
             self.add(
                 path.to_owned(),
                 "it has one of latitude and longitude",
@@ -173,17 +191,24 @@ impl Found {
         self.name(path, &sector.name);
         self.range(
             format!("{path}.azimuth_deg"),
-            sector.azimuth_deg,
+            known(&sector.azimuth_deg),
             0.0,
             359.999_999,
             "degrees from north",
         );
         self.range(
             format!("{path}.beamwidth_deg"),
-            sector.beamwidth_deg,
+            known(&sector.beamwidth_deg),
             0.001,
             360.0,
             "degrees",
+        );
+        self.range(
+            format!("{path}.range_m"),
+            known(&sector.range_m),
+            0.001,
+            1_000_000.0,
+            "metres",
         );
         if !sites.contains(sector.site.as_str()) {
             self.no_site(format!("{path}.site"), &sector.site);
@@ -205,7 +230,9 @@ impl Found {
         sites: &HashSet<&str>,
         sectors: &HashSet<(&str, &str)>,
     ) {
-        match (device.site.as_deref(), device.sector.as_deref()) {
+        let site = device.site.as_ref().and_then(Option::as_deref);
+        let sector = device.sector.as_ref().and_then(Option::as_deref);
+        match (site, sector) {
             (None, Some(_)) => {
                 let remedy = "name the site of the sector too";
                 self.add(
@@ -241,7 +268,7 @@ impl Found {
             ("api_port", device.api_port),
             ("api_ssl_port", device.api_ssl_port),
         ] {
-            if port == 0 {
+            if port == Some(0) {
                 self.add(
                     format!("{path}.{field}"),
                     "no service has port 0",
@@ -249,12 +276,22 @@ impl Found {
                 );
             }
         }
-        if device.username.is_empty() {
-            self.add(
-                format!("{path}.username"),
-                "the user name is empty",
-                "give the user that Mast logs in as",
-            );
+        self.credentials(path, device);
+        if known(&device.parent).is_some_and(|parent| parent == device.name) {
+            let remedy = "name the device in front of it";
+            self.add(format!("{path}.parent"), "it hangs on itself", remedy);
+        }
+        for (field, labels) in [("groups", &device.groups), ("tags", &device.tags)] {
+            let labels = labels.as_deref().unwrap_or_default();
+            if labels.len() > LABELS_MAX {
+                let reason = format!("it names {} of them", labels.len());
+                let remedy = format!("name at most {LABELS_MAX}");
+                self.add(format!("{path}.{field}"), reason, remedy);
+                continue;
+            }
+            for (n, label) in labels.iter().enumerate() {
+                self.name_at(format!("{path}.{field}[{n}]"), label);
+            }
         }
         self.range(
             format!("{path}.interval_s"),
@@ -263,6 +300,37 @@ impl Found {
             86_400.0,
             "seconds",
         );
+    }
+}
+
+impl Found {
+    /// What it says repeats nothing of a password.
+    fn credentials(&mut self, path: &str, device: &Device) {
+        let place = format!("{path}.username");
+        match (&device.username, &device.password) {
+            (None, Some(_)) => {
+                let remedy = "give the user that Mast logs in as";
+                self.add(place, "it has a password but no user name", remedy);
+            }
+            (Some(name), _) if name.is_empty() => {
+                let remedy = "give the user that Mast logs in as";
+                self.add(place, "the user name is empty", remedy);
+            }
+            (Some(name), _) if name.len() > NAME_MAX => {
+                let reason = format!("the user name has {} bytes", name.len());
+                self.add(place, reason, format!("give at most {NAME_MAX} bytes"));
+            }
+            _ => {}
+        }
+        let password = device.password.as_ref();
+        if password.is_some_and(|password| password.len() > PASSWORD_MAX) {
+            let remedy = format!("give at most {PASSWORD_MAX} bytes; is a quote missing?");
+            self.add(
+                format!("{path}.password"),
+                "the password is too long",
+                remedy,
+            );
+        }
     }
 }
 
@@ -306,7 +374,8 @@ mod tests {
                   { "name": "d", "address": "h:8728", "username": "u", "password": "p", "sector": "north" },
                   { "name": "d", "address": "::1", "username": "u", "password": "p", "site": "hill", "sector": "south",
                     "interval_s": 0.01 },
-                  { "name": "e", "address": "router-7.example.net", "username": "u", "password": "", "site": "moon" } ] },
+                  { "name": "e", "address": "router-7.example.net", "username": "u", "password": "", "site": "moon" },
+                  { "name": "f", "address": "f", "password": "p", "parent": "f", "tags": ["ok", ""] } ] },
               { "name": "a" } ] }"#,
         );
         let paths: Vec<&str> = found.iter().map(|problem| problem.path.as_str()).collect();
@@ -327,6 +396,9 @@ mod tests {
                 "tenants[0].devices[2].sector",
                 "tenants[0].devices[2].name",
                 "tenants[0].devices[3].site",
+                "tenants[0].devices[4].username",
+                "tenants[0].devices[4].parent",
+                "tenants[0].devices[4].tags[1]",
                 "tenants[1].name",
             ]
         );

@@ -1,6 +1,11 @@
-//! Importing an inventory file: idempotent, checked as a whole before the first write, one transaction a tenant.
+//! Importing an inventory file: idempotent, checked as a whole before the first write, one transaction a tenant; and
+//! exporting one that imports again as what is there already.
 
 mod check;
+mod columns;
+mod csv;
+mod devices;
+mod export;
 mod write;
 
 use std::fmt;
@@ -11,11 +16,15 @@ use mast_schemas::TenantId;
 use mast_schemas::inventory::{Inventory, Tenant};
 use mast_secrets::KeyProvider;
 use serde::Serialize;
-use sqlx::{PgPool, Postgres, Transaction};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use utoipa::ToSchema;
 
 use crate::ApiError;
 pub(crate) use check::is_address;
 pub use check::{Problem, check};
+pub use csv::{Lines, from_csv, to_csv};
+pub use export::export;
+pub(crate) use export::name as tenant_name;
 
 /// How to import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +36,8 @@ pub struct Options {
 }
 
 /// What an import did, or would do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = ImportReport)]
 pub struct Report {
     /// Tenants.
     pub tenants: Tally,
@@ -35,12 +45,17 @@ pub struct Report {
     pub sites: Tally,
     /// Sectors.
     pub sectors: Tally,
+    /// Groups that devices name.
+    pub groups: Tally,
+    /// Tags that devices name.
+    pub tags: Tally,
     /// Devices, with their credentials.
     pub devices: Tally,
 }
 
 /// Rows of one kind, by what became of them. None are ever deleted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = ImportTally)]
 pub struct Tally {
     /// Were not there.
     pub created: u64,
@@ -76,6 +91,8 @@ impl AddAssign for Report {
         self.tenants += other.tenants;
         self.sites += other.sites;
         self.sectors += other.sectors;
+        self.groups += other.groups;
+        self.tags += other.tags;
         self.devices += other.devices;
     }
 }
@@ -86,6 +103,8 @@ impl fmt::Display for Report {
             ("tenants", self.tenants),
             ("sites", self.sites),
             ("sectors", self.sectors),
+            ("groups", self.groups),
+            ("tags", self.tags),
             ("devices", self.devices),
         ];
         for (n, (kind, tally)) in kinds.into_iter().enumerate() {
@@ -107,13 +126,33 @@ impl fmt::Display for Report {
 /// Reads the text of an inventory file.
 ///
 /// # Errors
-/// [`ApiError::Json`], which repeats no value of the file.
+/// [`ApiError::Json`] where it is no JSON, [`ApiError::Inventory`] where it says what no inventory does. Neither repeats a
+/// value of the file.
 pub fn parse(text: &str) -> Result<Inventory, ApiError> {
-    serde_json::from_str(text).map_err(|e| ApiError::Json {
-        line: e.line(),
-        column: e.column(),
-        reason: without_value(&e.to_string()),
-    })
+    let mut json = serde_json::Deserializer::from_str(text);
+    let read = serde_path_to_error::deserialize(&mut json);
+    let inventory = read.map_err(|error| unread(&error.path().to_string(), &error.into_inner()))?;
+    json.end().map_err(|error| unread(".", &error))?;
+    Ok(inventory)
+}
+
+fn unread(path: &str, error: &serde_json::Error) -> ApiError {
+    let reason = without_value(&error.to_string());
+    if !error.is_data() {
+        return ApiError::Json {
+            line: error.line(),
+            column: error.column(),
+            reason,
+        };
+    }
+    ApiError::Inventory {
+        problems: vec![Problem {
+            path: path.to_owned(),
+            line: Some(error.line() as u64),
+            reason,
+            remedy: "docs/operating.md has what an inventory may say".to_owned(),
+        }],
+    }
 }
 
 /// `invalid type: integer `1234`, expected a string at line 3 column 9` shows what may be a password; the rest of the
@@ -130,13 +169,14 @@ fn without_value(message: &str) -> String {
     }
 }
 
-/// Makes the model say what the inventory says. Things that it does not name stay as they are.
+/// Makes the model say what the inventory says. Things that it does not name stay as they are, and so does what it does not
+/// say of those that it names.
 ///
 /// `api` logs in as [`Role::Api`](mast_postgres::Role::Api). Each tenant is one transaction; when a later one fails, the
 /// earlier ones are imported, and importing again goes on from there.
 ///
 /// # Errors
-/// [`ApiError::Inventory`] before anything is written; [`ApiError::Secrets`], [`ApiError::Sql`].
+/// [`ApiError::Inventory`] before anything is written of the tenant at hand; [`ApiError::Secrets`], [`ApiError::Sql`].
 pub async fn import(
     api: &PgPool,
     keys: &dyn KeyProvider,
@@ -145,21 +185,15 @@ pub async fn import(
 ) -> Result<Report, ApiError> {
     check(inventory)?;
     let mut report = Report::default();
-    for tenant in &inventory.tenants {
+    for (n, tenant) in inventory.tenants.iter().enumerate() {
         let (mut tx, id, tenants) = open(api, tenant).await?;
-        report += Report {
-            tenants,
-            sites: write::sites(&mut tx, id, &tenant.sites).await?,
-            sectors: write::sectors(&mut tx, id, &tenant.sectors).await?,
-            devices: write::devices(
-                &mut tx,
-                id,
-                keys,
-                &tenant.devices,
-                options.default_interval_ms,
-            )
-            .await?,
+        let place = Place {
+            tenant_id: id,
+            path: format!("tenants[{n}]"),
         };
+        let interval_ms = options.default_interval_ms;
+        report += import_tenant(&mut tx, keys, &place, tenant, interval_ms).await?;
+        report.tenants += tenants;
         if options.dry_run {
             tx.rollback().await?;
         } else {
@@ -168,6 +202,50 @@ pub async fn import(
         }
     }
     Ok(report)
+}
+
+/// Whose things are written, and where the file says them.
+pub(crate) struct Place {
+    pub(crate) tenant_id: TenantId,
+    /// Of the tenant in the file, such as `tenants[0]`.
+    pub(crate) path: String,
+}
+
+impl Place {
+    fn problem(&self, at: &str, reason: impl Into<String>, remedy: impl Into<String>) -> Problem {
+        Problem {
+            path: format!("{}.{at}", self.path),
+            line: None,
+            reason: reason.into(),
+            remedy: remedy.into(),
+        }
+    }
+}
+
+/// Writes what was checked before of one tenant, in a transaction of the tenant that has the writers' turn. After an error it
+/// is to be rolled back.
+pub(crate) async fn import_tenant(
+    tx: &mut PgConnection,
+    keys: &dyn KeyProvider,
+    place: &Place,
+    tenant: &Tenant,
+    default_interval_ms: u32,
+) -> Result<Report, ApiError> {
+    let id = place.tenant_id;
+    let sites = write::sites(tx, id, &tenant.sites).await?;
+    let sectors = write::sectors(tx, id, &tenant.sectors).await?;
+    let (group_ids, groups) = write::groups(tx, id, &tenant.devices).await?;
+    let (tag_ids, tags) = write::tags(tx, id, &tenant.devices).await?;
+    let labels = devices::Labels { group_ids, tag_ids };
+    let devices = &tenant.devices;
+    Ok(Report {
+        tenants: Tally::default(),
+        sites,
+        sectors,
+        groups,
+        tags,
+        devices: devices::devices(tx, keys, place, devices, &labels, default_interval_ms).await?,
+    })
 }
 
 /// The transaction of a tenant by name, who is made if missing. The insert also takes the writers' turn, so what is read

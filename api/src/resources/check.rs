@@ -3,9 +3,13 @@
 use crate::http::problem::{FieldError, Kind, Problem};
 
 /// Longest name, in bytes: an index entry must hold it.
-const NAME_MAX: usize = 200;
+pub(crate) const NAME_MAX: usize = 200;
 /// Longest other text, in bytes.
-const TEXT_MAX: usize = 10_000;
+pub(crate) const TEXT_MAX: usize = 10_000;
+/// Longest password, in bytes.
+pub(crate) const PASSWORD_MAX: usize = 1_000;
+/// Most groups of a device, and most tags.
+pub(crate) const LABELS_MAX: usize = 100;
 
 /// Everything that is wrong with an input.
 #[derive(Default)]
@@ -14,10 +18,7 @@ pub(crate) struct Checks(Vec<FieldError>);
 impl Checks {
     pub(crate) fn must(&mut self, holds: bool, pointer: &str, detail: impl Into<String>) {
         if !holds {
-            self.0.push(FieldError {
-                pointer: pointer.to_owned(),
-                detail: detail.into(),
-            });
+            self.0.push(FieldError::new(pointer, detail));
         }
     }
 
@@ -74,10 +75,7 @@ pub(crate) fn refused(error: sqlx::Error, keys: &[(&str, &str)]) -> Problem {
             Problem::field(pointer, "there is no such thing in this tenant")
         }
         // A check of the table that is not among ours above would be a gap of those.
-        Some("23514") => Problem::invalid(vec![FieldError {
-            pointer: String::new(),
-            detail: "a rule of the model does not hold".to_owned(),
-        }]),
+        Some("23514") => Problem::field("", "a rule of the model does not hold"),
         _ => error.into(),
     }
 }

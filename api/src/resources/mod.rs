@@ -11,6 +11,7 @@ pub(crate) mod fleet;
 pub(crate) mod groups;
 pub(crate) mod health;
 pub(crate) mod interfaces;
+pub(crate) mod inventory;
 pub(crate) mod issues;
 pub(crate) mod links;
 pub(crate) mod me;

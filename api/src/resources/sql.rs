@@ -5,7 +5,7 @@
 //! reader takes for a whole one.
 
 use axum::body::Body as HttpBody;
-use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderName};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use futures::stream::try_unfold;
@@ -13,6 +13,7 @@ use mast_query::{Encoder, Fault, Format, QueryError, QueryResult};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use crate::http::accept::accepted;
 use crate::http::access::Viewer;
 use crate::http::extract::Body;
 use crate::http::problem::{Kind, Problem};
@@ -48,13 +49,7 @@ pub(crate) async fn run(
     headers: HeaderMap,
     Body(input): Body<SqlInput>,
 ) -> Result<Response, Problem> {
-    let (kind, format) = accepted(&headers).ok_or_else(|| {
-        let kinds: Vec<_> = FORMATS.iter().map(|(kind, _)| *kind).collect();
-        Problem::new(
-            Kind::NotAcceptable,
-            format!("there are {}", kinds.join(", ")),
-        )
-    })?;
+    let (kind, format) = accepted(&headers, &FORMATS)?;
     let mut result = who
         .queries()
         .sql(&input.sql)
@@ -113,68 +108,11 @@ fn cut(error: QueryError) -> QueryError {
     error
 }
 
-/// The accepted format that the asker likes best.
-fn accepted(headers: &HeaderMap) -> Option<(&'static str, Format)> {
-    let values = headers
-        .get_all(ACCEPT)
-        .iter()
-        .filter_map(|v| v.to_str().ok());
-    let mut ranges: Vec<(&str, f32)> = values
-        .flat_map(|value| value.split(','))
-        .map(|range| {
-            let mut parts = range.split(';').map(str::trim);
-            let kind = parts.next().unwrap_or_default();
-            let q = parts.find_map(|part| part.strip_prefix("q=")?.parse().ok());
-            (kind, q.unwrap_or(1.0))
-        })
-        .filter(|(kind, q)| !kind.is_empty() && *q > 0.0)
-        .collect();
-    if ranges.is_empty() && headers.get(ACCEPT).is_none() {
-        return Some(FORMATS[0]);
-    }
-    ranges.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let fits = |range: &str, kind: &str| {
-        let group = range.strip_suffix("/*");
-        range == "*/*"
-            || range.eq_ignore_ascii_case(kind)
-            || group.is_some_and(|g| kind.split('/').next() == Some(g))
-    };
-    ranges
-        .iter()
-        .find_map(|(range, _)| FORMATS.into_iter().find(|(kind, _)| fits(range, kind)))
-}
-
 fn failed(error: &QueryError) -> Problem {
     match error.fault() {
         Fault::Asker(why) => Problem::new(Kind::InvalidSql, why),
         Fault::Limit(why) => Problem::new(Kind::QueryLimit, why),
         Fault::Away => Problem::unavailable(),
         Fault::Ours => Problem::internal(error),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn chosen(accept: &'static str) -> Option<Format> {
-        let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT, HeaderValue::from_static(accept));
-        accepted(&headers).map(|(_, format)| format)
-    }
-
-    #[test]
-    fn the_format_that_is_liked_best_is_chosen() {
-        assert_eq!(accepted(&HeaderMap::new()).unwrap().1, Format::Json);
-        assert_eq!(chosen("*/*"), Some(Format::Json));
-        assert_eq!(chosen("text/*"), Some(Format::Csv));
-        assert_eq!(
-            chosen("text/csv;q=0.5, application/x-ndjson"),
-            Some(Format::Ndjson)
-        );
-        assert_eq!(chosen("image/png, text/csv;q=0.1"), Some(Format::Csv));
-        assert_eq!(chosen("text/csv;q=0"), None);
-        assert_eq!(chosen("image/png"), None);
-        assert_eq!(chosen(""), None);
     }
 }

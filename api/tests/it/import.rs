@@ -106,7 +106,8 @@ async fn a_first_import_creates_and_tells_everything() {
             tenants: tally(2, 0, 0),
             sites: tally(2, 0, 0),
             sectors: tally(2, 0, 0),
-            devices: tally(3, 0, 0)
+            devices: tally(3, 0, 0),
+            ..Report::default()
         }
     );
     let told = bench.outbox().await;
@@ -150,7 +151,8 @@ async fn a_second_import_writes_and_tells_nothing() {
             tenants: tally(0, 0, 2),
             sites: tally(0, 0, 2),
             sectors: tally(0, 0, 2),
-            devices: tally(0, 0, 3)
+            devices: tally(0, 0, 3),
+            ..Report::default()
         }
     );
     assert_eq!(
@@ -165,9 +167,9 @@ async fn only_what_changed_is_written_and_told() {
     bench.import(&inventory()).await;
     let before = bench.outbox().await.len();
     let mut changed = inventory();
-    changed.tenants[0].devices[0].password = "other".to_owned();
-    changed.tenants[0].devices[1].site = Some("dale".to_owned());
-    changed.tenants[0].sites[1].elevation_m = Some(300.0);
+    changed.tenants[0].devices[0].password = Some("other".to_owned());
+    changed.tenants[0].devices[1].site = Some(Some("dale".to_owned()));
+    changed.tenants[0].sites[1].elevation_m = Some(Some(300.0));
     changed.tenants[1].devices.clear();
     let report = bench.import(&changed).await;
     assert_eq!(
@@ -210,6 +212,33 @@ async fn a_switched_off_device_stays_off() {
 }
 
 #[tokio::test]
+async fn what_a_file_does_not_say_stays_and_null_takes_away() {
+    let bench = Bench::new().await;
+    bench.import(&inventory()).await;
+    let short = parse(
+        r#"{ "tenants": [{ "name": "acme", "sites": [{ "name": "hill" }], "sectors": [{ "name": "north", "site": "hill" }],
+              "devices": [{ "name": "ap1", "address": "192.0.2.1" }] }] }"#,
+    );
+    let report = bench.import(&short.unwrap()).await;
+    assert_eq!(
+        (report.sites, report.sectors, report.devices),
+        (tally(0, 0, 1), tally(0, 0, 1), tally(0, 0, 1))
+    );
+    let before = bench.outbox().await.len();
+    let nulls = parse(
+        r#"{ "tenants": [{ "name": "acme", "sites": [{ "name": "hill", "latitude": null, "longitude": null }],
+              "devices": [{ "name": "ap1", "address": "192.0.2.1", "sector": null }] }] }"#,
+    );
+    bench.import(&nulls.unwrap()).await;
+    let told = bench.outbox().await.split_off(before);
+    let [Change::Site(site), Change::Device(ap)] = &told[..] else {
+        panic!("{told:?}")
+    };
+    assert_eq!((site.latitude, site.longitude), (None, None));
+    assert_eq!((ap.site_id, ap.sector_id), (Some(site.id), None));
+}
+
+#[tokio::test]
 async fn a_dry_run_tells_what_would_be_and_leaves_no_trace() {
     let bench = Bench::new().await;
     let dry = Options {
@@ -228,7 +257,7 @@ async fn a_dry_run_tells_what_would_be_and_leaves_no_trace() {
 async fn a_bad_inventory_writes_nothing_at_all() {
     let bench = Bench::new().await;
     let mut bad = inventory();
-    bad.tenants[1].devices[0].sector = Some("north".to_owned());
+    bad.tenants[1].devices[0].sector = Some(Some("north".to_owned()));
     let error = import(&bench.api, &bench.keys, &bad, OPTIONS)
         .await
         .unwrap_err();

@@ -10,6 +10,7 @@ mod conformance;
 mod conventions;
 mod document;
 mod import;
+mod inventory;
 mod reads;
 mod rejections;
 mod served;

@@ -45,8 +45,11 @@ pub(crate) async fn open(
     } else {
         device.api_ssl_port
     };
-    let address = SocketAddr::new(device.address.parse().unwrap(), port);
-    let credentials = Credentials::new(&device.username, device.password.as_str());
+    let address = SocketAddr::new(device.address.parse().unwrap(), port.unwrap());
+    let credentials = Credentials::new(
+        device.username.as_deref().unwrap(),
+        device.password.as_deref().unwrap(),
+    );
     Client::connect(
         &Target::new(address),
         &credentials,

@@ -15,8 +15,8 @@ async fn every_device_answers_by_its_address_as_its_inventory_says() {
     let truth = fleet.truth();
     let (mut forms, mut kinds) = ((0, 0), BTreeSet::new());
     for device in devices(&fleet) {
-        let plain = device.tls == TlsPolicy::Plain;
-        let mode = match device.tls {
+        let plain = device.tls == Some(TlsPolicy::Plain);
+        let mode = match device.tls.unwrap() {
             TlsPolicy::Plain => TlsMode::Plain,
             TlsPolicy::Anonymous => TlsMode::Anonymous,
             _ => TlsMode::Pinned(None),
@@ -93,7 +93,7 @@ async fn pipelined_tagged_commands_and_cancel() {
 async fn wrong_passwords_are_refused() {
     let fleet = hundred().await;
     let mut device = device(&fleet, "tower-01-s1-ap");
-    device.password = "guess".into();
+    device.password = Some("guess".into());
     let refused = open(&device, &TlsMode::Insecure, PATIENCE)
         .await
         .unwrap_err();
@@ -180,7 +180,7 @@ async fn a_cut_path_freezes_a_session_and_lets_it_go_on() {
 async fn a_reboot_resets_open_connections() {
     let fleet = hundred().await;
     let ap = device(&fleet, "tower-01-s1-ap");
-    let address = SocketAddr::new(ap.address.parse().unwrap(), ap.api_port);
+    let address = SocketAddr::new(ap.address.parse().unwrap(), ap.api_port.unwrap());
     let mut socket = TcpStream::connect(address).await.unwrap();
     // A greeting first, so that the session surely exists on the other side.
     tokio::io::AsyncWriteExt::write_all(&mut socket, b"\x06/login\x00")
@@ -212,7 +212,7 @@ async fn nobody_lives_at_other_addresses_or_without_tls() {
     }
     let plain = devices(&fleet)
         .into_iter()
-        .find(|d| d.tls == TlsPolicy::Plain)
+        .find(|d| d.tls == Some(TlsPolicy::Plain))
         .unwrap();
     assert!(open(&plain, &TlsMode::Insecure, PATIENCE).await.is_err());
     fleet.stop().await;
@@ -341,7 +341,7 @@ async fn a_restarted_fleet_has_the_logs_that_it_had() {
     let first = fleet(config.clone()).await;
     let router = device(&first, "tower-01-router");
     let mut stranger = router.clone();
-    stranger.password = "not it".into();
+    stranger.password = Some("not it".into());
     assert!(open(&stranger, &TlsMode::Insecure, PATIENCE).await.is_err());
     let gone = open(&router, &TlsMode::Plain, PATIENCE).await.unwrap();
     gone.close(PATIENCE).await;

@@ -11,7 +11,7 @@ use super::Device;
 use crate::http::extract::object;
 use crate::http::problem::Problem;
 use crate::inventory::is_address;
-use crate::resources::check::Checks;
+use crate::resources::check::{Checks, LABELS_MAX, NAME_MAX, PASSWORD_MAX};
 
 /// What logs in to a device.
 #[derive(Clone, PartialEq, Deserialize, ToSchema)]
@@ -135,17 +135,16 @@ impl DeviceInput {
         ] {
             ids.sort_unstable();
             ids.dedup();
-            checks.must(ids.len() <= 100, pointer, "must be at most 100");
+            let few = format!("must be at most {LABELS_MAX}");
+            checks.must(ids.len() <= LABELS_MAX, pointer, few);
         }
         if let Some(credentials) = &self.credentials {
-            let named = (1..=200).contains(&credentials.username.len());
-            checks.must(named, "/credentials/username", "must have 1 to 200 bytes");
-            let fits = credentials.password.len() <= 1_000;
-            checks.must(
-                fits,
-                "/credentials/password",
-                "must have at most 1000 bytes",
-            );
+            let named = (1..=NAME_MAX).contains(&credentials.username.len());
+            let words = format!("must have 1 to {NAME_MAX} bytes");
+            checks.must(named, "/credentials/username", words);
+            let fits = credentials.password.len() <= PASSWORD_MAX;
+            let words = format!("must have at most {PASSWORD_MAX} bytes");
+            checks.must(fits, "/credentials/password", words);
         }
         checks.done()
     }
