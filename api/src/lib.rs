@@ -4,9 +4,12 @@ mod error;
 mod http;
 pub mod inventory;
 mod listing;
+mod local;
 mod resources;
 pub mod token;
 
+pub use axum::http::Method;
 pub use error::ApiError;
 pub use http::rate::Rate;
 pub use http::server::{ApiConfig, Pulse, Server, openapi, router};
+pub use local::{Local, Refused};

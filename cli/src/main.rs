@@ -5,10 +5,13 @@ mod commands;
 mod compare;
 mod config;
 mod health;
+mod local;
 mod logging;
 mod output;
+mod password;
 mod standalone;
 mod summary;
+mod table;
 mod verify;
 
 use std::path::PathBuf;
@@ -60,6 +63,8 @@ impl Cli {
 const EXAMPLES: &str = "\
 Examples:
   mast demo --data demo                       300 simulated devices, live summary
+  mast up --data noc                          an installation for real devices
+  mast device list --data noc
   mast query \"SELECT state, count(*) FROM links GROUP BY state\" --data demo
   mast simulate ctl --socket demo/simulator.sock \"rain site=3 db=25 for=1m\"
   mast verify --data demo                     recompute the views from the log and compare";

@@ -274,7 +274,7 @@ fn emphasized(line: &str, word: &str) -> String {
 }
 
 /// At most `width` characters; what was cut is shown to be.
-fn cut(line: &str, width: usize) -> String {
+pub(crate) fn cut(line: &str, width: usize) -> String {
     if line.chars().count() <= width {
         return line.to_owned();
     }

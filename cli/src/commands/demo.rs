@@ -16,11 +16,11 @@ use serde::Serialize;
 use sqlx::PgPool;
 
 use crate::commands::Pace;
-use crate::commands::shared::Place;
+use crate::commands::shared::{Place, environment, stop_in_order};
 use crate::commands::simulate::scenario;
 use crate::compare::{Comparison, Served, compare};
 use crate::config::{Config, Flags};
-use crate::standalone::{Database, INTERRUPTED, Installation, Paths, keys_of, stop_signal};
+use crate::standalone::{Database, INTERRUPTED, Installation, Paths, Whole, keys_of, stop_signal};
 use crate::summary::{Picture, Screen};
 
 /// Run everything on this machine: a simulated fleet of two tenants, ingest over the real RouterOS API, log, dataflow,
@@ -107,21 +107,11 @@ impl Args {
         let end = self.duration.map(|d| tokio::time::Instant::now() + d.0);
         let ended = demo.show(&mut screen, &mut stop, end).await;
         let report = demo.report().await;
-        let begun = Instant::now();
-        screen.step("stopping: ingest, dataflow, Postgres, fleet …");
         let root = demo.root.clone();
-        tokio::select! {
-            stopped = demo.stop() => stopped?,
-            () = stop_signal()? => {
-                screen.step("stopped at once; nothing is lost, the next start recovers it");
-                return Ok(ExitCode::from(INTERRUPTED));
-            }
+        let code = stop_in_order(&screen, &root, demo.stop()).await?;
+        if code != ExitCode::SUCCESS {
+            return Ok(code);
         }
-        screen.step(&format!(
-            "all stopped in order, in {:.1} s; the same command goes on from here, `rm -rf {}` forgets it",
-            begun.elapsed().as_secs_f64(),
-            root.display()
-        ));
         ended?;
         let report = report?;
         // People have seen the picture; a program gets the result.
@@ -174,7 +164,13 @@ impl Demo {
             ));
         }
         screen.step("starting the dataflow and ingest …");
-        let installation = Installation::start(config, &paths, database).await?;
+        // The fleet holds an end of each session too.
+        let whole = Whole {
+            name: "demo",
+            other_descriptors: devices as u64,
+            needs_api: false,
+        };
+        let installation = Installation::start(config, &paths, database, &whole).await?;
         screen.hints(hints(&root, &installation));
         Ok(Self {
             installation,
@@ -386,22 +382,8 @@ async fn start_fleet(config: &Config, paths: &Paths) -> anyhow::Result<FleetHand
 
 /// Commands to try, as they can be pasted into a shell of any folder.
 fn hints(root: &Path, installation: &Installation) -> Vec<String> {
-    let shell = |text: std::borrow::Cow<'_, str>| format!("'{}'", text.replace('\'', "'\\''"));
-    let mut first = format!("export MAST_DATA={}", shell(root.to_string_lossy()));
-    let folder = std::env::current_exe()
-        .ok()
-        .and_then(|exe| Some(exe.parent()?.to_owned()));
-    if let Some(folder) = folder {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        if !std::env::split_paths(&path).any(|known| known == folder) {
-            first.push_str(&format!(
-                " PATH=\"$PATH\":{}",
-                shell(folder.to_string_lossy())
-            ));
-        }
-    }
     let mut hints = vec![
-        first,
+        environment(root),
         "mast query \"SELECT state, count(*) FROM links GROUP BY state\"".to_owned(),
         "mast query \"SELECT at, mac, to_state FROM link_events ORDER BY at DESC LIMIT 9\""
             .to_owned(),

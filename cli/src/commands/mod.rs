@@ -6,15 +6,21 @@ mod config;
 mod dataflow;
 mod decode;
 mod demo;
+mod device;
+mod export;
 mod import;
 mod ingest;
 mod lake;
+mod link;
 mod query;
 mod schema;
 mod shared;
 mod simulate;
+mod site;
 mod status;
+pub(crate) mod tenant;
 mod token;
+mod up;
 mod verify;
 
 use std::fmt;
@@ -34,18 +40,30 @@ use crate::config::{Effective, Flags};
 pub(crate) enum Command {
     /// Run everything on this machine with a simulated fleet, and show the views live.
     Demo(demo::Args),
+    /// Run a whole installation on this machine, for real devices.
+    Up(up::Args),
     /// Keep the views, as a process of its own.
     Dataflow(dataflow::Args),
     /// Poll the devices, as a process of its own.
     Ingest(ingest::Args),
     /// Serve the API, as a process of its own.
     Api(api::Args),
+    /// Make and list tenants.
+    Tenant(tenant::Args),
     /// Make, list and take back the tokens that requests of the API bear.
     Token(token::Args),
+    /// Make, list and show sites.
+    Site(site::Args),
+    /// Add, list and show devices.
+    Device(device::Args),
+    /// List links, the worst first.
+    Link(link::Args),
     /// Run a simulated fleet alone, or talk to a running one.
     Simulate(simulate::Args),
     /// Read an inventory file into an installation's database.
     Import(import::Args),
+    /// Write the inventory of a tenant, as JSON or CSV.
+    Export(export::Args),
     /// Turn recorded RouterOS replies (JSON lines) into typed rows (JSON lines).
     Decode(decode::Args),
     /// Run a read-only SQL query over the views and the history.
@@ -78,6 +96,12 @@ impl Command {
             Self::Ingest(args) => args.flags(flags),
             Self::Api(args) => args.flags(flags),
             Self::Token(args) => args.flags(flags),
+            Self::Tenant(args) => args.flags(flags),
+            Self::Site(args) => args.flags(flags),
+            Self::Device(args) => args.flags(flags),
+            Self::Link(args) => args.flags(flags),
+            Self::Up(args) => args.flags(flags),
+            Self::Export(args) => args.flags(flags),
             Self::Simulate(args) => args.flags(flags),
             Self::Import(args) => args.flags(flags),
             Self::Query(args) => args.flags(flags),
@@ -102,6 +126,12 @@ impl Command {
             Self::Ingest(args) => block_on(args.run(config)),
             Self::Api(args) => block_on(args.run(config)),
             Self::Token(args) => block_on(args.run(config)),
+            Self::Tenant(args) => block_on(args.run(config)),
+            Self::Site(args) => block_on(args.run(config)),
+            Self::Device(args) => block_on(args.run(config)),
+            Self::Link(args) => block_on(args.run(config)),
+            Self::Up(args) => block_on(args.run(config)),
+            Self::Export(args) => block_on(args.run(config)),
             Self::Simulate(args) => block_on(args.run(config)),
             Self::Import(args) => block_on(args.run(config)),
             Self::Decode(args) => args.run(),

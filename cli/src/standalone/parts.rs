@@ -111,6 +111,18 @@ pub(crate) async fn api(
     paths: &Paths,
     database: &Database,
 ) -> anyhow::Result<Server> {
+    let listen = config.api.address().context("api.listen is no address")?;
+    let remedy = "start the API (--listen or api.listen names another address or port)";
+    let api = api_config(config, paths, database).await?;
+    Server::start(listen, api).await.context(remedy)
+}
+
+/// What the API works with.
+pub(crate) async fn api_config(
+    config: &Config,
+    paths: &Paths,
+    database: &Database,
+) -> anyhow::Result<ApiConfig> {
     let options = database.options(Role::Api).await?;
     let settings = &config.api;
     let pool = mast_postgres::impatient_pool(options.clone(), settings.connections, PATIENCE);
@@ -135,9 +147,17 @@ pub(crate) async fn api(
         .map(|origin| origin.parse())
         .collect::<Result<_, _>>()
         .context("api.cors_origins")?;
-    let listen = settings.address().context("api.listen is no address")?;
-    let remedy = "start the API (api.listen names another address or port)";
-    Server::start(listen, api).await.context(remedy)
+    Ok(api)
+}
+
+/// What is different between those who run everything in one process.
+pub(crate) struct Whole {
+    /// The command.
+    pub(crate) name: &'static str,
+    /// File descriptors that others of this process need.
+    pub(crate) other_descriptors: u64,
+    /// Whether it is of no use without the API.
+    pub(crate) needs_api: bool,
 }
 
 /// Everything that runs in one process.
@@ -152,14 +172,31 @@ pub(crate) struct Installation {
 }
 
 impl Installation {
-    /// Starts log, dataflow and ingest on a database, beside a fleet that holds an end of each session too.
+    /// Starts API, log, dataflow and ingest on a database. The API comes first: a port that is taken is told before anything
+    /// else has begun.
     pub(crate) async fn start(
         config: &Config,
         paths: &Paths,
         mut database: Database,
+        whole: &Whole,
     ) -> anyhow::Result<Self> {
-        let mut health = Process::start(config, paths, "demo", metric::Part::ALL).await;
+        let mut health = Process::start(config, paths, whole.name, metric::Part::ALL).await;
         health.keep(&mut database);
+        keys_of(paths, &database).await?;
+        let api = match api(config, paths, &database).await {
+            Ok(api) => Some(api),
+            Err(error) if whole.needs_api => {
+                database.stop().await?;
+                return Err(error);
+            }
+            Err(error) => {
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "the API is not served; all else runs"
+                );
+                None
+            }
+        };
         let log = log::open(&config.log, paths).await?;
         let job = match dataflow(config, paths, &database, &log).await {
             Ok(job) => job,
@@ -169,20 +206,10 @@ impl Installation {
             }
         };
         health.job(&database, &job).await?;
-        let of_fleet = config.simulator.devices as u64;
-        let node = Arc::new(ingest(config, paths, &database, &log, of_fleet).await?);
+        let others = whole.other_descriptors;
+        let node = Arc::new(ingest(config, paths, &database, &log, others).await?);
         let name = paths.holder()?.to_string();
         health.node(&database, name, Arc::clone(&node)).await?;
-        let api = match api(config, paths, &database).await {
-            Ok(api) => Some(api),
-            Err(error) => {
-                tracing::warn!(
-                    error = format!("{error:#}"),
-                    "the API is not served; all else runs"
-                );
-                None
-            }
-        };
         Ok(Self {
             database,
             job,

@@ -37,7 +37,7 @@ impl Paths {
         let paths = Self::new(root);
         if !paths.postgres().join("cluster").exists() {
             bail!(
-                "{} is no data folder of Mast (it has no postgres/cluster); name the folder that `mast demo` or \
+                "{} is no data folder of Mast (it has no postgres/cluster); name the folder that `mast up`, `mast demo` or \
                  `mast dataflow` has as --data, or set postgres.url",
                 root.display()
             );

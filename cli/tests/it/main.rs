@@ -20,4 +20,5 @@ mod pipes;
 mod postgres_away;
 mod support;
 mod takeover;
+mod up;
 mod verify;
