@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use mast_schemas::inventory::{Device, Inventory, Sector, Site, Tenant, known};
 
 use crate::ApiError;
-use crate::resources::check::{LABELS_MAX, NAME_MAX, PASSWORD_MAX, TEXT_MAX};
+use crate::bounds::{self, Bounds, LABELS_MAX, NAME_MAX, PASSWORD_MAX, TEXT_MAX, name_fault};
 
 /// One thing wrong with an inventory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,13 +72,10 @@ impl Found {
     }
 
     fn name_at(&mut self, path: String, name: &str) {
-        let remedy = format!("give it a name of 1 to {NAME_MAX} bytes");
-        if name.trim().is_empty() {
-            self.add(path, "the name is empty", remedy);
-        } else if name.len() > NAME_MAX {
-            self.add(path, format!("the name has {} bytes", name.len()), remedy);
-        } else if name.chars().any(char::is_control) {
-            self.add(path, "the name has control characters", "take them out");
+        if let Some(fault) = name_fault(name) {
+            let remedy =
+                format!("give it a name of 1 to {NAME_MAX} bytes, none a control character");
+            self.add(path, format!("the name {fault}"), remedy);
         }
     }
 
@@ -92,12 +89,12 @@ impl Found {
         }
     }
 
-    fn range(&mut self, path: String, value: Option<f64>, low: f64, high: f64, unit: &str) {
-        if let Some(value) = value.filter(|value| !(low..=high).contains(value)) {
+    fn range(&mut self, path: String, value: Option<f64>, bounds: Bounds, unit: &str) {
+        if let Some(value) = value.filter(|value| !bounds.hold(*value)) {
             self.add(
                 path,
                 format!("{value} is out of range"),
-                format!("give {low} to {high} {unit}"),
+                format!("give {bounds} {unit}"),
             );
         }
     }
@@ -157,22 +154,19 @@ impl Found {
         self.range(
             format!("{path}.latitude"),
             known(&site.latitude),
-            -90.0,
-            90.0,
+            bounds::LATITUDE,
             "degrees north",
         );
         self.range(
             format!("{path}.longitude"),
             known(&site.longitude),
-            -180.0,
-            180.0,
+            bounds::LONGITUDE,
             "degrees east",
         );
         self.range(
             format!("{path}.elevation_m"),
             known(&site.elevation_m),
-            -500.0,
-            9_000.0,
+            bounds::ELEVATION_M,
             "metres",
         );
         self.text(format!("{path}.address"), known(&site.address));
@@ -192,22 +186,19 @@ impl Found {
         self.range(
             format!("{path}.azimuth_deg"),
             known(&sector.azimuth_deg),
-            0.0,
-            359.999_999,
+            bounds::AZIMUTH_DEG,
             "degrees from north",
         );
         self.range(
             format!("{path}.beamwidth_deg"),
             known(&sector.beamwidth_deg),
-            0.001,
-            360.0,
+            bounds::BEAMWIDTH_DEG,
             "degrees",
         );
         self.range(
             format!("{path}.range_m"),
             known(&sector.range_m),
-            0.001,
-            1_000_000.0,
+            bounds::RANGE_M,
             "metres",
         );
         if !sites.contains(sector.site.as_str()) {
@@ -296,8 +287,7 @@ impl Found {
         self.range(
             format!("{path}.interval_s"),
             device.interval_s,
-            0.1,
-            86_400.0,
+            bounds::INTERVAL_MS.in_units_of(1_000.0),
             "seconds",
         );
     }

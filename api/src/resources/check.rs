@@ -1,15 +1,7 @@
 //! What inputs must be, beyond their types; and what Postgres refused of them, in words.
 
+use crate::bounds::{Bounds, NAME_MAX, TEXT_MAX, name_fault};
 use crate::http::problem::{FieldError, Kind, Problem};
-
-/// Longest name, in bytes: an index entry must hold it.
-pub(crate) const NAME_MAX: usize = 200;
-/// Longest other text, in bytes.
-pub(crate) const TEXT_MAX: usize = 10_000;
-/// Longest password, in bytes.
-pub(crate) const PASSWORD_MAX: usize = 1_000;
-/// Most groups of a device, and most tags.
-pub(crate) const LABELS_MAX: usize = 100;
 
 /// Everything that is wrong with an input.
 #[derive(Default)]
@@ -23,10 +15,11 @@ impl Checks {
     }
 
     pub(crate) fn name(&mut self, pointer: &str, name: &str) {
-        let fits = (1..=NAME_MAX).contains(&name.len()) && !name.trim().is_empty();
-        self.must(fits, pointer, format!("must have 1 to {NAME_MAX} bytes"));
-        let plain = !name.chars().any(char::is_control);
-        self.must(plain, pointer, "must have no control characters");
+        if let Some(fault) = name_fault(name) {
+            let rule =
+                format!("{fault}: must have 1 to {NAME_MAX} bytes, none a control character");
+            self.must(false, pointer, rule);
+        }
     }
 
     pub(crate) fn text(&mut self, pointer: &str, text: Option<&str>) {
@@ -42,9 +35,9 @@ impl Checks {
         self.must(!text.contains('\0'), pointer, "must have no NUL");
     }
 
-    pub(crate) fn range(&mut self, pointer: &str, value: Option<f64>, low: f64, high: f64) {
-        let within = value.is_none_or(|value| (low..=high).contains(&value));
-        self.must(within, pointer, format!("must be {low} to {high}"));
+    pub(crate) fn range(&mut self, pointer: &str, value: Option<f64>, bounds: Bounds) {
+        let within = value.is_none_or(|value| bounds.hold(value));
+        self.must(within, pointer, format!("must be {bounds}"));
     }
 
     /// # Errors

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::check::Checks;
 use super::crud::{self, Resource};
 use super::places::{place_columns, place_joins};
+use crate::bounds;
 use crate::http::access::{Admin, Operator, Viewer};
 use crate::http::extract::{Body, IfMatch, MergePatch, Path, Query};
 use crate::http::idempotency::IdempotencyKey;
@@ -102,20 +103,9 @@ impl Resource for Sector {
     fn check(input: &SectorInput) -> Result<(), Problem> {
         let mut checks = Checks::default();
         checks.name("/name", &input.name);
-        let azimuth = input
-            .azimuth_deg
-            .is_none_or(|deg| (0.0..360.0).contains(&deg));
-        checks.must(azimuth, "/azimuth_deg", "must be 0 to less than 360");
-        let beam = input
-            .beamwidth_deg
-            .is_none_or(|deg| deg > 0.0 && deg <= 360.0);
-        checks.must(
-            beam,
-            "/beamwidth_deg",
-            "must be more than 0 and at most 360",
-        );
-        let range = input.range_m.is_none_or(|m| m > 0.0 && m <= 1_000_000.0);
-        checks.must(range, "/range_m", "must be more than 0 and at most 1000000");
+        checks.range("/azimuth_deg", input.azimuth_deg, bounds::AZIMUTH_DEG);
+        checks.range("/beamwidth_deg", input.beamwidth_deg, bounds::BEAMWIDTH_DEG);
+        checks.range("/range_m", input.range_m, bounds::RANGE_M);
         checks.done()
     }
 

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::check::Checks;
 use super::crud::{self, Resource};
 use super::places::{place_columns, place_joins};
+use crate::bounds;
 use crate::http::access::{Admin, Operator, Viewer};
 use crate::http::extract::{Body, IfMatch, MergePatch, Path, Query};
 use crate::http::idempotency::IdempotencyKey;
@@ -111,9 +112,9 @@ impl Resource for Site {
     fn check(input: &SiteInput) -> Result<(), Problem> {
         let mut checks = Checks::default();
         checks.name("/name", &input.name);
-        checks.range("/latitude", input.latitude, -90.0, 90.0);
-        checks.range("/longitude", input.longitude, -180.0, 180.0);
-        checks.range("/elevation_m", input.elevation_m, -500.0, 9_000.0);
+        checks.range("/latitude", input.latitude, bounds::LATITUDE);
+        checks.range("/longitude", input.longitude, bounds::LONGITUDE);
+        checks.range("/elevation_m", input.elevation_m, bounds::ELEVATION_M);
         checks.text("/address", input.address.as_deref());
         checks.text("/notes", input.notes.as_deref());
         let both = input.latitude.is_some() == input.longitude.is_some();

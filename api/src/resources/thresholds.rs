@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::check::Checks;
 use super::crud::{self, Resource};
+use crate::bounds;
 use crate::http::access::{Operator, Viewer};
 use crate::http::extract::{Body, IfMatch, MergePatch, Path, Query};
 use crate::http::idempotency::IdempotencyKey;
@@ -109,7 +110,7 @@ impl Resource for Thresholds {
         );
         let (low, good) = (input.degraded_signal_dbm, input.active_signal_dbm);
         for (pointer, value) in [("/degraded_signal_dbm", low), ("/active_signal_dbm", good)] {
-            checks.range(pointer, value.map(f64::from), -120.0, 0.0);
+            checks.range(pointer, value.map(f64::from), bounds::SIGNAL_DBM);
         }
         // What is not said is taken to be the default here; further up may say otherwise.
         let apart =
@@ -124,7 +125,7 @@ impl Resource for Thresholds {
             ("/degraded_ccq_percent", low),
             ("/active_ccq_percent", good),
         ] {
-            checks.range(pointer, value.map(f64::from), 0.0, 100.0);
+            checks.range(pointer, value.map(f64::from), bounds::PERCENT);
         }
         let default = (DEFAULT.active_ccq_percent, DEFAULT.degraded_ccq_percent);
         let good = good.map_or(i32::from(default.0), i32::from);

@@ -1,7 +1,7 @@
 //! Every refusal is a problem, and says what to do.
 
 use insta::assert_snapshot;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::world::{A, JSON, World};
 
@@ -108,7 +108,7 @@ async fn what_cannot_be_read_is_refused_with_its_place() {
       "detail": "see errors",
       "errors": [
         {
-          "detail": "must have 1 to 200 bytes",
+          "detail": "is empty: must have 1 to 200 bytes, none a control character",
           "pointer": "/name"
         },
         {
@@ -272,4 +272,151 @@ async fn a_role_is_enough_or_it_is_not() {
     let admin = world.admin().await;
     assert_eq!(admin.get("/api/v1/tenants").await.problem(), 403);
     assert_eq!(admin.delete(&site, "*").await.status, 204);
+}
+
+/// What a person writes by the API and what is imported from a file are held to the same bounds.
+#[tokio::test]
+async fn both_doors_refuse_the_same() {
+    let world = World::new().await;
+    let operator = world.operator().await;
+    let long = "x".repeat(201);
+    let cases: [(&str, &str, Vec<Value>, Vec<Value>); 11] = [
+        (
+            "sites",
+            "name",
+            vec![json!("a")],
+            vec![json!(""), json!(" "), json!("a\nb"), json!(long)],
+        ),
+        (
+            "sites",
+            "latitude",
+            vec![json!(-90), json!(90)],
+            vec![json!(-90.001), json!(91)],
+        ),
+        (
+            "sites",
+            "longitude",
+            vec![json!(-180), json!(180)],
+            vec![json!(-181), json!(180.001)],
+        ),
+        (
+            "sites",
+            "elevation_m",
+            vec![json!(-500), json!(9_000)],
+            vec![json!(-501), json!(9_001)],
+        ),
+        (
+            "sectors",
+            "azimuth_deg",
+            vec![json!(0), json!(359.999_999_9)],
+            vec![json!(-0.1), json!(360)],
+        ),
+        (
+            "sectors",
+            "beamwidth_deg",
+            vec![json!(0.000_1), json!(360)],
+            vec![json!(0), json!(360.1)],
+        ),
+        (
+            "devices",
+            "name",
+            vec![json!("d-1")],
+            vec![json!(""), json!("a\u{0}"), json!(long)],
+        ),
+        (
+            "devices",
+            "address",
+            vec![json!("192.0.2.1")],
+            vec![json!(""), json!("1.2.3"), json!("h:1")],
+        ),
+        ("devices", "api_port", vec![json!(1)], vec![json!(0)]),
+        (
+            "devices",
+            "username",
+            vec![json!("u")],
+            vec![json!(""), json!(long)],
+        ),
+        (
+            "devices",
+            "password",
+            vec![json!("")],
+            vec![json!("x".repeat(1_001))],
+        ),
+    ];
+    let mut asked = 0;
+    for (kind, field, good, bad) in cases {
+        let all = good
+            .iter()
+            .map(|v| (v, true))
+            .chain(bad.iter().map(|v| (v, false)));
+        for (value, fits) in all {
+            asked += 1;
+            let (mut body, mut row) = (
+                json!({ "name": format!("n-{asked}") }),
+                json!({ "name": "n" }),
+            );
+            let mut file =
+                json!({ "name": "t", "sites": [{ "name": "s" }], "sectors": [], "devices": [] });
+            match (kind, field) {
+                ("sectors", _) => {
+                    body["site_id"] = json!(A.site());
+                    row["site"] = json!("s");
+                }
+                ("devices", "username" | "password") => {
+                    body["address"] = json!("h");
+                    body["credentials"] = json!({ "username": "u", "password": "p", field: value });
+                }
+                ("devices", _) => body["address"] = json!("h"),
+                ("sites", "latitude") => {
+                    (body["longitude"], row["longitude"]) = (json!(0), json!(0))
+                }
+                ("sites", "longitude") => {
+                    (body["latitude"], row["latitude"]) = (json!(0), json!(0))
+                }
+                _ => {}
+            }
+            if kind == "devices" {
+                for (name, value) in [("address", "h"), ("username", "u"), ("password", "p")] {
+                    row[name] = json!(value);
+                }
+            }
+            if !matches!(field, "username" | "password") {
+                body[field] = value.clone();
+            }
+            row[field] = value.clone();
+            file[kind].as_array_mut().unwrap().push(row);
+            let inventory =
+                mast_api::inventory::parse(&json!({ "tenants": [file] }).to_string()).unwrap();
+            let imported = mast_api::inventory::check(&inventory);
+            let written = operator.post(&format!("/api/v1/{kind}"), body).await;
+            assert_eq!(
+                imported.is_ok(),
+                fits,
+                "{kind} {field} {value}: {imported:?}"
+            );
+            assert_eq!(
+                written.status,
+                if fits { 201 } else { 422 },
+                "{kind} {field} {value}: {written}"
+            );
+        }
+    }
+    // A poll's interval has another unit in a file.
+    for (ms, fits) in [
+        (99, false),
+        (100, true),
+        (86_400_000, true),
+        (86_400_001, false),
+    ] {
+        let body = json!({ "name": format!("i-{ms}"), "address": "h", "interval_ms": ms });
+        let written = operator.post("/api/v1/devices", body).await;
+        let device = json!({ "name": "d", "address": "h", "username": "u", "password": "p", "interval_s": f64::from(ms) / 1_000.0 });
+        let file = json!({ "tenants": [{ "name": "t", "devices": [device] }] }).to_string();
+        let imported = mast_api::inventory::check(&mast_api::inventory::parse(&file).unwrap());
+        assert_eq!(
+            (written.status == 201, imported.is_ok()),
+            (fits, fits),
+            "{ms}"
+        );
+    }
 }

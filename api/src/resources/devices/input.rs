@@ -8,10 +8,11 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Device;
+use crate::bounds::{self, LABELS_MAX, NAME_MAX, PASSWORD_MAX};
 use crate::http::extract::object;
 use crate::http::problem::Problem;
 use crate::inventory::is_address;
-use crate::resources::check::{Checks, LABELS_MAX, NAME_MAX, PASSWORD_MAX};
+use crate::resources::check::Checks;
 
 /// What logs in to a device.
 #[derive(Clone, PartialEq, Deserialize, ToSchema)]
@@ -125,10 +126,8 @@ impl DeviceInput {
         ] {
             checks.must(port > 0, pointer, "must be 1 to 65535");
         }
-        let interval = self
-            .interval_ms
-            .is_none_or(|ms| (100..=86_400_000).contains(&ms));
-        checks.must(interval, "/interval_ms", "must be 100 to 86400000");
+        let interval = self.interval_ms.map(f64::from);
+        checks.range("/interval_ms", interval, bounds::INTERVAL_MS);
         for (pointer, ids) in [
             ("/group_ids", &mut self.group_ids),
             ("/tag_ids", &mut self.tag_ids),
