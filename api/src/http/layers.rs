@@ -71,8 +71,13 @@ fn cors(origins: Vec<HeaderValue>) -> CorsLayer {
             header::LOCATION,
             header::RETRY_AFTER,
             REQUEST_ID,
+            AS_OF,
+            idempotency::REPLAYED,
         ])
 }
+
+/// What instant the tables of now show, where an answer is of them.
+pub(crate) const AS_OF: HeaderName = HeaderName::from_static("mast-as-of");
 
 /// The request's id: the asker's, if it can be written to a log, else one of ours.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -234,6 +239,22 @@ mod tests {
         let open = around(routes(), LIMITS, named);
         let answer = ask(open.clone(), "/good", &origin).await;
         assert_eq!(allowed(&answer).as_deref(), Some("https://noc.example.net"));
+        let exposed = answer.headers()["access-control-expose-headers"]
+            .to_str()
+            .unwrap();
+        for header in [
+            "etag",
+            "location",
+            "retry-after",
+            "x-request-id",
+            "mast-as-of",
+            "idempotency-replayed",
+        ] {
+            assert!(
+                exposed.split(',').any(|named| named.trim() == header),
+                "{header} of {exposed}"
+            );
+        }
         let other = [("origin", "https://evil.example.net")];
         assert_eq!(allowed(&ask(open, "/good", &other).await), None);
     }

@@ -24,12 +24,16 @@ fn table() -> OpenApiRouter<App> {
         ))
         .routes(routes!(r::sites::list, r::sites::create))
         .routes(routes!(r::sites::get, r::sites::patch, r::sites::delete))
+        .routes(routes!(r::availability::of_site))
+        .routes(routes!(r::availability::states_of_site))
         .routes(routes!(r::sectors::list, r::sectors::create))
         .routes(routes!(
             r::sectors::get,
             r::sectors::patch,
             r::sectors::delete
         ))
+        .routes(routes!(r::availability::of_sector))
+        .routes(routes!(r::availability::states_of_sector))
         .routes(routes!(r::devices::list, r::devices::create))
         .routes(routes!(
             r::devices::get,

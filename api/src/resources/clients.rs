@@ -1,5 +1,5 @@
-//! Clients: each address once, by its live link, else by the one that changed last. Registered ones are managed devices; of
-//! the others nothing but the address is known.
+//! Clients: each MAC address once, by its live link, else by the one that changed last. Registered ones are managed devices;
+//! of the others that address is known, and what routers say of it: IP address and host name.
 
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -25,6 +25,14 @@ pub(crate) struct Client {
     cpe_device_id: Option<Uuid>,
     /// Name of the managed device.
     cpe: Option<String>,
+    /// Its IP address, as a router's ARP table or DHCP leases say.
+    address: Option<String>,
+    /// Name that it told the DHCP server.
+    host_name: Option<String>,
+    /// `arp` or `dhcp`.
+    address_source: Option<String>,
+    /// Since when a router says so.
+    address_since: Option<Time>,
     /// Its link.
     #[sqlx(rename = "id")]
     link_id: String,
@@ -49,19 +57,30 @@ pub(crate) struct Client {
     rx_rate_bps: Option<i64>,
 }
 
+/// All that people know a client by: its MAC address, with colons and without, its IP address and its names.
+const SEARCH: &str = r"concat_ws(' ', regexp_replace(lpad(to_hex(c.mac), 12, '0'), '(..)(?=.)', '\1:', 'g'),
+ lpad(to_hex(c.mac), 12, '0'), c.address, c.host_name, c.cpe)";
+
 pub(crate) static LISTING: Listing = Listing {
     path: "/api/v1/clients",
     select: "c.*, c.cpe_device_id IS NOT NULL AS registered",
     from: concat!(
-        "(SELECT DISTINCT ON (l.mac) l.since AS since_at, ",
+        "(SELECT DISTINCT ON (l.mac) l.since AS since_at, i.address, i.host_name, i.source AS address_source,
+ i.since AS address_since_at, micros(i.since) AS address_since, ",
         link_columns!(),
         " FROM links l",
         link_joins!(),
-        " WHERE l.tenant_id = $1
+        " LEFT JOIN client_addresses i ON i.tenant_id = l.tenant_id AND i.mac = l.mac
+ WHERE l.tenant_id = $1
  ORDER BY l.mac, (l.state IN ('active', 'degraded')) DESC, l.since DESC, l.ap_device_id, l.radio_mac) c WHERE true"
     ),
     columns: &[
         Column::new("mac", "c.mac", Kind::Mac),
+        Column::new("search", SEARCH, Kind::Text).unsorted(),
+        Column::new("address", "c.address", Kind::Text).or_null(),
+        Column::new("host_name", "c.host_name", Kind::Text).or_null(),
+        Column::new("address_source", "c.address_source", Kind::Text).or_null(),
+        Column::new("address_since", "c.address_since_at", Kind::Time).or_null(),
         Column::new("registered", "(c.cpe_device_id IS NOT NULL)", Kind::Bool).unsorted(),
         Column::new("cpe_device_id", "c.cpe_device_id", Kind::Id).or_null(),
         Column::new("cpe", "c.cpe", Kind::Text).or_null(),
@@ -79,7 +98,8 @@ pub(crate) static LISTING: Listing = Listing {
     sort: "mac",
 };
 
-/// Clients, registered and unknown: `filter=registered=false` are those that no managed device is.
+/// Clients, registered and unknown: `filter=registered=false` are those that no managed device is. `filter=search~hill`
+/// finds a part of a MAC address, an IP address, a host name or a device's name.
 #[utoipa::path(get, path = "/api/v1/clients", tag = "clients", params(ListQuery), responses((status = 200, body = Page<Client>)))]
 pub(crate) async fn list(
     who: Viewer,

@@ -53,14 +53,11 @@ pub(crate) async fn of_device(
     history::must_be_device(&mut tx, who.tenant().0, id).await?;
     drop(tx);
     let sql = format!(
-        "WITH newest AS (
-            SELECT lease_epoch, sequence FROM interface_samples
-            WHERE device_id = '{id}' AND observed_at > now() - {NEWEST} AND NOT late
-            ORDER BY observed_at DESC LIMIT 1)
-         SELECT name, observed_at, mac, interface_type, running, disabled, comment, rx_bytes, tx_bytes, rx_packets,
+        "SELECT name, observed_at, mac, interface_type, running, disabled, comment, rx_bytes, tx_bytes, rx_packets,
             tx_packets, rx_errors, tx_errors, rx_drops, tx_drops, link_downs, link_rate_bps
-         FROM interface_samples JOIN newest USING (lease_epoch, sequence)
-         WHERE device_id = '{id}' AND observed_at > now() - {NEWEST} ORDER BY name"
+         FROM (SELECT *, rank() OVER (ORDER BY lease_epoch DESC, sequence DESC) AS polls_ago FROM interface_samples
+            WHERE device_id = '{id}' AND observed_at > now() - {NEWEST} AND NOT late)
+         WHERE polls_ago = 1 ORDER BY name"
     );
     let items: Vec<Interface> = history::rows(&who.queries(), &sql).await?;
     reply::list(&headers, &Page::whole(items))

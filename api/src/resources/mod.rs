@@ -1,5 +1,6 @@
 //! The resources: a file each, with what it reads, what can be written and its SQL.
 
+pub(crate) mod availability;
 pub(crate) mod check;
 pub(crate) mod clients;
 pub(crate) mod crud;

@@ -9,14 +9,13 @@ use uuid::Uuid;
 
 use super::check::Checks;
 use super::crud::{self, Resource};
-use super::places::{place_columns, place_joins};
+use super::places::{PlaceNow, place_columns, place_filters, place_joins};
 use crate::bounds;
 use crate::http::access::{Admin, Operator, Viewer};
 use crate::http::extract::{Body, IfMatch, MergePatch, Path, Query};
 use crate::http::idempotency::IdempotencyKey;
 use crate::http::problem::Problem;
 use crate::http::reply::Versioned;
-use crate::http::wire::Time;
 use crate::listing::{Column, Kind, ListQuery, Listing, Page};
 
 /// A sector of a site: where its access points look.
@@ -35,23 +34,9 @@ pub(crate) struct Sector {
     range_m: Option<f64>,
     /// Rises with each change.
     version: i64,
-    devices_online: i64,
-    devices_offline: i64,
-    devices_unmanageable: i64,
-    devices_unobserved: i64,
-    links_active: i64,
-    links_degraded: i64,
-    links_down: i64,
-    /// Links whose state is the last known one.
-    links_unobserved: i64,
-    /// Live links with a signal.
-    clients: i64,
-    signal_mean_dbm: Option<f64>,
-    /// The signal that a tenth of the clients do not exceed.
-    signal_p10_dbm: Option<i16>,
-    signal_worst_dbm: Option<i16>,
-    /// When its counts last changed.
-    as_of: Option<Time>,
+    #[serde(flatten)]
+    #[sqlx(flatten)]
+    now: PlaceNow,
 }
 
 impl Versioned for Sector {
@@ -176,31 +161,17 @@ pub(crate) static LISTING: Listing = Listing {
         place_joins!("sector"),
         " WHERE s.tenant_id = $1"
     ),
-    columns: &[
+    columns: place_filters![
         Column::new("id", "s.id", Kind::Id),
         Column::new("site_id", "s.site_id", Kind::Id),
         Column::new("site", "p.name", Kind::Text),
         Column::new("name", "s.name", Kind::Text),
-        Column::new(
-            "devices_offline",
-            "coalesce(c.devices_offline, 0)",
-            Kind::Int,
-        ),
-        Column::new(
-            "devices_unobserved",
-            "coalesce(c.devices_unobserved, 0)",
-            Kind::Int,
-        ),
-        Column::new("links_down", "coalesce(c.links_down, 0)", Kind::Int),
-        Column::new("links_degraded", "coalesce(c.links_degraded, 0)", Kind::Int),
-        Column::new("clients", "coalesce(g.clients, 0)", Kind::Int),
-        Column::new("signal_worst_dbm", "g.worst_dbm", Kind::Int).or_null(),
     ],
     key: &["id"],
     sort: "site,name",
 };
 
-/// Sectors, with their counts.
+/// Sectors, with what is so of them now.
 #[utoipa::path(get, path = "/api/v1/sectors", tag = "sectors", params(ListQuery), responses((status = 200, body = Page<Sector>)))]
 pub(crate) async fn list(
     who: Viewer,

@@ -9,14 +9,13 @@ use uuid::Uuid;
 
 use super::check::Checks;
 use super::crud::{self, Resource};
-use super::places::{place_columns, place_joins};
+use super::places::{PlaceNow, place_columns, place_filters, place_joins};
 use crate::bounds;
 use crate::http::access::{Admin, Operator, Viewer};
 use crate::http::extract::{Body, IfMatch, MergePatch, Path, Query};
 use crate::http::idempotency::IdempotencyKey;
 use crate::http::problem::Problem;
 use crate::http::reply::Versioned;
-use crate::http::wire::Time;
 use crate::listing::{Column, Kind, ListQuery, Listing, Page};
 
 /// A tower or another place with devices.
@@ -37,23 +36,9 @@ pub(crate) struct Site {
     core: bool,
     /// Rises with each change.
     version: i64,
-    devices_online: i64,
-    devices_offline: i64,
-    devices_unmanageable: i64,
-    devices_unobserved: i64,
-    links_active: i64,
-    links_degraded: i64,
-    links_down: i64,
-    /// Links whose state is the last known one.
-    links_unobserved: i64,
-    /// Live links with a signal.
-    clients: i64,
-    signal_mean_dbm: Option<f64>,
-    /// The signal that a tenth of the clients do not exceed.
-    signal_p10_dbm: Option<i16>,
-    signal_worst_dbm: Option<i16>,
-    /// When its counts last changed.
-    as_of: Option<Time>,
+    #[serde(flatten)]
+    #[sqlx(flatten)]
+    now: PlaceNow,
 }
 
 impl Versioned for Site {
@@ -194,33 +179,19 @@ pub(crate) static LISTING: Listing = Listing {
         place_columns!()
     ),
     from: concat!("sites s", place_joins!("site"), " WHERE s.tenant_id = $1"),
-    columns: &[
+    columns: place_filters![
         Column::new("id", "s.id", Kind::Id),
         Column::new("name", "s.name", Kind::Text),
         Column::new("core", "s.core", Kind::Bool).unsorted(),
         Column::new("latitude", "s.latitude", Kind::Float).or_null(),
         Column::new("longitude", "s.longitude", Kind::Float).or_null(),
         Column::new("elevation_m", "s.elevation_m", Kind::Float).or_null(),
-        Column::new(
-            "devices_offline",
-            "coalesce(c.devices_offline, 0)",
-            Kind::Int,
-        ),
-        Column::new(
-            "devices_unobserved",
-            "coalesce(c.devices_unobserved, 0)",
-            Kind::Int,
-        ),
-        Column::new("links_down", "coalesce(c.links_down, 0)", Kind::Int),
-        Column::new("links_degraded", "coalesce(c.links_degraded, 0)", Kind::Int),
-        Column::new("clients", "coalesce(g.clients, 0)", Kind::Int),
-        Column::new("signal_worst_dbm", "g.worst_dbm", Kind::Int).or_null(),
     ],
     key: &["id"],
     sort: "name",
 };
 
-/// Sites, with their counts.
+/// Sites, with what is so of them now.
 #[utoipa::path(get, path = "/api/v1/sites", tag = "sites", params(ListQuery), responses((status = 200, body = Page<Site>)))]
 pub(crate) async fn list(
     who: Viewer,

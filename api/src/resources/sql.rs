@@ -5,7 +5,7 @@
 //! reader takes for a whole one.
 
 use axum::body::Body as HttpBody;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use futures::stream::try_unfold;
@@ -16,11 +16,9 @@ use utoipa::ToSchema;
 use crate::http::accept::accepted;
 use crate::http::access::Viewer;
 use crate::http::extract::Body;
+use crate::http::layers::AS_OF;
 use crate::http::problem::{Kind, Problem};
 use crate::http::wire::Time;
-
-/// What instant the tables of now show.
-const AS_OF: HeaderName = HeaderName::from_static("mast-as-of");
 
 /// The formats, the default first.
 const FORMATS: [(&str, Format); 4] = [

@@ -11,6 +11,7 @@ mod conventions;
 mod document;
 mod import;
 mod inventory;
+mod places;
 mod reads;
 mod rejections;
 mod served;

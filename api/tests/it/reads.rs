@@ -138,12 +138,16 @@ async fn links_clients_and_issues() {
     200 {
       "items": [
         {
+          "address": "10.0.0.7",
+          "address_since": "[time]",
+          "address_source": "dhcp",
           "ambiguous": false,
           "ap": "ap-AAA",
           "ap_device_id": "00000000-0000-0000-0000-00000000a001",
           "cpe": null,
           "cpe_device_id": null,
           "discovered_at": "[time]",
+          "host_name": "host-AAA",
           "interface": "wlan-AAA",
           "link_id": "00000000-0000-0000-0000-00000000a001.020000000af1.020000000a02",
           "mac": "02:00:00:00:0A:02",

@@ -573,6 +573,44 @@ async fn views(pool: &PgPool, fleet: Fleet) {
         .execute(pool)
         .await
         .unwrap();
+        health(pool, tenant, kind, id).await;
+    }
+    sqlx::query(
+        "INSERT INTO client_addresses (tenant_id, mac, address, host_name, source, device_id, since, epoch)
+         VALUES ($1, $2, '10.0.0.7', 'host-' || $3, 'dhcp', $4, instant($5), $6)",
+    )
+    .bind(tenant)
+    .bind(fleet.mac(2).0.cast_signed())
+    .bind(fleet.word)
+    .bind(fleet.ap())
+    .bind(at)
+    .bind(epoch)
+    .execute(pool)
+    .await
+    .unwrap();
+}
+
+/// A place that was up for the hour before the rows were seen, and is degraded since.
+async fn health(pool: &PgPool, tenant: Uuid, kind: &str, id: Uuid) {
+    for statement in [
+        "INSERT INTO health_events (event_id, tenant_id, place_kind, place_id, at, from_state, to_state, epoch)
+         VALUES (gen_random_uuid(), $1, $2, $3, instant($4 - 3600000000), NULL, 'up', $5 - 14400),
+             (gen_random_uuid(), $1, $2, $3, instant($4), 'up', 'degraded', $5)",
+        "INSERT INTO place_health (tenant_id, kind, id, state, since, epoch)
+         VALUES ($1, $2, $3, 'degraded', instant($4), $5)",
+        "INSERT INTO place_past_clients (tenant_id, kind, id, hour_ago, epoch) VALUES ($1, $2, $3, 3, $4 * 0 + $5)",
+        "INSERT INTO place_air (tenant_id, kind, id, interfaces, rx_bps, tx_bps, radios, noise_sum_dbm, noise_worst_dbm, epoch)
+         VALUES ($1, $2, $3, 1, 2000000, 9000000, 2, -197, -95, $4 * 0 + $5)",
+    ] {
+        sqlx::query(statement)
+            .bind(tenant)
+            .bind(kind)
+            .bind(id)
+            .bind(seen_at().0)
+            .bind(i64::try_from(epoch().0).unwrap())
+            .execute(pool)
+            .await
+            .unwrap();
     }
 }
 
