@@ -146,6 +146,8 @@ mod tests {
             late_rows: 0,
             tenant_min: Uuid::nil(),
             tenant_max: Uuid::nil(),
+            device_first: None,
+            device_last: None,
             time_min_us: 0,
             time_max_us: 0,
             tenants: Vec::new(),

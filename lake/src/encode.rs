@@ -41,6 +41,13 @@ pub struct FileSummary {
     pub tenant_min: Uuid,
     /// Highest tenant.
     pub tenant_max: Uuid,
+    /// Device of the first row, by the order in which they are stored; null = not known (an older file, or a table that is
+    /// not in the order of devices).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_first: Option<Uuid>,
+    /// Device of the last row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_last: Option<Uuid>,
     /// Earliest time of a row, microseconds since 1970.
     pub time_min_us: i64,
     /// Latest time of a row, microseconds since 1970.
@@ -217,10 +224,21 @@ pub(crate) fn write_file(
     })
 }
 
-/// Bounds over the rows seen so far.
+/// The first and the last id of a column; null where there is none.
+fn ends(rows: &RecordBatch, name: &str) -> Option<(Uuid, Uuid)> {
+    let ids = rows.column_by_name(name)?.as_fixed_size_binary_opt()?;
+    if ids.is_empty() {
+        return None;
+    }
+    let id = |row: usize| Uuid::from_slice(ids.value(row)).ok();
+    Some((id(0)?, id(ids.len() - 1)?))
+}
+
+/// Bounds over the rows seen so far, which come in the order in which they are stored.
 struct Bounds {
     late_rows: u64,
     tenants: BTreeSet<Uuid>,
+    devices: Option<(Uuid, Uuid)>,
     time_us: (i64, i64),
 }
 
@@ -229,6 +247,7 @@ impl Default for Bounds {
         Self {
             late_rows: 0,
             tenants: BTreeSet::new(),
+            devices: None,
             time_us: (i64::MAX, i64::MIN),
         }
     }
@@ -252,6 +271,13 @@ impl Bounds {
                 }
             }
         }
+        if table
+            .sort_columns()
+            .starts_with(&["tenant_id", "device_id"])
+            && let Some((first, last)) = ends(rows, "device_id")
+        {
+            self.devices = Some((self.devices.map_or(first, |(first, _)| first), last));
+        }
         if let Some(times) = rows.column_by_name(table.time_column()) {
             for time in times.as_primitive::<TimestampMicrosecondType>().values() {
                 self.time_us = (self.time_us.0.min(*time), self.time_us.1.max(*time));
@@ -267,6 +293,8 @@ impl Bounds {
             late_rows: self.late_rows,
             tenant_min: self.tenants.first().copied().unwrap_or_default(),
             tenant_max: self.tenants.last().copied().unwrap_or_default(),
+            device_first: self.devices.map(|(first, _)| first),
+            device_last: self.devices.map(|(_, last)| last),
             time_min_us: self.time_us.0,
             time_max_us: self.time_us.1,
             tenants: if self.tenants.len() <= LISTED_TENANTS {

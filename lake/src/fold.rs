@@ -14,11 +14,12 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float32Type, Int64Type, TimestampMicrosecondType, UInt64Type};
 use arrow::error::ArrowError;
 use arrow::row::{OwnedRow, RowConverter, SortField};
+use mast_schemas::counters::{bits_per_second, gone_up};
 use mast_schemas::records::Outcome;
-use mast_schemas::rollups::{Origin, PAIR, Rolled, Spec, Width};
+use mast_schemas::rollups::{Origin, Rolled, Spec, Width};
+use mast_schemas::time::Span;
 use mast_schemas::{Epoch, Timestamp};
 
-use crate::counters::gone_up;
 use crate::sums::{Stat, Sums, add, number, whole};
 use crate::{LakeError, Table};
 
@@ -380,8 +381,8 @@ impl Sums {
         let counters = of.counters.iter().map(value).collect();
         let sample = Sample { at, counters };
         let gone = before.as_ref().and_then(|before| before.gone(&sample));
-        if let Some((span_us, gone)) = &gone {
-            self.counted_ms += span_us / 1_000;
+        if let Some((apart, gone)) = &gone {
+            self.counted_ms += apart.0 / 1_000;
             for (sum, gone) in self.counters.iter_mut().zip(gone) {
                 if let Some(gone) = gone {
                     *sum = Some(sum.unwrap_or(0).saturating_add(whole(*gone)));
@@ -404,21 +405,19 @@ impl Sums {
 }
 
 impl Sample {
-    /// The time to `later` in microseconds, and what the counters went up by; null when nothing can be told of it.
-    fn gone(&self, later: &Self) -> Option<(i64, Vec<Option<u64>>)> {
-        let span_us = (later.at - self.at).0;
-        if span_us <= 0 || span_us > PAIR.0 {
-            return None;
-        }
-        let gone = gone_up(&self.counters, &later.counters)?;
-        gone.iter().any(Option::is_some).then_some((span_us, gone))
+    /// The time to `later`, and what the counters went up by; null when nothing can be told of it.
+    fn gone(&self, later: &Self) -> Option<Gone> {
+        let apart = later.at - self.at;
+        Some((apart, gone_up(apart, &self.counters, &later.counters)?))
     }
 }
 
+/// The time between two samples, and what each counter went up by.
+type Gone = (Span, Vec<Option<u64>>);
+
 /// Bits a second of a byte counter.
-fn rate(spec: &Spec, counter: &str, gone: Option<&(i64, Vec<Option<u64>>)>) -> Option<i64> {
+fn rate(spec: &Spec, counter: &str, gone: Option<&Gone>) -> Option<i64> {
     let place = spec.counters.iter().position(|&c| c == counter)?;
-    let (span_us, gone) = gone?;
-    let bits = u128::from((*gone.get(place)?)?) * 8 * 1_000_000;
-    i64::try_from(bits / u128::try_from(*span_us).ok()?).ok()
+    let (apart, gone) = gone?;
+    bits_per_second((*gone.get(place)?)?, *apart)
 }

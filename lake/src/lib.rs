@@ -2,13 +2,13 @@
 
 mod check;
 mod compact;
-mod counters;
 mod encode;
 mod error;
 mod files;
 mod fold;
 mod manifest;
 mod merge;
+mod reach;
 mod read;
 mod retention;
 mod rollup;
@@ -22,6 +22,7 @@ pub use encode::{FileSummary, sort_order, write_sorted};
 pub use error::LakeError;
 pub use files::path_of;
 pub use manifest::{Contents, LakeFile, committed, contents, hold};
+pub use reach::Reach;
 pub use retention::Retention;
 pub use table::Table;
 pub use upkeep::{Change, Stop, Upkeep};

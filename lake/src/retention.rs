@@ -59,6 +59,17 @@ impl Retention {
             _ => self.raw,
         }
     }
+
+    /// Says how long rows of a table, and of those that are kept for as long, are kept.
+    pub(crate) const fn set(&mut self, table: Table, keep: Span) {
+        match table {
+            Table::Rollup(_, Width::Minute) => self.minute = keep,
+            Table::Rollup(_, Width::Quarter) => self.quarter = keep,
+            Table::Rollup(_, Width::Hour) => self.hour = keep,
+            Table::Rollup(_, Width::Day) => self.day = keep,
+            _ => self.raw = keep,
+        }
+    }
 }
 
 /// What is too old in a table.
@@ -232,6 +243,8 @@ mod tests {
             late_rows: 0,
             tenant_min: ids[0],
             tenant_max: ids[ids.len() - 1],
+            device_first: None,
+            device_last: None,
             time_min_us: 0,
             time_max_us: newest,
             tenants: if listed { ids } else { Vec::new() },

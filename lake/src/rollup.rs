@@ -5,7 +5,8 @@
 //! else: a bucket that is open when a job ends is made by the next one, from the lake. So each bucket is written once,
 //! whatever is killed when.
 
-use mast_schemas::rollups::{PAIR, Rolled, Width};
+use mast_schemas::counters::PAIR;
+use mast_schemas::rollups::{Rolled, Width};
 use mast_schemas::time::Span;
 use mast_schemas::{Epoch, Timestamp};
 use sqlx::PgConnection;

@@ -159,6 +159,17 @@ impl Table {
         }
     }
 
+    /// How fine its rows are: `raw`, or the width of a rollup's buckets.
+    pub const fn grain(self) -> &'static str {
+        match self {
+            Self::Rollup(_, Width::Minute) => "1m",
+            Self::Rollup(_, Width::Quarter) => "15m",
+            Self::Rollup(_, Width::Hour) => "1h",
+            Self::Rollup(_, Width::Day) => "1d",
+            _ => "raw",
+        }
+    }
+
     /// Schema of the rows that are appended: that of the record kind, as on the wire.
     pub fn record_schema(self) -> SchemaRef {
         match self {

@@ -18,9 +18,10 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
+use datafusion::logical_expr::ScalarUDF;
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use futures::{Stream, StreamExt};
-use mast_lake::Table;
+use mast_lake::{Retention, Table};
 use mast_schemas::Timestamp;
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
@@ -33,6 +34,7 @@ use tracing::Instrument;
 use crate::cancel::CancelOnDrop;
 use crate::lake::{LakeProvider, STORE};
 use crate::postgres::NowProvider;
+use crate::rates::RateBps;
 use crate::snapshot::Snapshot;
 use crate::stop::{Ended, Stop, StopWhereRowsMultiply};
 use crate::tables::NOW;
@@ -53,6 +55,8 @@ pub struct EngineConfig {
     pub max_rows: u64,
     /// Threads for queries.
     pub threads: usize,
+    /// How long history is kept where a tenant has not said otherwise, as the lake's upkeep has it.
+    pub retention: Retention,
     /// Whether conditions and limits go into Postgres' SQL; off only to compare with.
     pub pushdown: bool,
 }
@@ -68,6 +72,7 @@ impl EngineConfig {
             time_limit,
             max_rows: 10_000_000,
             threads: 2,
+            retention: Retention::default(),
             pushdown: true,
         }
     }
@@ -146,6 +151,11 @@ pub struct Session {
 }
 
 impl Session {
+    /// What it works with, and whose rows it reads.
+    pub(crate) fn parts(&self) -> (&EngineConfig, &TenantScope) {
+        (&self.inner.config, &self.scope)
+    }
+
     /// Plans and starts a query. Its batches come from [`QueryResult::next`] or the stream.
     ///
     /// # Errors
@@ -279,6 +289,7 @@ fn catalog(
         .with_physical_optimizer_rule(Arc::new(StopWhereRowsMultiply(ended)))
         .build();
     let context = SessionContext::new_with_state(state);
+    context.register_udf(ScalarUDF::from(RateBps::new()));
     for table in NOW {
         let provider = NowProvider::new(table, snapshot.clone(), inner.config.pushdown);
         context.register_table(table.name, Arc::new(provider))?;

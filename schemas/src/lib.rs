@@ -3,6 +3,7 @@
 pub mod checkpoint;
 pub mod column;
 pub mod control;
+pub mod counters;
 pub mod epochs;
 mod error;
 pub mod health;

@@ -19,9 +19,6 @@ use crate::{Epoch, Timestamp};
 /// How long after its end a bucket takes rows that were observed in it: what a producer that was silent may be late.
 pub const GRACE: Span = Span::secs(60);
 
-/// Two samples further apart than this tell nothing of the rate between them.
-pub const PAIR: Span = Span::secs(900);
-
 /// What is rolled up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rolled {

@@ -38,7 +38,7 @@ pub(super) async fn rows<T: DeserializeOwned>(
 }
 
 /// A failure of a query that the asker did not write.
-fn failed(error: &QueryError) -> Problem {
+pub(super) fn failed(error: &QueryError) -> Problem {
     match error.fault() {
         Fault::Limit(why) => Problem::new(Kind::QueryLimit, why),
         Fault::Away => Problem::unavailable(),

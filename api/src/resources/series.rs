@@ -1,14 +1,16 @@
 //! Series: a metric over time, in as many points as are asked for.
 //!
-//! The asker says how many points a chart has, not how fine the data is: which table answers is decided here, by the step
-//! that follows. Where there are no samples there is no value: a gap stays a gap, and is never drawn over.
+//! The asker says how many points a chart has, not how fine the data is: which table answers is decided by the query engine.
+//! Where there are no samples there is no value: a gap stays a gap, and is never drawn over.
 
 use std::time::SystemTime;
 
 use axum::http::HeaderMap;
 use axum::response::Response;
+use mast_query::{self as query, Measure, SeriesAnswer};
 use mast_schemas::Timestamp;
 use mast_schemas::records::Source;
+use mast_schemas::rollups::Rolled;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -42,7 +44,8 @@ pub(crate) struct SeriesQuery {
     /// End; without it, now.
     #[param(value_type = Option<String>, format = DateTime)]
     to: Option<Time>,
-    /// How many points the chart has. There are at most so many, at steps of whole seconds.
+    /// How many points the chart has. There are at most so many, at steps of whole seconds; where rollups answer, at steps of
+    /// their buckets.
     #[param(minimum = 1, maximum = 2000, default = 300)]
     points: Option<u32>,
 }
@@ -57,7 +60,8 @@ pub(crate) struct Series {
     /// End of the last.
     to: Time,
     step_s: i64,
-    /// What it was made of: `raw` samples.
+    /// What it was made of: `raw` samples, or their rollups of a minute (`1m`), a quarter of an hour (`15m`), an hour (`1h`) or
+    /// a day (`1d`). What is too new for these comes from narrower ones, at last from samples.
     source: String,
     /// A point a step, without a break.
     points: Vec<Point>,
@@ -71,6 +75,7 @@ pub(crate) struct Point {
     mean: Option<f64>,
     min: Option<f64>,
     max: Option<f64>,
+    /// Of how many samples it is. Of `uptime_s` and `link_rate_bps` rollups keep the last one of a bucket alone.
     samples: i64,
 }
 
@@ -78,18 +83,17 @@ pub(crate) struct Point {
 struct Metric {
     name: &'static str,
     unit: &'static str,
-    /// The expression over a row.
-    sql: &'static str,
-    /// It counts bytes, and what is shown is their rate in bits; a step back is a reset, and no rate.
-    counts: bool,
+    measure: Measure,
 }
+
+/// Metrics of a kind of sample.
+type Metrics = (Rolled, &'static [Metric]);
 
 const fn gauge(name: &'static str, unit: &'static str) -> Metric {
     Metric {
         name,
         unit,
-        sql: name,
-        counts: false,
+        measure: Measure::Column(name),
     }
 }
 
@@ -97,69 +101,62 @@ const fn rate(name: &'static str, counter: &'static str) -> Metric {
     Metric {
         name,
         unit: "bit/s",
-        sql: counter,
-        counts: true,
+        measure: Measure::Rate(counter),
     }
 }
 
-const DEVICE: &[Metric] = &[
-    gauge("cpu_load_percent", "%"),
-    gauge("round_trip_ms", "ms"),
-    gauge("memory_free_bytes", "B"),
-    gauge("disk_free_bytes", "B"),
-    gauge("uptime_s", "s"),
-    gauge("cpu_temperature_c", "°C"),
-    gauge("board_temperature_c", "°C"),
-    gauge("voltage_v", "V"),
-    gauge("registrations", "clients"),
-];
+const DEVICE: Metrics = (
+    Rolled::Poll,
+    &[
+        gauge("cpu_load_percent", "%"),
+        gauge("round_trip_ms", "ms"),
+        gauge("memory_free_bytes", "B"),
+        gauge("disk_free_bytes", "B"),
+        gauge("uptime_s", "s"),
+        gauge("cpu_temperature_c", "°C"),
+        gauge("board_temperature_c", "°C"),
+        gauge("voltage_v", "V"),
+        gauge("registrations", "clients"),
+    ],
+);
 
-const LINK: &[Metric] = &[
-    gauge("signal_dbm", "dBm"),
-    gauge("tx_signal_dbm", "dBm"),
-    gauge("snr_db", "dB"),
-    gauge("tx_ccq_percent", "%"),
-    gauge("rx_ccq_percent", "%"),
-    gauge("tx_rate_bps", "bit/s"),
-    gauge("rx_rate_bps", "bit/s"),
-    gauge("uptime_s", "s"),
-    rate("tx_throughput_bps", "tx_bytes"),
-    rate("rx_throughput_bps", "rx_bytes"),
-];
+const LINK: Metrics = (
+    Rolled::Registration,
+    &[
+        gauge("signal_dbm", "dBm"),
+        gauge("tx_signal_dbm", "dBm"),
+        gauge("snr_db", "dB"),
+        gauge("tx_ccq_percent", "%"),
+        gauge("rx_ccq_percent", "%"),
+        gauge("tx_rate_bps", "bit/s"),
+        gauge("rx_rate_bps", "bit/s"),
+        gauge("uptime_s", "s"),
+        rate("tx_throughput_bps", "tx_bytes"),
+        rate("rx_throughput_bps", "rx_bytes"),
+    ],
+);
 
-const INTERFACE: &[Metric] = &[
-    rate("rx_bps", "rx_bytes"),
-    rate("tx_bps", "tx_bytes"),
-    gauge("link_rate_bps", "bit/s"),
-    gauge("link_downs", "times"),
-];
-
-/// A table to read from, by how long its steps are. Rows that are kept by the step would join here.
-struct Grain {
-    name: &'static str,
-}
-
-const RAW: Grain = Grain { name: "raw" };
-
-/// The coarsest grain that is still finer than the step.
-const fn grain(_step_us: i64) -> Grain {
-    RAW
-}
-
-/// What is asked for, checked.
-struct Span {
-    metric: &'static Metric,
-    begin_us: i64,
-    step_us: i64,
-    steps: i64,
-}
+const INTERFACE: Metrics = (
+    Rolled::Interface,
+    &[
+        rate("rx_bps", "rx_bytes"),
+        rate("tx_bps", "tx_bytes"),
+        gauge("link_rate_bps", "bit/s"),
+        gauge("link_downs", "times"),
+    ],
+);
 
 fn invalid(detail: String) -> Problem {
     Problem::new(Kind::InvalidParameter, detail)
 }
 
 impl SeriesQuery {
-    fn span(&self, metrics: &'static [Metric], now: Time) -> Result<Span, Problem> {
+    /// What is asked for, checked; of which thing is still to be said.
+    fn series(
+        &self,
+        (of, metrics): Metrics,
+        now: Time,
+    ) -> Result<(&'static Metric, query::Series), Problem> {
         let metric = metrics.iter().find(|metric| metric.name == self.metric);
         let metric = metric.ok_or_else(|| {
             let names: Vec<_> = metrics.iter().map(|metric| metric.name).collect();
@@ -176,104 +173,42 @@ impl SeriesQuery {
                 "from: give a time before to, at most five years".to_owned(),
             ));
         }
-        Ok(Span::new(metric, from, to, i64::from(points)))
-    }
-}
-
-impl Span {
-    /// Steps of whole seconds that begin at multiples of themselves, so that the same chart a little later shows the same
-    /// steps.
-    fn new(metric: &'static Metric, from: i64, to: i64, points: i64) -> Self {
-        // A begin that is moved back costs a step more.
-        let fewer = (points - 1).max(1);
-        let seconds = (to - from).div_ceil_to(fewer).div_ceil_to(SECOND_US).max(1);
-        let step_us = seconds * SECOND_US;
-        let begin_us = from.div_euclid(step_us) * step_us;
-        let steps = (to - begin_us).div_ceil_to(step_us);
-        Self {
-            metric,
-            begin_us,
-            step_us,
-            steps: if points == 1 { 1 } else { steps },
-        }
-    }
-
-    fn end_us(&self) -> i64 {
-        self.begin_us + self.steps * self.step_us
-    }
-
-    /// The steps of rows of `table` under a condition.
-    fn sql(&self, table: &str, condition: &str) -> String {
-        let (from, to) = (
-            history::time(Time(self.begin_us)),
-            history::time(Time(self.end_us())),
-        );
-        let value = self.metric.sql;
-        let rows = format!(
-            "SELECT CAST(observed_at AS BIGINT) AS t, CAST({value} AS DOUBLE) AS v FROM {table}
-             WHERE {condition} AND observed_at >= {from} AND observed_at < {to} AND {value} IS NOT NULL"
-        );
-        let rows = match self.metric.counts {
-            false => rows,
-            true => format!(
-                "SELECT t, v FROM (SELECT t, (v - lag(v) OVER (ORDER BY t)) * 8000000.0
-                    / CAST(t - lag(t) OVER (ORDER BY t) AS DOUBLE) AS v FROM ({rows})) WHERE v >= 0 AND v < 1e15"
-            ),
-        };
-        format!(
-            "SELECT (t - {}) / {} AS step, avg(v) AS mean, min(v) AS least, max(v) AS most, count(v) AS samples
-             FROM ({rows}) GROUP BY (t - {}) / {}",
-            self.begin_us, self.step_us, self.begin_us, self.step_us
-        )
-    }
-
-    fn series(&self, rows: Vec<Row>) -> Series {
-        let mut points: Vec<Point> = (0..self.steps)
-            .map(|n| Point {
-                at: Time(self.begin_us + n * self.step_us),
-                mean: None,
-                min: None,
-                max: None,
-                samples: 0,
-            })
-            .collect();
-        for row in rows {
-            let step = usize::try_from(row.step).ok();
-            if let Some(point) = step.and_then(|step| points.get_mut(step)) {
-                (point.mean, point.min, point.max) = (row.mean, row.least, row.most);
-                point.samples = row.samples;
-            }
-        }
-        Series {
-            metric: self.metric.name.to_owned(),
-            unit: self.metric.unit.to_owned(),
-            from: Time(self.begin_us),
-            to: Time(self.end_us()),
-            step_s: self.step_us / SECOND_US,
-            source: grain(self.step_us).name.to_owned(),
+        let series = query::Series {
+            of,
+            measure: metric.measure,
+            thing: String::new(),
+            from: Timestamp(from),
+            to: Timestamp(to),
             points,
+        };
+        Ok((metric, series))
+    }
+}
+
+impl Series {
+    fn new(metric: &Metric, answer: &SeriesAnswer) -> Self {
+        let SeriesAnswer {
+            table,
+            steps,
+            points,
+        } = answer;
+        let point = |(at, point): (Timestamp, &Option<query::Point>)| Point {
+            at: at.into(),
+            mean: point.map(|point| point.mean),
+            min: point.map(|point| point.min),
+            max: point.map(|point| point.max),
+            samples: point.map_or(0, |point| point.samples),
+        };
+        Self {
+            metric: metric.name.to_owned(),
+            unit: metric.unit.to_owned(),
+            from: steps.begin.into(),
+            to: steps.end().into(),
+            step_s: steps.step.0 / SECOND_US,
+            source: table.grain().to_owned(),
+            points: steps.begins().zip(points).map(point).collect(),
         }
     }
-}
-
-/// Division that rounds up, of numbers above zero.
-trait DivCeil {
-    fn div_ceil_to(self, by: i64) -> i64;
-}
-
-impl DivCeil for i64 {
-    fn div_ceil_to(self, by: i64) -> i64 {
-        self.div_euclid(by) + i64::from(self.rem_euclid(by) > 0)
-    }
-}
-
-#[derive(Debug, Deserialize)]
-struct Row {
-    step: i64,
-    mean: Option<f64>,
-    least: Option<f64>,
-    most: Option<f64>,
-    samples: i64,
 }
 
 fn now() -> Time {
@@ -282,13 +217,14 @@ fn now() -> Time {
 
 async fn answer(
     who: &Viewer,
-    span: &Span,
-    table: &str,
-    condition: &str,
+    (metric, series): (&Metric, query::Series),
+    thing: String,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
-    let rows = history::rows(&who.queries(), &span.sql(table, condition)).await?;
-    reply::list(headers, &span.series(rows))
+    let asked = query::Series { thing, ..series };
+    let answer = who.queries().series(&asked).await;
+    let answer = answer.map_err(|e| history::failed(&e))?;
+    reply::list(headers, &Series::new(metric, &answer))
 }
 
 /// A metric of a device: cpu_load_percent, round_trip_ms, memory_free_bytes, disk_free_bytes, uptime_s,
@@ -300,18 +236,11 @@ pub(crate) async fn of_device(
     Query(query): Query<SeriesQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let span = query.span(DEVICE, now())?;
+    let asked = query.series(DEVICE, now())?;
     let mut tx = who.read().await?;
     history::must_be_device(&mut tx, who.tenant().0, id).await?;
     drop(tx);
-    answer(
-        &who,
-        &span,
-        "polls",
-        &format!("device_id = '{id}'"),
-        &headers,
-    )
-    .await
+    answer(&who, asked, format!("device_id = '{id}'"), &headers).await
 }
 
 /// A metric of an interface: rx_bps, tx_bps, link_rate_bps, link_downs.
@@ -323,12 +252,12 @@ pub(crate) async fn of_interface(
     Query(query): Query<SeriesQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let span = query.span(INTERFACE, now())?;
+    let asked = query.series(INTERFACE, now())?;
     let mut tx = who.read().await?;
     history::must_be_device(&mut tx, who.tenant().0, id).await?;
     drop(tx);
     let condition = format!("device_id = '{id}' AND name = {}", history::text(&name));
-    answer(&who, &span, "interface_samples", &condition, &headers).await
+    answer(&who, asked, condition, &headers).await
 }
 
 /// A metric of a link, as its access point has it: signal_dbm, tx_signal_dbm, snr_db, tx_ccq_percent, rx_ccq_percent,
@@ -340,7 +269,7 @@ pub(crate) async fn of_link(
     Query(query): Query<SeriesQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let span = query.span(LINK, now())?;
+    let asked = query.series(LINK, now())?;
     let mut tx = who.read().await?;
     let link = links::find(&mut tx, who.tenant().0, id).await?;
     drop(tx);
@@ -352,46 +281,21 @@ pub(crate) async fn of_link(
             "device_id = '{ap}' AND mac = '{mac}' AND (radio_mac = '{radio}' OR radio_mac IS NULL)"
         ),
     };
-    answer(&who, &span, "registration_samples", &condition, &headers).await
+    answer(&who, asked, condition, &headers).await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn span(from_s: i64, to_s: i64, points: i64) -> Span {
-        Span::new(&DEVICE[0], from_s * SECOND_US, to_s * SECOND_US, points)
-    }
-
     #[test]
-    fn steps_are_whole_seconds_at_their_own_multiples() {
-        for (from, to, points) in [
-            (0, 86_400, 300),
-            (17, 3_617, 60),
-            (5, 6, 2_000),
-            (3, 1_000_003, 7),
-        ] {
-            let span = span(from, to, points);
-            assert_eq!(span.begin_us % span.step_us, 0);
-            assert_eq!(span.step_us % SECOND_US, 0);
-            assert!(span.begin_us <= from * SECOND_US && span.end_us() >= to * SECOND_US);
-            assert!(span.steps <= points, "{} of {points}", span.steps);
+    fn every_metric_is_a_column_of_its_samples() {
+        for (of, metrics) in [DEVICE, LINK, INTERFACE] {
+            let schema = of.samples();
+            for metric in metrics {
+                let (Measure::Column(column) | Measure::Rate(column)) = metric.measure;
+                assert!(schema.field_with_name(column).is_ok(), "{}", metric.name);
+            }
         }
-    }
-
-    #[test]
-    fn a_gap_stays_a_gap() {
-        let span = span(0, 30, 4);
-        assert_eq!((span.step_us, span.steps), (10 * SECOND_US, 3));
-        let row = |step, mean| Row {
-            step,
-            mean: Some(mean),
-            least: Some(mean),
-            most: Some(mean),
-            samples: 1,
-        };
-        let series = span.series(vec![row(2, 7.0), row(0, 5.0)]);
-        let means: Vec<_> = series.points.iter().map(|point| point.mean).collect();
-        assert_eq!(means, [Some(5.0), None, Some(7.0)]);
     }
 }

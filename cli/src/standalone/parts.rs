@@ -133,6 +133,7 @@ pub(crate) async fn api_config(
     engine.memory_bytes = config.query.memory_mib << 20;
     engine.max_rows = config.query.max_rows;
     engine.threads = config.query.threads;
+    engine.retention = config.lake.retention();
     let mut api = ApiConfig::new(pool, Engine::new(engine)?, keys(paths)?);
     api.rate = Rate {
         per_second: settings.rate_per_second,

@@ -11,8 +11,9 @@ use mast_lake::{
 };
 use mast_postgres::{Role, testing};
 use mast_schemas::column::Record;
+use mast_schemas::counters::PAIR;
 use mast_schemas::records::Interface;
-use mast_schemas::rollups::{PAIR, Rolled, Width};
+use mast_schemas::rollups::{Rolled, Width};
 use mast_schemas::time::Span;
 use mast_schemas::{DeviceId, Epoch, TenantId, Timestamp};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;

@@ -8,6 +8,7 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema};
 use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
@@ -51,7 +52,15 @@ impl TableProvider for Files {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        let url = ObjectStoreUrl::parse(STORE)?;
+        let environment = state.runtime_env();
+        // What a file says of its row groups and pages is kept: no name is ever that of other rows.
+        let reader = CachedParquetFileReaderFactory::new(
+            environment.object_store(&url)?,
+            environment.cache_manager.get_file_metadata_cache(),
+        );
         let mut source = ParquetSource::new(self.schema())
+            .with_parquet_file_reader_factory(Arc::new(reader))
             .with_pushdown_filters(true)
             .with_enable_page_index(true);
         if let Some(condition) = conjunction(filters.iter().map(unqualified)) {
@@ -64,7 +73,7 @@ impl TableProvider for Files {
         for (index, file) in self.files.iter().enumerate() {
             groups[index % count].push(PartitionedFile::new(file.path.clone(), file.bytes));
         }
-        let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(STORE)?, Arc::new(source))
+        let config = FileScanConfigBuilder::new(url, Arc::new(source))
             .with_file_groups(groups.into_iter().map(FileGroup::new).collect())
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)

@@ -26,7 +26,7 @@ use mast_lake::{FileSummary, Table};
 
 use self::files::Files;
 pub(crate) use self::files::STORE;
-use self::manifest::Times;
+use self::manifest::{Devices, Times};
 use self::stored::{Form, form, id_text, mac_text, stored_condition, stored_id};
 use crate::columns::TENANT;
 use crate::error::external;
@@ -72,9 +72,9 @@ impl LakeProvider {
             return Ok(Vec::new());
         };
         let own: Vec<_> = self.tenants().map(|t| t.id.0).collect();
-        let times = Times::of(self.table, conditions);
+        let (devices, times) = (Devices::of(conditions), Times::of(self.table, conditions));
         let mut turn = first.transaction.take().await;
-        let files = manifest::files(&mut turn, self.table, &own, times)
+        let files = manifest::files(&mut turn, self.table, &own, devices, times)
             .await
             .map_err(external)?;
         turn.end();

@@ -8,6 +8,7 @@ mod fixture;
 mod hostile;
 mod pruning;
 mod ribbons;
+mod series;
 mod upkeep;
 
 use std::time::Duration;
