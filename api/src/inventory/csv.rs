@@ -8,7 +8,7 @@
 //! it, which spreadsheets hide, and which is taken off when it is read. A cell of credentials is read as it is; they are never
 //! written.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use ::csv::{ReaderBuilder, StringRecord, Writer};
 use mast_schemas::inventory::{Device, Inventory, Sector, Site, Tenant, known};
@@ -226,19 +226,19 @@ struct Table {
     sectors: Vec<Sector>,
     devices: Vec<Device>,
     lines: HashMap<(&'static str, usize), u64>,
-    named: HashMap<(String, Option<String>), ()>,
+    named: HashSet<(String, Option<String>)>,
 }
 
 impl Table {
     fn add(&mut self, line: u64, device: Device) {
         if let Some(site) = known(&device.site) {
-            if self.named.insert((site.clone(), None), ()).is_none() {
+            if self.named.insert((site.clone(), None)) {
                 self.lines.insert(("sites", self.sites.len()), line);
                 self.sites.push(Site::named(&site));
             }
             if let Some(sector) = known(&device.sector) {
                 let key = (site.clone(), Some(sector.clone()));
-                if self.named.insert(key, ()).is_none() {
+                if self.named.insert(key) {
                     self.lines.insert(("sectors", self.sectors.len()), line);
                     self.sectors.push(Sector::named(sector, site));
                 }
