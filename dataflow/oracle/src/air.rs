@@ -35,18 +35,20 @@ impl Air {
 
 fn rate(before: u64, now: u64, us: i64, ran: Option<bool>) -> Option<u64> {
     let two_to_the_32 = 4_294_967_296u64;
-    let half = two_to_the_32 / 2;
     let bytes = if now >= before {
         if ran == Some(false) {
             return None;
         }
         now - before
     } else {
-        let wrapped = before >= half && before < two_to_the_32 && now < half;
-        if !wrapped || ran != Some(true) {
+        if before >= two_to_the_32 || ran != Some(true) {
             return None;
         }
-        now + two_to_the_32 - before
+        let bytes = now + two_to_the_32 - before;
+        if bytes >= two_to_the_32 / 2 {
+            return None;
+        }
+        bytes
     };
     u64::try_from(u128::from(bytes) * 8_000_000 / us as u128).ok()
 }
@@ -97,7 +99,8 @@ impl Oracle {
             if device.air.counters.contains_key(&row.name) {
                 continue;
             }
-            let known = before.get(&row.name).filter(|_| us > 0);
+            let known = before.get(&row.name);
+            let known = known.filter(|_| us > 0 && us <= 15 * 60 * 1_000_000);
             let rates = known.map_or((None, None), |(old_rx, old_tx)| {
                 (rate(*old_rx, rx, us, ran), rate(*old_tx, tx, us, ran))
             });

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;
+use mast_schemas::counters::{PAIR, bits_per_second, comes_round};
 use mast_schemas::records::Tables;
 use mast_schemas::time::Span;
 use mast_schemas::views::{InterfaceRate, InterfaceRates};
@@ -20,9 +21,6 @@ use crate::table::SourceTable;
 
 /// Names that a table has had, while it is looked at.
 pub(super) type Seen = HashSet<u32, FixedState>;
-
-/// Counters of this width wrap.
-const WRAP: u64 = 1 << 32;
 
 /// Of a device: counters of its newest interface table, and what it adds to its places.
 #[derive(Debug, Default)]
@@ -47,7 +45,7 @@ struct Counter {
 /// What two counters of one interface are apart.
 #[derive(Clone, Copy)]
 struct Apart {
-    us: u64,
+    time: Span,
     /// The device ran all the time, as far as its uptime is known.
     ran: Option<bool>,
 }
@@ -56,17 +54,9 @@ impl Apart {
     fn rate_bps(self, before: u64, now: u64) -> Option<u64> {
         let bytes = match now.checked_sub(before) {
             Some(bytes) => (self.ran != Some(false)).then_some(bytes)?,
-            // The upper half of 32 bits, then the lower: it is not likely to have been set back.
-            None if self.ran == Some(true)
-                && (WRAP / 2..WRAP).contains(&before)
-                && now < WRAP / 2 =>
-            {
-                now + WRAP - before
-            }
-            None => return None,
+            None => comes_round(before, now).filter(|_| self.ran == Some(true))?,
         };
-        let bits = u128::from(bytes) * 8 * 1_000_000;
-        u64::try_from(bits / u128::from(self.us)).ok()
+        u64::try_from(bits_per_second(bytes, self.time)?).ok()
     }
 }
 
@@ -134,14 +124,15 @@ impl Air {
         })
     }
 
-    /// How far the newest interface table lies back; nothing when there is none, or none before this one.
+    /// How far the newest interface table lies back; nothing when there is none before this one, or none near enough.
     fn apart(&self, poll: &PollInput<'_>, tolerance: Span) -> Option<Apart> {
-        let us = u64::try_from((poll.at - self.at).0).ok()?;
+        let time = poll.at - self.at;
         let ran = self.uptime_s.zip(poll.uptime_s).map(|(before, now)| {
             let grown = i128::from(now) - i128::from(before);
-            grown * 1_000_000 >= i128::from(us) - i128::from(tolerance.0)
+            grown * 1_000_000 >= i128::from(time.0) - i128::from(tolerance.0)
         });
-        (us > 0 && !self.counters.is_empty()).then_some(Apart { us, ran })
+        let near = time.0 > 0 && time <= PAIR;
+        (near && !self.counters.is_empty()).then_some(Apart { time, ran })
     }
 
     /// The number of a name. Tables keep their order as a rule: then it is the one at the same place.
@@ -211,7 +202,8 @@ mod tests {
     use super::*;
 
     fn apart(ran: Option<bool>) -> Apart {
-        Apart { us: 8_000_000, ran }
+        let time = Span::secs(8);
+        Apart { time, ran }
     }
 
     #[test]
@@ -224,13 +216,15 @@ mod tests {
             assert_eq!(apart(ran).rate_bps(5, 1_005), rate, "{ran:?}");
         }
         assert_eq!(apart(None).rate_bps(7, 7), Some(0));
-        // More than 64 bits of bits a second is no rate.
-        assert_eq!(Apart { us: 1, ran: None }.rate_bps(0, u64::MAX), None);
+        // More than 63 bits of bits a second is no rate.
+        let time = Span(1);
+        assert_eq!(Apart { time, ran: None }.rate_bps(0, u64::MAX), None);
     }
 
     #[test]
     fn a_counter_of_32_bits_wraps_and_any_other_was_set_back() {
-        let wrapped = (WRAP - 500, 500);
+        const ROUND: u64 = 1 << 32;
+        let wrapped = (ROUND - 500, 500);
         assert_eq!(
             apart(Some(true)).rate_bps(wrapped.0, wrapped.1),
             Some(1_000)
@@ -238,9 +232,9 @@ mod tests {
         for (ran, before, now) in [
             (None, wrapped.0, wrapped.1),
             (Some(false), wrapped.0, wrapped.1),
-            (Some(true), WRAP + 500, 500),
-            (Some(true), WRAP / 2 - 1, 500),
-            (Some(true), WRAP - 500, WRAP / 2),
+            (Some(true), ROUND + 500, 500),
+            (Some(true), ROUND / 2 + 500, 500),
+            (Some(true), ROUND - 500, ROUND / 2 - 500),
         ] {
             assert_eq!(apart(ran).rate_bps(before, now), None, "{ran:?} {before}");
         }
