@@ -12,6 +12,7 @@ pub mod outputs;
 pub mod relay;
 pub mod sequencer;
 pub mod sink;
+mod tail;
 pub mod troubles;
 
 pub use error::{DataflowError, Lost};

@@ -84,6 +84,36 @@ pub async fn committed(conn: &mut PgConnection, job: &str) -> Result<Option<Epoc
     Ok(newest.map(epoch))
 }
 
+/// How far a job is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobPlace {
+    /// Its name.
+    pub job: String,
+    /// Newest slot that Postgres holds.
+    pub epoch: Epoch,
+    /// The lake holds all rows up to here; null when it has none.
+    pub lake: Option<Epoch>,
+}
+
+/// How far all jobs are, in the caller's transaction. Each commit has a row of every table that is written, and ranges are
+/// seamless: the last range of one table says it, from the manifest's index.
+pub async fn job_places(conn: &mut PgConnection) -> Result<Vec<JobPlace>, sqlx::Error> {
+    let places: Vec<(String, i64, Option<i64>)> = sqlx::query_as(
+        "SELECT job, epoch, (SELECT epoch_to FROM lake_manifest AS m
+                             WHERE m.job = p.job AND table_name = $1 ORDER BY epoch_from DESC LIMIT 1)
+         FROM job_progress AS p ORDER BY job",
+    )
+    .bind(Table::Polls.as_str())
+    .fetch_all(conn)
+    .await?;
+    let place = |(job, newest, lake): (String, i64, Option<i64>)| JobPlace {
+        job,
+        epoch: epoch(newest),
+        lake: lake.map(epoch),
+    };
+    Ok(places.into_iter().map(place).collect())
+}
+
 /// Epoch up to which a job's rows of one table are in the lake.
 pub(crate) async fn committed_table(
     conn: &mut PgConnection,

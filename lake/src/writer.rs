@@ -6,13 +6,14 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use mast_schemas::Epoch;
 use sqlx::{Connection, PgConnection};
 
 use crate::encode::{self, FileSummary};
-use crate::{LakeError, Table, files, manifest};
+use crate::{LakeError, Recent, Table, files, manifest};
 
 /// Where and as whom to write.
 #[derive(Clone, Debug)]
@@ -84,19 +85,50 @@ impl Pending {
     }
 }
 
-/// Rows of one table that wait for a commit.
-#[derive(Default)]
-struct Buffer {
-    batches: Vec<(Epoch, RecordBatch)>,
+/// Rows on their way into files.
+#[must_use = "nothing is written before `write`"]
+pub struct Writing {
+    config: LakeConfig,
+    from: Epoch,
+    to: Epoch,
+    tables: Vec<(Table, Vec<RecordBatch>)>,
 }
+
+impl Writing {
+    /// Writes the files and syncs them.
+    pub async fn write(self) -> Result<Pending, LakeError> {
+        let Self {
+            config,
+            from,
+            to,
+            tables,
+        } = self;
+        let (job, generation) = (config.job.clone(), config.generation);
+        let written: Result<Vec<_>, _> = tokio::task::spawn_blocking(move || {
+            tables
+                .iter()
+                .map(|(table, batches)| write_table(&config, *table, (from, to), batches))
+                .collect()
+        })
+        .await?;
+        Ok(Pending {
+            job,
+            generation,
+            from,
+            to,
+            tables: written?,
+        })
+    }
+}
+
+/// Bytes of committed rows that stay for readers, where nothing else is said.
+const KEPT_BYTES: u64 = 256 << 20;
 
 /// Writes a job's rows to the lake. See the module documentation.
 pub struct LakeWriter {
     config: LakeConfig,
     committed: Option<Epoch>,
-    buffers: [Buffer; Table::WRITTEN.len()],
-    buffered_rows: u64,
-    buffered_bytes: u64,
+    recent: Arc<Recent>,
     replayed_rows: u64,
 }
 
@@ -130,15 +162,20 @@ impl LakeWriter {
                 "removed lake files of uncommitted ranges"
             );
         }
-        let buffers = Default::default();
         Ok(Self {
+            recent: Arc::new(Recent::new(committed, KEPT_BYTES)),
             config,
             committed,
-            buffers,
-            buffered_rows: 0,
-            buffered_bytes: 0,
             replayed_rows: 0,
         })
+    }
+
+    /// The same, that keeps at most so many bytes of committed rows for readers. To be called before rows come.
+    pub fn keeping(self, bytes: u64) -> Self {
+        Self {
+            recent: Arc::new(Recent::new(self.committed, bytes)),
+            ..self
+        }
     }
 
     /// The lake holds all rows of epochs up to this one, and none after it.
@@ -146,14 +183,9 @@ impl LakeWriter {
         self.committed
     }
 
-    /// Rows that wait for a commit.
-    pub const fn buffered_rows(&self) -> u64 {
-        self.buffered_rows
-    }
-
-    /// Memory that the waiting rows hold, in bytes.
-    pub const fn buffered_bytes(&self) -> u64 {
-        self.buffered_bytes
+    /// The rows that wait for a commit, and those of the last commits.
+    pub const fn recent(&self) -> &Arc<Recent> {
+        &self.recent
     }
 
     /// Rows that were dropped because the lake already held their epoch.
@@ -177,65 +209,38 @@ impl LakeWriter {
         }
         if rows > 0 {
             let batch = table.lake_batch(epoch, late, batch)?;
-            self.buffered_rows += rows;
-            self.buffered_bytes += batch.get_array_memory_size() as u64;
-            let place = table.place();
-            let buffer = self.buffers.get_mut(place).ok_or(LakeError::Made(table))?;
-            buffer.batches.push((epoch, batch));
+            self.recent.push(table, epoch, batch)?;
         }
         Ok(())
     }
 
-    /// Writes the rows of all epochs up to `upto` to files, and syncs them. Nothing when `upto` is already committed. The
-    /// rows stay buffered until [`LakeWriter::confirm`], so that a failed transaction can be tried again.
-    pub async fn prepare(&mut self, upto: Epoch) -> Result<Option<Pending>, LakeError> {
+    /// The rows of all epochs up to `upto`, to be written to files. Nothing when `upto` is already committed. The rows stay
+    /// buffered until [`LakeWriter::confirm`], so that a failed commit can be tried again; more may come meanwhile.
+    pub fn begin(&self, upto: Epoch) -> Option<Writing> {
         if self.committed.is_some_and(|c| upto <= c) {
-            return Ok(None);
+            return None;
         }
-        let from = self.committed.map_or(Epoch(0), Epoch::next);
-        let ready = Table::WRITTEN.map(|table| {
-            let buffer = &self.buffers[table.place()].batches;
-            let rows = buffer
-                .iter()
-                .filter(|(epoch, _)| *epoch <= upto)
-                .map(|(_, batch)| batch.clone());
-            (table, rows.collect::<Vec<_>>())
-        });
-        let config = self.config.clone();
-        let written: Result<Vec<_>, _> = tokio::task::spawn_blocking(move || {
-            ready
-                .iter()
-                .map(|(table, batches)| write_table(&config, *table, (from, upto), batches))
-                .collect()
-        })
-        .await?;
-        let tables = written?;
-        let LakeConfig {
-            job, generation, ..
-        } = self.config.clone();
-        Ok(Some(Pending {
-            job,
-            generation,
-            from,
+        Some(Writing {
+            config: self.config.clone(),
+            from: self.committed.map_or(Epoch(0), Epoch::next),
             to: upto,
-            tables,
-        }))
+            tables: self.recent.waiting(upto),
+        })
     }
 
-    /// Takes note that the transaction of [`Pending::insert`], which returned `upto`, is committed; forgets its rows.
+    /// Writes the rows of all epochs up to `upto` to files, and syncs them.
+    pub async fn prepare(&mut self, upto: Epoch) -> Result<Option<Pending>, LakeError> {
+        match self.begin(upto) {
+            Some(writing) => writing.write().await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Takes note that the transaction of [`Pending::insert`], which returned `upto`, is committed; its rows are kept for
+    /// readers alone.
     pub fn confirm(&mut self, upto: Epoch) {
         self.committed = Some(upto);
-        for buffer in &mut self.buffers {
-            buffer.batches.retain(|(epoch, _)| *epoch > upto);
-        }
-        let kept = || {
-            self.buffers
-                .iter()
-                .flat_map(|b| &b.batches)
-                .map(|(_, batch)| batch)
-        };
-        self.buffered_rows = kept().map(|b| b.num_rows() as u64).sum();
-        self.buffered_bytes = kept().map(|b| b.get_array_memory_size() as u64).sum();
+        self.recent.committed(upto);
     }
 
     /// Commits all epochs up to `upto` in a transaction of its own. Returns what the lake now holds, as

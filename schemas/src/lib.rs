@@ -14,6 +14,7 @@ pub mod metric;
 pub mod partition;
 pub mod records;
 pub mod rollups;
+pub mod tail;
 pub mod thresholds;
 pub mod time;
 pub mod topics;

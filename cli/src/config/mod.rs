@@ -16,6 +16,7 @@ mod metrics;
 mod postgres;
 mod secret;
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -94,6 +95,8 @@ pub(crate) struct Dataflow {
     pub(crate) lake_every: Pace,
     /// Memory for rows that wait for the lake, in MiB.
     pub(crate) lake_buffer_mib: usize,
+    /// Where queries ask for rows that are in no file yet: an address with a port, or `off`.
+    pub(crate) tail_listen: String,
     /// How often checkpoints are taken.
     pub(crate) checkpoint_every: Pace,
     /// Go on where the log lost records that were needed.
@@ -169,6 +172,7 @@ impl Default for Dataflow {
             gauge_interval: Pace::seconds(10),
             lake_every: Pace::seconds(10),
             lake_buffer_mib: 256,
+            tail_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).to_string(),
             checkpoint_every: Pace::seconds(20),
             accept_gap: false,
         }
@@ -184,6 +188,13 @@ impl Default for Query {
             max_rows: 10_000_000,
             threads: 2,
         }
+    }
+}
+
+impl Dataflow {
+    /// Where the tail of history is served; null = nowhere.
+    pub(crate) fn tail_address(&self) -> Option<SocketAddr> {
+        self.tail_listen.parse().ok()
     }
 }
 
@@ -256,6 +267,15 @@ impl Config {
                 format!("must be {least} to {most}"),
             );
         }
+        let tail = &self.dataflow;
+        must(
+            "dataflow.tail_listen",
+            tail.tail_listen == "off"
+                || tail.tail_address().is_some_and(|address| address.ip().is_loopback()),
+            "must be an address of this machine alone with a port, such as 127.0.0.1:9465 (port 0 = any that is free), or off; \
+             queries on other machines read the lake alone"
+                .to_owned(),
+        );
         must(
             "query.max_rows",
             self.query.max_rows > 0,

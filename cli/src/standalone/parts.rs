@@ -74,6 +74,7 @@ pub(crate) async fn dataflow(
     job.lake_buffer = (config.dataflow.lake_buffer_mib as u64) << 20;
     job.checkpoint_every = config.dataflow.checkpoint_every.0;
     job.retention = config.lake.retention();
+    job.tail = config.dataflow.tail_address();
     job.accept_gap = config.dataflow.accept_gap;
     Job::start(job).await.context("start the dataflow")
 }

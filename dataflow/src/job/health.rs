@@ -156,6 +156,7 @@ impl JobStatus {
             M::DataflowRelayLag.set_count(&[relay], lag.ms(now));
         }
         M::LakeWaiting.set_count(&[], self.lake_waiting_bytes);
+        M::LakeKept.set_count(&[], self.lake_kept_bytes);
         M::DataflowGeneration.set_count(&[], self.generation);
         let ms = |q| self.freshness.percentile_ms(q).unwrap_or(0);
         M::DataflowFreshMedian.set_count(&[], ms(0.5));

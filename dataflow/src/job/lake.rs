@@ -1,14 +1,15 @@
 //! The task that keeps the lake: decodes what the commits tell, and commits a range of epochs each interval.
 //!
-//! Apart from the committer, so that the encoding of a minute's files delays no commit of the views. While the disk takes
-//! nothing, rows wait in memory and the views go on, up to a bound of bytes. Then the task takes no more, the short channel to
+//! Apart from the committer, so that the encoding of a minute's files delays no commit of the views; and while they are
+//! written rows are taken on, for readers of the tail. While the disk takes nothing, rows wait in memory and the views go on, up to a bound of bytes. Then the task takes no more, the short channel to
 //! it fills, and the job waits: the log, which is not trimmed past the lake, holds all that follows.
 
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mast_lake::{LakeError, LakeWriter, Table};
+use mast_lake::{LakeError, LakeWriter, Table, Writing};
 use mast_log::fault;
 use mast_schemas::column::Record;
 use mast_schemas::metric::Metric;
@@ -98,18 +99,24 @@ impl LakeTask {
     ) -> Result<(), DataflowError> {
         self.append_untold()?;
         let mut open = true;
+        let mut commit: Option<Commit> = None;
         // What was asked for is committed or fails; what nobody asked for is replayed by the next start.
-        while open || !self.asked.is_empty() {
-            if self.is_due() && Instant::now() >= self.again {
-                self.commit().await?;
+        while open || !self.asked.is_empty() || commit.is_some() {
+            if commit.is_none() && self.is_due() && Instant::now() >= self.again {
+                commit = Some(self.begin());
             }
+            let (busy, full) = (commit.is_some(), self.is_full());
             let again = tokio::time::Instant::from_std(self.again);
             tokio::select! {
-                work = work.recv(), if open && !self.is_stalled() => match work {
+                (upto, done) = ended(&mut commit), if busy => {
+                    commit = None;
+                    self.end(upto, done)?;
+                }
+                work = work.recv(), if open && !(full && busy || self.is_stalled()) => match work {
                     Some(work) => self.take(work).await?,
                     None => open = false,
                 },
-                () = tokio::time::sleep_until(again), if self.failing.is_some() => {}
+                () = tokio::time::sleep_until(again), if self.failing.is_some() && !busy => {}
                 else => {}
             }
         }
@@ -121,6 +128,7 @@ impl LakeTask {
             LakeWork::Rows(group) => {
                 self.upto = self.upto.max(group.upto);
                 self.append(*group).await?;
+                self.writer.recent().complete(self.upto);
                 self.tell_if_stalled();
             }
             LakeWork::Commit(upto, done) => {
@@ -133,7 +141,7 @@ impl LakeTask {
 
     fn tell_if_stalled(&self) {
         if self.is_stalled() {
-            let bytes = self.writer.buffered_bytes();
+            let bytes = self.writer.recent().waiting_bytes();
             let full = DataflowError::Waiting { bytes };
             self.shared.troubles.tell(Place::Stall, &full);
         }
@@ -146,7 +154,7 @@ impl LakeTask {
     }
 
     fn is_full(&self) -> bool {
-        self.writer.buffered_bytes() >= self.buffer
+        self.writer.recent().waiting_bytes() >= self.buffer
     }
 
     /// No more may wait in memory, and what waits cannot be committed: nothing more is taken.
@@ -192,7 +200,7 @@ impl LakeTask {
         events(&mut self.writer, Table::DeviceEvents, &device_events)?;
         events(&mut self.writer, Table::LinkEvents, &link_events)?;
         events(&mut self.writer, Table::SiteHealthHistory, &health_history)?;
-        let waiting = self.writer.buffered_bytes();
+        let waiting = self.writer.recent().waiting_bytes();
         self.status.send_modify(|status| {
             status.lake_waiting_bytes = waiting;
             status.counters.add_history(&split.counters);
@@ -201,17 +209,31 @@ impl LakeTask {
         Ok(())
     }
 
-    /// Tries to commit what there is; rows stay buffered until that succeeds.
-    async fn commit(&mut self) -> Result<(), DataflowError> {
-        let upto = self.upto;
-        if let Err(error) = self.attempt(upto).await {
-            let shared = &self.shared;
-            let retry = self
-                .failing
-                .get_or_insert_with(|| Retry::new(Place::Lake, shared.clone()));
-            self.again = Instant::now() + retry.note(DataflowError::Lake(error))?;
-            self.tell_if_stalled();
-            return Ok(());
+    /// Begins to commit what there is; rows stay buffered until that has succeeded.
+    fn begin(&self) -> Commit {
+        let (upto, root, pool) = (self.upto, self.root.clone(), self.pool.clone());
+        let writing = self.writer.begin(upto);
+        Box::pin(async move { (upto, attempt(writing, &root, &pool).await) })
+    }
+
+    /// Takes note of how a commit of all rows up to `upto` ended.
+    fn end(
+        &mut self,
+        upto: Epoch,
+        done: Result<Option<Epoch>, LakeError>,
+    ) -> Result<(), DataflowError> {
+        match done {
+            Ok(Some(end)) => self.writer.confirm(end),
+            Ok(None) => {}
+            Err(error) => {
+                let shared = &self.shared;
+                let retry = self
+                    .failing
+                    .get_or_insert_with(|| Retry::new(Place::Lake, shared.clone()));
+                self.again = Instant::now() + retry.note(DataflowError::Lake(error))?;
+                self.tell_if_stalled();
+                return Ok(());
+            }
         }
         self.last = Instant::now();
         if let Some(retry) = self.failing.take() {
@@ -222,30 +244,47 @@ impl LakeTask {
             // Whoever asked may be gone; the lake is committed all the same.
             let _ = done.send(());
         }
-        let (epoch, waiting) = (self.writer.committed(), self.writer.buffered_bytes());
+        let (epoch, recent) = (self.writer.committed(), self.writer.recent());
+        let (waiting, kept) = (recent.waiting_bytes(), recent.kept_bytes());
         self.status.send_modify(|status| {
             status.lake_epoch = epoch.unwrap_or(status.lake_epoch);
             status.lake_waiting_bytes = waiting;
+            status.lake_kept_bytes = kept;
         });
         Ok(())
     }
+}
 
-    async fn attempt(&mut self, upto: Epoch) -> Result<(), LakeError> {
-        room(&self.root)?;
-        let Some(pending) = self.writer.prepare(upto).await? else {
-            return Ok(());
-        };
-        let (rows, files) = (pending.rows(), pending.files());
-        fault::point("after_lake_file");
-        let mut tx = self.pool.begin().await?;
-        let end = pending.insert(&mut tx).await?;
-        tx.commit().await?;
-        fault::point("after_manifest");
-        self.writer.confirm(end);
-        Metric::LakeFiles.add(&[], files);
-        Metric::LakeRows.add(&[], rows);
-        Ok(())
+/// A commit that is being made: up to which slot, and the end of what the lake then holds, if it holds more.
+type Commit = Pin<Box<dyn Future<Output = (Epoch, Result<Option<Epoch>, LakeError>)> + Send>>;
+
+/// Waits for the commit that is being made.
+async fn ended(commit: &mut Option<Commit>) -> (Epoch, Result<Option<Epoch>, LakeError>) {
+    match commit {
+        Some(commit) => commit.await,
+        None => std::future::pending().await,
     }
+}
+
+async fn attempt(
+    writing: Option<Writing>,
+    root: &Path,
+    pool: &PgPool,
+) -> Result<Option<Epoch>, LakeError> {
+    room(root)?;
+    let Some(writing) = writing else {
+        return Ok(None);
+    };
+    let pending = writing.write().await?;
+    let (rows, files) = (pending.rows(), pending.files());
+    fault::point("after_lake_file");
+    let mut tx = pool.begin().await?;
+    let end = pending.insert(&mut tx).await?;
+    tx.commit().await?;
+    fault::point("after_manifest");
+    Metric::LakeFiles.add(&[], files);
+    Metric::LakeRows.add(&[], rows);
+    Ok(Some(end))
 }
 
 /// Where tests let the lake's disk be full.

@@ -3,6 +3,7 @@
 //! ```text
 //! log ── driver thread ──(Outputs, Snapshot)──▶ committer ──▶ Postgres (views, events, progress)
 //!        bindings, Engine                          ├──▶ lake task ──▶ Parquet + manifest
+//!                                                  │      └──▶ tail, for who asks
 //!                                                  ├──▶ events relay ──▶ mast.events.v1
 //! outbox ──▶ outbox relay ──▶ mast.control.v1      ├──▶ gauges task
 //!                                                  └──▶ checkpoints, trimming
@@ -28,6 +29,7 @@ mod start;
 mod status;
 mod upkeep;
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -35,6 +37,7 @@ use std::time::Duration;
 use mast_lake::Retention;
 use mast_log::Log;
 use mast_schemas::Timestamp;
+use mast_schemas::tail;
 use mast_schemas::thresholds::{self, Thresholds};
 use sqlx::PgPool;
 use tokio::sync::watch;
@@ -75,6 +78,8 @@ pub struct JobConfig {
     /// Bytes of rows that may wait in memory for the lake. With so many they are committed early; while that fails the views
     /// go on until so many wait.
     pub lake_buffer: u64,
+    /// Where the tail of history is served, by TLS; null = nowhere. Port 0 takes any that is free.
+    pub tail: Option<SocketAddr>,
     /// How long history is kept.
     pub retention: Retention,
     /// How often it is looked for small files to be merged, and for history that is too old.
@@ -101,6 +106,7 @@ impl JobConfig {
             checkpoint_every: Duration::from_secs(60),
             lake_every: Duration::from_secs(60),
             lake_buffer: 256 << 20,
+            tail: Some((Ipv4Addr::LOCALHOST, 0).into()),
             retention: Retention::default(),
             upkeep_every: Duration::from_secs(60),
             gauge_interval: Duration::from_secs(60),
@@ -117,6 +123,11 @@ impl JobConfig {
     /// Folder of the lake.
     pub fn lake(&self) -> PathBuf {
         self.data_dir.join("lake")
+    }
+
+    /// File that says how the tail of history is asked.
+    pub fn tail_file(&self) -> PathBuf {
+        self.data_dir.join(tail::FILE)
     }
 }
 
@@ -190,7 +201,7 @@ pub(crate) struct Shared {
     stop: watch::Sender<bool>,
     failure: Mutex<(bool, Option<DataflowError>)>,
     troubles: Troubles,
-    rates: LastRates,
+    rates: Arc<LastRates>,
 }
 
 impl Shared {
@@ -199,7 +210,7 @@ impl Shared {
             stop: watch::Sender::new(false),
             failure: Mutex::new((false, None)),
             troubles,
-            rates: LastRates::default(),
+            rates: Arc::default(),
         })
     }
 

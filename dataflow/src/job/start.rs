@@ -33,6 +33,7 @@ use crate::relay::events::{self, EventRecord, EventRelay};
 use crate::relay::outbox::OutboxRelay;
 use crate::sink::Sink;
 use crate::sink::gauges::{self, GaugeBatch, GaugeBuffer};
+use crate::tail::{Sources, Tail};
 use crate::troubles::{Place as Trouble, Troubles};
 
 /// Groups between driver and committer.
@@ -111,7 +112,9 @@ async fn begin(
     };
     let stop = Stop::default();
     let upkeep = Upkeep::new(lake.clone(), config.retention, stop.clone());
-    let writer = LakeWriter::open(&mut *config.pool.acquire().await?, lake).await?;
+    let writer = LakeWriter::open(&mut *config.pool.acquire().await?, lake)
+        .await?
+        .keeping(config.lake_buffer);
     gauges::sweep(&config.pool).await?;
     let outbox = OutboxRelay::open(
         config.pool.clone(),
@@ -253,6 +256,7 @@ struct Running {
     shared: Arc<Shared>,
     checkpointing: Arc<AtomicBool>,
     channels: Channels,
+    tail: Option<Tail>,
 }
 
 /// The receiving ends.
@@ -306,6 +310,15 @@ impl Running {
             clock: config.clock.clone(),
             shared: shared.clone(),
         };
+        let sources = Sources {
+            job: config.name.clone(),
+            recent: writer.recent().clone(),
+            rates: shared.rates.clone(),
+            clock: config.clock.clone(),
+        };
+        let tail = config
+            .tail
+            .and_then(|listen| Tail::start(listen, &config.tail_file(), sources));
         let lake = LakeTask::new(
             config,
             (writer, told.untold),
@@ -351,6 +364,7 @@ impl Running {
             shared,
             checkpointing,
             channels,
+            tail,
         }
     }
 
@@ -434,6 +448,8 @@ impl Running {
         join(&shared, outbox, "outbox relay").await;
         end_lease.send_replace(true);
         join(&shared, lease, "lease task").await;
+        // The file that it leaves is ours as long as the lock is.
+        drop(self.tail);
         drop(lock);
     }
 }

@@ -20,6 +20,8 @@ pub struct JobStatus {
     pub lake_epoch: Epoch,
     /// Memory of the rows that wait for the lake.
     pub lake_waiting_bytes: u64,
+    /// Memory of the rows that the lake holds and that are kept for queries that began before.
+    pub lake_kept_bytes: u64,
     /// Still working through bindings of earlier starts.
     pub replaying: bool,
     /// Sums since this start.

@@ -18,4 +18,5 @@ mod recording;
 mod relay;
 mod sink;
 mod support;
+mod tail;
 mod twin;

@@ -37,6 +37,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("scenario", simulator::scenario),
     ("secrets", secrets::credentials),
     ("spool", spool::segments),
+    ("tail_ask", schemas::tail_ask),
     ("value", ingest::value),
 ];
 

@@ -10,6 +10,7 @@ use mast_schemas::records::{
     Arp, ConfigState, DhcpLease, Event, Firmware, Interface, Neighbor, Poll, Radio, Registration,
     RouteSummary,
 };
+use mast_schemas::tail::Ask;
 
 /// A telemetry message: two bytes with the length of its header, the header, the body. What is read can be written and
 /// read again.
@@ -68,6 +69,13 @@ pub(crate) fn binding(data: &[u8]) {
     if let Ok(binding) = Binding::decode(data) {
         assert!(binding.first <= binding.last);
         assert_eq!(Binding::decode(&binding.encode()).ok(), Some(binding));
+    }
+}
+
+/// A question to the tail of history.
+pub(crate) fn tail_ask(data: &[u8]) {
+    if let Ok(ask) = Ask::decode(data) {
+        assert_eq!(Ask::decode(&ask.encode()).ok(), Some(ask));
     }
 }
 

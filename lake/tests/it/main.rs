@@ -269,9 +269,9 @@ async fn rows_are_sorted_and_bounds_tell_what_a_file_holds() {
             .append(Table::DeviceEvents, epoch, epoch.0 == 3, &rows_of(epoch))
             .unwrap();
     }
-    assert_eq!(writer.buffered_rows(), 6);
+    assert_eq!(writer.recent().waiting_rows(), 6);
     writer.commit(&mut conn, Epoch(9)).await.unwrap();
-    assert_eq!(writer.buffered_rows(), 0);
+    assert_eq!(writer.recent().waiting_rows(), 0);
     let found = contents(&mut conn, &[Table::DeviceEvents]).await.unwrap();
     assert_eq!(found.as_of, Some(Epoch(9)));
     let summary = &found.files[0].summary;

@@ -167,6 +167,10 @@ metrics_of! {
         LakeFailures = "mast_lake_failures_total", Counter, Count;
         /// Memory of the rows that wait to be stored.
         LakeWaiting = "mast_lake_waiting_bytes", Gauge, Bytes;
+        /// Memory of the rows that are stored and still kept for queries that began before.
+        LakeKept = "mast_lake_kept_bytes", Gauge, Bytes;
+        /// Questions to the tail of history: answered, refused for the asker's fault, or not answered because rows were not there.
+        LakeTailAsks = "mast_lake_tail_asks_total", Counter, Count, [Answer];
         /// End of the last committed slot minus that up to which history is stored.
         LakeBehind = "mast_lake_behind_ms", Gauge, Milliseconds;
         /// Rows of rollups written.
