@@ -3,6 +3,9 @@
 
 use std::io::{self, Write};
 
+use chrono::{DateTime, SecondsFormat};
+use mast_schemas::Timestamp;
+
 /// Writes a line; a closed pipe is no error.
 pub(crate) fn line(text: &str) -> anyhow::Result<()> {
     write(|out| writeln!(out, "{text}"))
@@ -30,4 +33,11 @@ pub(crate) fn note(text: &str) {
 /// Shows how far something is, in one line of a terminal's standard error; whoever closed it does not mind.
 pub(crate) fn progress(text: &str) {
     let _ = write!(io::stderr().lock(), "\r{text}");
+}
+
+/// A time for people, in UTC.
+pub(crate) fn instant(at: Timestamp) -> String {
+    DateTime::from_timestamp_micros(at.0).map_or_else(String::new, |at| {
+        at.to_rfc3339_opts(SecondsFormat::Secs, true)
+    })
 }

@@ -9,12 +9,14 @@
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::error::DataFusionError;
+use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
@@ -38,6 +40,7 @@ use crate::rates::RateBps;
 use crate::snapshot::Snapshot;
 use crate::stop::{Ended, Stop, StopWhereRowsMultiply};
 use crate::tables::NOW;
+use crate::tail::{RatesProvider, Tail};
 use crate::{QueryError, TenantScope};
 
 /// What an engine reads and how much it may use.
@@ -47,6 +50,8 @@ pub struct EngineConfig {
     pub pool: PgPool,
     /// Folder of the lake.
     pub lake_root: PathBuf,
+    /// File that says how the lake's writer is asked for what is in no file yet; null = only the lake is read.
+    pub tail: Option<PathBuf>,
     /// Memory for all running queries, in bytes.
     pub memory_bytes: usize,
     /// Time for one query, from when it is asked to when its last row is taken.
@@ -68,6 +73,7 @@ impl EngineConfig {
         Self {
             pool,
             lake_root,
+            tail: None,
             memory_bytes: 512 << 20,
             time_limit,
             max_rows: 10_000_000,
@@ -85,6 +91,7 @@ pub struct Engine {
 
 struct Inner {
     config: EngineConfig,
+    tail: Option<Arc<Tail>>,
     environment: Arc<RuntimeEnv>,
     threads: Option<Runtime>,
 }
@@ -127,6 +134,7 @@ impl Engine {
             .map_err(|e| QueryError::Threads(e.to_string()))?;
         Ok(Self {
             inner: Arc::new(Inner {
+                tail: config.tail.clone().map(|file| Arc::new(Tail::new(file))),
                 config,
                 environment,
                 threads: Some(threads),
@@ -139,6 +147,7 @@ impl Engine {
         Session {
             inner: self.inner.clone(),
             scope,
+            lake_only: None,
         }
     }
 }
@@ -148,12 +157,21 @@ impl Engine {
 pub struct Session {
     inner: Arc<Inner>,
     scope: TenantScope,
+    lake_only: Option<Arc<AtomicBool>>,
 }
 
 impl Session {
     /// What it works with, and whose rows it reads.
     pub(crate) fn parts(&self) -> (&EngineConfig, &TenantScope) {
         (&self.inner.config, &self.scope)
+    }
+
+    /// The same session, that sets `told` when an answer is made of the lake alone, see [`QueryResult::lake_only`].
+    pub fn telling(self, told: Arc<AtomicBool>) -> Self {
+        Self {
+            lake_only: Some(told),
+            ..self
+        }
     }
 
     /// Plans and starts a query. Its batches come from [`QueryResult::next`] or the stream.
@@ -179,7 +197,12 @@ impl Session {
             tracing::debug!(sql, "query begins");
             match plan(&inner, &scope, &sql, ended_for_plan).await {
                 Ok(planned) => {
-                    let _ = started.send(Ok((planned.stream.schema(), planned.as_of)));
+                    let begun = Begun {
+                        schema: planned.stream.schema(),
+                        as_of: planned.snapshot.as_of(),
+                        lake_only: planned.snapshot.history.lake_only(),
+                    };
+                    let _ = started.send(Ok(begun));
                     run(planned, &sender, inner.config.max_rows).await;
                 }
                 Err(error) => {
@@ -191,14 +214,16 @@ impl Session {
         };
         let task = threads.spawn(work.instrument(span));
         let stop = Stop::new(task.abort_handle(), ended);
-        let (schema, as_of) = tokio::select! {
+        let begun: Begun = tokio::select! {
             answer = start => answer
                 .map_err(|_| QueryError::Threads("the query's task ended".to_owned()))??,
             () = &mut deadline => return Err(too_slow(limit)),
         };
+        if let (Some(_), Some(told)) = (&begun.lake_only, &self.lake_only) {
+            told.store(true, Ordering::Relaxed);
+        }
         Ok(QueryResult {
-            schema,
-            as_of,
+            begun,
             batches,
             limit,
             deadline,
@@ -239,19 +264,54 @@ async fn run(
 struct Planned {
     _cancel: CancelOnDrop,
     stream: SendableRecordBatchStream,
-    as_of: Option<Timestamp>,
+    snapshot: Arc<Snapshot>,
 }
 
-/// Opens the snapshot and starts the plan.
+/// How often a snapshot is opened anew that was too old for the lake's writer.
+const SNAPSHOTS: usize = 3;
+
+/// Opens the snapshot and starts the plan. The rows of the tail are got while it is planned; where that fails, it is planned
+/// once more without them.
 async fn plan(
     inner: &Inner,
     scope: &TenantScope,
     sql: &str,
     ended: Ended,
 ) -> Result<Planned, QueryError> {
-    let snapshot = Arc::new(Snapshot::open(&inner.config.pool, scope).await?);
-    let cancel = snapshot.cancel_on_drop();
-    let context = catalog(inner, &snapshot, ended)?;
+    let mut left = SNAPSHOTS;
+    loop {
+        left -= 1;
+        let memory = MemoryConsumer::new("tail").register(&inner.environment.memory_pool);
+        let (pool, tail) = (&inner.config.pool, inner.tail.clone());
+        let snapshot = Arc::new(Snapshot::open(pool, scope, tail, memory).await?);
+        let cancel = snapshot.cancel_on_drop();
+        let mut stream = start(inner, &snapshot, sql, ended.clone()).await;
+        if stream.is_err() && snapshot.history.is_too_old() {
+            if left > 0 {
+                continue;
+            }
+            snapshot
+                .history
+                .without_tail("the lake is committed faster than it is read");
+        }
+        if stream.is_err() && snapshot.history.lake_only().is_some() {
+            stream = start(inner, &snapshot, sql, ended.clone()).await;
+        }
+        return Ok(Planned {
+            _cancel: cancel,
+            stream: stream?,
+            snapshot,
+        });
+    }
+}
+
+async fn start(
+    inner: &Inner,
+    snapshot: &Arc<Snapshot>,
+    sql: &str,
+    ended: Ended,
+) -> Result<SendableRecordBatchStream, QueryError> {
+    let context = catalog(inner, snapshot, ended)?;
     let plan = context.state().create_logical_plan(sql).await?;
     let queries_only = SQLOptions::new()
         .with_allow_ddl(false)
@@ -265,11 +325,7 @@ async fn plan(
         .await?
         .execute_stream()
         .await?;
-    Ok(Planned {
-        _cancel: cancel,
-        stream,
-        as_of: snapshot.as_of,
-    })
+    Ok(stream)
 }
 
 /// A catalog with the tables of the snapshot's tenants, and nothing else.
@@ -298,13 +354,21 @@ fn catalog(
         let provider = LakeProvider::new(table, snapshot.clone());
         context.register_table(table.as_str(), Arc::new(provider))?;
     }
+    let rates = RatesProvider::new(snapshot.clone());
+    context.register_table(RatesProvider::NAME, Arc::new(rates))?;
     Ok(context)
+}
+
+/// What is known of an answer before its first row.
+struct Begun {
+    schema: SchemaRef,
+    as_of: Option<Timestamp>,
+    lake_only: Option<String>,
 }
 
 /// An answer that is being made.
 pub struct QueryResult {
-    schema: SchemaRef,
-    as_of: Option<Timestamp>,
+    begun: Begun,
     batches: mpsc::Receiver<Result<RecordBatch, QueryError>>,
     limit: Duration,
     deadline: Pin<Box<Sleep>>,
@@ -314,12 +378,17 @@ pub struct QueryResult {
 impl QueryResult {
     /// Schema of all batches.
     pub fn schema(&self) -> SchemaRef {
-        self.schema.clone()
+        self.begun.schema.clone()
     }
 
-    /// The instant that the tables of now show; null while nothing is committed.
+    /// The instant that all tables of the answer show, those of now and those of history; null while nothing is committed.
     pub const fn as_of(&self) -> Option<Timestamp> {
-        self.as_of
+        self.begun.as_of
+    }
+
+    /// Why the answer was made of the lake alone, and its history ends with the lake's last commit; null when it was not.
+    pub fn lake_only(&self) -> Option<&str> {
+        self.begun.lake_only.as_deref()
     }
 
     /// The next batch; null at the end.

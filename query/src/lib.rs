@@ -14,6 +14,7 @@ mod series;
 mod snapshot;
 mod stop;
 mod tables;
+mod tail;
 
 pub use engine::{Engine, EngineConfig, QueryResult, Session};
 pub use error::{Fault, QueryError};

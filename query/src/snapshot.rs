@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use datafusion::execution::memory_pool::MemoryReservation;
 use mast_schemas::{Epoch, TenantId, Timestamp};
 use sqlx::PgPool;
 
 use crate::QueryError;
 use crate::cancel::{CancelOnDrop, Turns};
+use crate::tail::{History, Tail};
 
 /// A tenant with the name that people know it by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,12 +50,19 @@ pub(crate) struct Snapshot {
     /// Whether the tables have the column with the tenant's name.
     pub(crate) many: bool,
     /// End of the newest slot that is committed; null before the first.
-    pub(crate) as_of: Option<Timestamp>,
+    as_of: Option<Timestamp>,
+    /// How history comes to the same end.
+    pub(crate) history: History,
 }
 
 impl Snapshot {
-    /// Opens the transactions of all tenants in scope.
-    pub(crate) async fn open(pool: &PgPool, scope: &TenantScope) -> Result<Self, QueryError> {
+    /// Opens the transactions of all tenants in scope. What history takes from the tail is counted in `memory`.
+    pub(crate) async fn open(
+        pool: &PgPool,
+        scope: &TenantScope,
+        tail: Option<Arc<Tail>>,
+        memory: MemoryReservation,
+    ) -> Result<Self, QueryError> {
         let (tenants, many) = match scope {
             TenantScope::One(id) => (
                 vec![Tenant {
@@ -71,11 +80,7 @@ impl Snapshot {
                 tenants.len()
             )));
         }
-        let mut snapshot = Self {
-            tenants: Vec::new(),
-            many,
-            as_of: None,
-        };
+        let (mut parts, mut newest, mut jobs) = (Vec::new(), None, None);
         for tenant in tenants {
             let mut transaction = mast_postgres::tenant_lake_snapshot(pool, tenant.id).await?;
             let row = sqlx::query!(
@@ -87,13 +92,35 @@ impl Snapshot {
                 .epoch
                 .and_then(|e| u64::try_from(e).ok())
                 .map(|e| Epoch(e).end());
-            snapshot.as_of = snapshot.as_of.or(as_of).min(as_of);
-            snapshot.tenants.push(TenantSnapshot {
+            // The manifest is read in the first.
+            if jobs.is_none() {
+                jobs = Some(mast_lake::job_places(&mut transaction).await?);
+            }
+            newest = newest.or(as_of).min(as_of);
+            parts.push(TenantSnapshot {
                 tenant,
                 transaction: Arc::new(Turns::new(pool, transaction, row.process)),
             });
         }
-        Ok(snapshot)
+        Ok(Self {
+            tenants: parts,
+            many,
+            as_of: newest,
+            history: History::new(tail, jobs.unwrap_or_default(), memory),
+        })
+    }
+
+    /// Ids of the tenants.
+    pub(crate) fn ids(&self) -> Vec<TenantId> {
+        self.tenants.iter().map(|part| part.tenant.id).collect()
+    }
+
+    /// The instant that all tables which were read show.
+    pub(crate) fn as_of(&self) -> Option<Timestamp> {
+        match self.history.lake_only() {
+            Some(_) => self.as_of.min(self.history.lake_end()),
+            None => self.as_of,
+        }
     }
 
     /// Ends what the snapshot's transactions still run once it is dropped.

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -225,8 +226,13 @@ impl Writes for rank::Deletes {}
 pub(crate) struct Access<R> {
     app: App,
     tenant: TenantId,
+    lake_only: Arc<AtomicBool>,
     rank: PhantomData<R>,
 }
+
+/// Set when an answer was made of the lake alone, without the newest rows of history. One a request.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LakeOnly(pub(crate) Arc<AtomicBool>);
 
 impl<R: Rank> FromRequestParts<App> for Access<R> {
     type Rejection = Problem;
@@ -239,6 +245,12 @@ impl<R: Rank> FromRequestParts<App> for Access<R> {
         Ok(Self {
             app: app.clone(),
             tenant,
+            lake_only: parts
+                .extensions
+                .get::<LakeOnly>()
+                .cloned()
+                .unwrap_or_default()
+                .0,
             rank: PhantomData,
         })
     }
@@ -300,7 +312,8 @@ impl<R: Rank> Access<R> {
 
     /// Queries over the tenant's present and past.
     pub(crate) fn queries(&self) -> Session {
-        self.app.0.engine.session(TenantScope::One(self.tenant))
+        let session = self.app.0.engine.session(TenantScope::One(self.tenant));
+        session.telling(Arc::clone(&self.lake_only))
     }
 }
 

@@ -5,6 +5,7 @@
 //! timeout has them too.
 
 use std::any::Any;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -22,7 +23,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::access::TENANT_HEADER;
+use super::access::{LakeOnly, TENANT_HEADER};
 use super::idempotency;
 use super::problem::{Kind, Problem};
 
@@ -73,6 +74,7 @@ fn cors(origins: Vec<HeaderValue>) -> CorsLayer {
             REQUEST_ID,
             AS_OF,
             idempotency::REPLAYED,
+            TAIL,
         ])
 }
 
@@ -82,8 +84,13 @@ pub(crate) const AS_OF: HeaderName = HeaderName::from_static("mast-as-of");
 /// The request's id: the asker's, if it can be written to a log, else one of ours.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// `lake-only`: history in the answer ends with what the lake holds, some seconds ago.
+const TAIL: HeaderName = HeaderName::from_static("mast-tail");
+
 /// Gives the request an id and a span, counts it, and sets the headers of the answer.
-async fn outermost(request: Request, next: Next) -> Response {
+async fn outermost(mut request: Request, next: Next) -> Response {
+    let lake_only = LakeOnly::default();
+    request.extensions_mut().insert(lake_only.clone());
     let id = request_id(request.headers());
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map_or("none", MatchedPath::as_str).to_owned();
@@ -107,6 +114,9 @@ async fn outermost(request: Request, next: Next) -> Response {
     let mut response = answering.instrument(span).await;
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id);
+    if lake_only.0.load(Ordering::Relaxed) {
+        headers.insert(TAIL, HeaderValue::from_static("lake-only"));
+    }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));

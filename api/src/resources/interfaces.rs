@@ -37,6 +37,13 @@ pub(crate) struct Interface {
     link_downs: Option<u32>,
     /// Negotiated rate.
     link_rate_bps: Option<u64>,
+    /// Received now, by the two newest tables. Null: they don't tell; or, with the header `Mast-Tail: lake-only`, the rates
+    /// could not be had.
+    rx_bps: Option<u64>,
+    /// Sent now.
+    tx_bps: Option<u64>,
+    /// When the newer of these tables was read.
+    rates_at: Option<Time>,
 }
 
 /// A table that is older than this is history alone.
@@ -53,11 +60,13 @@ pub(crate) async fn of_device(
     history::must_be_device(&mut tx, who.tenant().0, id).await?;
     drop(tx);
     let sql = format!(
-        "SELECT name, observed_at, mac, interface_type, running, disabled, comment, rx_bytes, tx_bytes, rx_packets,
-            tx_packets, rx_errors, tx_errors, rx_drops, tx_drops, link_downs, link_rate_bps
+        "SELECT s.name, s.observed_at, mac, interface_type, running, disabled, comment, rx_bytes, tx_bytes, rx_packets,
+            tx_packets, rx_errors, tx_errors, rx_drops, tx_drops, link_downs, link_rate_bps, rx_bps, tx_bps,
+            r.observed_at AS rates_at
          FROM (SELECT *, rank() OVER (ORDER BY lease_epoch DESC, sequence DESC) AS polls_ago FROM interface_samples
-            WHERE device_id = '{id}' AND observed_at > now() - {NEWEST} AND NOT late)
-         WHERE polls_ago = 1 ORDER BY name"
+            WHERE device_id = '{id}' AND observed_at > now() - {NEWEST} AND NOT late) s
+         LEFT JOIN (SELECT * FROM interface_rates WHERE device_id = '{id}') r ON r.name = s.name
+         WHERE polls_ago = 1 ORDER BY s.name"
     );
     let items: Vec<Interface> = history::rows(&who.queries(), &sql).await?;
     reply::list(&headers, &Page::whole(items))

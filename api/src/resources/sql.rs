@@ -38,7 +38,8 @@ pub(crate) struct SqlInput {
 }
 
 /// Runs a query. The format is chosen by `Accept`: `application/json` (an array of objects), `application/x-ndjson`,
-/// `text/csv` or `application/vnd.apache.arrow.stream`. The header `Mast-As-Of` says what instant the tables of now show.
+/// `text/csv` or `application/vnd.apache.arrow.stream`. The header `Mast-As-Of` says what instant all tables show; with
+/// `Mast-Tail: lake-only` the newest rows of history could not be had, and that instant is some seconds earlier.
 #[utoipa::path(post, path = "/api/v1/sql", tag = "sql", request_body = SqlInput, responses((status = 200,
     description = "The rows", content((serde_json::Value = "application/json"), (String = "application/x-ndjson"),
         (String = "text/csv"), (String = "application/vnd.apache.arrow.stream")))))]

@@ -277,11 +277,14 @@ async fn interfaces_are_those_of_the_newest_table() {
           "mac": "02:00:00:00:0A:F1",
           "name": "wlan-AAA",
           "observed_at": "[time]",
+          "rates_at": null,
           "running": true,
+          "rx_bps": null,
           "rx_bytes": 3000000,
           "rx_drops": null,
           "rx_errors": null,
           "rx_packets": null,
+          "tx_bps": null,
           "tx_bytes": null,
           "tx_drops": null,
           "tx_errors": null,
@@ -295,6 +298,38 @@ async fn interfaces_are_those_of_the_newest_table() {
         .get(&format!("/api/v1/devices/{}/interfaces", A.id(2)))
         .await;
     assert_eq!(none.items("name"), Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn an_answer_without_what_the_dataflow_alone_knows_says_so() {
+    let world = World::new().await;
+    let viewer = world.viewer().await;
+    let device = format!("/api/v1/devices/{}", A.ap());
+    // No dataflow runs here. The lake holds all that is committed, but rates are in no file.
+    let rates = viewer.get(&format!("{device}/interfaces")).await;
+    assert_eq!(rates.header("mast-tail"), Some("lake-only"));
+    let rates = viewer.sql("SELECT * FROM interface_rates").await;
+    assert_eq!(rates.header("mast-tail"), Some("lake-only"));
+    assert_eq!(rates.json(), json!([]));
+    let whole = viewer.sql("SELECT count(*) FROM polls").await;
+    assert_eq!(whole.header("mast-tail"), None);
+    for path in [device.as_str(), "/api/v1/sites", &format!("{device}/log")] {
+        let answer = viewer.get(path).await;
+        assert_eq!(answer.header("mast-tail"), None, "{path}");
+    }
+    // Behind the lake's last commit there is more, which nobody tells.
+    sqlx::query("UPDATE job_progress SET epoch = epoch + 40")
+        .execute(&world.database.pool(mast_postgres::Role::Dataflow).await)
+        .await
+        .unwrap();
+    let behind = viewer.sql("SELECT count(*) FROM polls").await;
+    assert_eq!(behind.header("mast-tail"), Some("lake-only"));
+    assert_eq!(behind.header("mast-as-of"), whole.header("mast-as-of"));
+    let log = viewer.get(&format!("{device}/log")).await;
+    assert_eq!(log.header("mast-tail"), Some("lake-only"));
+    let views = viewer.sql("SELECT count(*) FROM devices").await;
+    assert_eq!(views.header("mast-tail"), None);
+    assert_ne!(views.header("mast-as-of"), whole.header("mast-as-of"));
 }
 
 #[tokio::test]

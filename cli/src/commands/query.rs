@@ -17,7 +17,7 @@ use crate::standalone::{Database, Paths, existing};
 /// Views as of now: devices, sites, sectors, links, clients; device_states and place_states as intervals, and what share
 /// of a window each state had, device_availability and place_availability. History: polls, interface_samples,
 /// registration_samples, radio_samples, link_events, device_events, site_health_history, arp_entries, dhcp_leases,
-/// neighbors, route_summaries, firmware, device_log. `SHOW TABLES` and `DESCRIBE links` tell more. Works beside a running
+/// neighbors, route_summaries, firmware, device_log. Now, from the dataflow's memory: interface_rates. `SHOW TABLES` and `DESCRIBE links` tell more. Works beside a running
 /// installation and without one.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -101,12 +101,20 @@ impl Args {
         };
         let pool = database.pool(Role::Api, connections).await?;
         let mut config = EngineConfig::new(pool, paths.lake());
+        config.tail = Some(paths.tail());
         config.time_limit = limits.timeout.0;
         config.memory_bytes = limits.memory_mib << 20;
         config.max_rows = limits.max_rows;
         config.threads = limits.threads;
         let engine = Engine::new(config)?;
         let result = engine.session(scope).sql(&self.sql).await?;
+        if let Some(why) = result.lake_only() {
+            let end = result.as_of().map(crate::output::instant);
+            let end = end.as_deref().unwrap_or("its begin");
+            crate::output::note(&format!(
+                "history ends at {end}, with what the lake holds, since its newest rows could not be had: {why}"
+            ));
+        }
         let format = match self.format {
             Format::Table => mast_query::Format::Table,
             Format::Json => mast_query::Format::Json,

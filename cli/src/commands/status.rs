@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat};
 use crossterm::style::{Color, Stylize};
 use mast_schemas::Timestamp;
 use mast_schemas::health::{Health, Part, State};
@@ -15,6 +14,7 @@ use super::Pace;
 use crate::config::{Config, Flags};
 use crate::health::looks::{self, Told};
 use crate::health::{GONE, files};
+use crate::output::instant;
 use crate::standalone::{Paths, log};
 
 /// Show how each part of an installation is: ingest, log, dataflow, lake, relays, Postgres, disks, key; since when, why, and
@@ -313,12 +313,6 @@ fn word(state: State, width: usize, colours: bool) -> String {
         State::Failed => Color::Red,
     };
     text.with(colour).to_string()
-}
-
-fn instant(at: Timestamp) -> String {
-    DateTime::from_timestamp_micros(at.0).map_or_else(String::new, |at| {
-        at.to_rfc3339_opts(SecondsFormat::Secs, true)
-    })
 }
 
 /// A duration in the largest unit that fits.

@@ -130,6 +130,7 @@ pub(crate) async fn api_config(
     // Queries have connections of their own: many of them at once leave some for all else.
     let queries = mast_postgres::impatient_pool(options, settings.connections, PATIENCE);
     let mut engine = EngineConfig::new(queries, paths.lake());
+    engine.tail = Some(paths.tail());
     engine.time_limit = settings.query_timeout.0;
     engine.memory_bytes = config.query.memory_mib << 20;
     engine.max_rows = config.query.max_rows;

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use mast_schemas::tail;
 use uuid::Uuid;
 
 /// Where things lie in a data folder.
@@ -64,6 +65,11 @@ impl Paths {
 
     pub(crate) fn lake(&self) -> PathBuf {
         self.root.join("lake")
+    }
+
+    /// Where the dataflow says how the tail of history is asked.
+    pub(crate) fn tail(&self) -> PathBuf {
+        self.root.join(tail::FILE)
     }
 
     pub(crate) fn checkpoints(&self) -> PathBuf {

@@ -19,6 +19,7 @@ mod parts;
 mod pipes;
 mod postgres_away;
 mod support;
+mod tail;
 mod takeover;
 mod up;
 mod verify;

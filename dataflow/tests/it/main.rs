@@ -19,4 +19,5 @@ mod relay;
 mod sink;
 mod support;
 mod tail;
+mod tail_sql;
 mod twin;

@@ -1,13 +1,15 @@
-//! The committed files of one table as Parquet scans: the files' own schema, nothing scoped.
+//! The committed files of one table as Parquet scans, and after them the rows in none: the files' own schema, nothing scoped.
 
 use std::sync::Arc;
 
+use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DFSchema};
+use datafusion::common::{Column, DFSchema, project_schema};
 use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
@@ -16,6 +18,7 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::union::UnionExec;
 use mast_lake::{FileSummary, Table};
 
 /// Where the query engine finds the lake's files; the only store it knows.
@@ -26,6 +29,33 @@ pub(crate) const STORE: &str = "mast-lake://lake/";
 pub(super) struct Files {
     pub(super) table: Table,
     pub(super) files: Vec<FileSummary>,
+    /// Rows in no file, with at least the columns that are read.
+    pub(super) tail: Vec<RecordBatch>,
+}
+
+impl Files {
+    /// The rows that are in no file, if there are any.
+    fn tail(&self, projection: Option<&Vec<usize>>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        if self.tail.is_empty() {
+            return Ok(None);
+        }
+        let schema = project_schema(&self.schema(), projection)?;
+        let pick = |batch: &RecordBatch| {
+            let column = |name: &String| {
+                batch
+                    .schema()
+                    .index_of(name)
+                    .map(|i| batch.column(i).clone())
+            };
+            let columns = schema.fields().iter().map(|f| column(f.name()));
+            let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+            let columns = columns.collect::<Result<_, _>>()?;
+            RecordBatch::try_new_with_options(schema.clone(), columns, &options)
+        };
+        let batches: Vec<_> = self.tail.iter().map(pick).collect::<Result<_, _>>()?;
+        let exec = MemorySourceConfig::try_new_exec(&[batches], schema, None)?;
+        Ok(Some(exec))
+    }
 }
 
 #[async_trait]
@@ -78,7 +108,12 @@ impl TableProvider for Files {
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
             .build();
-        Ok(DataSourceExec::from_data_source(config))
+        let stored: Arc<dyn ExecutionPlan> = DataSourceExec::from_data_source(config);
+        match self.tail(projection)? {
+            Some(tail) if self.files.is_empty() => Ok(tail),
+            Some(tail) => UnionExec::try_new(vec![stored, tail]),
+            None => Ok(stored),
+        }
     }
 }
 

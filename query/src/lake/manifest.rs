@@ -19,6 +19,11 @@ pub(super) struct Times {
 }
 
 impl Times {
+    /// Both ends, microseconds since 1970.
+    pub(super) const fn bounds(self) -> (i64, i64) {
+        (self.from_us, self.to_us)
+    }
+
     /// What conditions, which must all hold, leave of all times of a table.
     pub(super) fn of(table: Table, conditions: &[Expr]) -> Self {
         let mut times = Self {

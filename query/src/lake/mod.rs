@@ -1,4 +1,4 @@
-//! Tables of history over the lake's committed files.
+//! Tables of history: the lake's committed files, and the rows that their writer has in none yet.
 //!
 //! Two layers. The inner one has the files' own schema; over it stands a fixed plan: this tenant's rows, one of each
 //! where late rows may repeat, ids and addresses as text. The tenant condition is part of that plan, below anything a
@@ -7,72 +7,58 @@
 
 mod files;
 mod manifest;
+mod shown;
 mod stored;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::ScalarValue;
 use datafusion::datasource::provider_as_source;
 use datafusion::error::Result;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{
-    Expr, LogicalPlanBuilder, TableProviderFilterPushDown, TableType, col, lit, when,
+    Expr, LogicalPlanBuilder, TableProviderFilterPushDown, TableType, col,
 };
 use datafusion::physical_plan::ExecutionPlan;
-use mast_lake::{FileSummary, Table};
+use mast_lake::{FileSummary, JobPlace, Table};
+use mast_schemas::tail::{Ask, Rows, What};
 
 use self::files::Files;
 pub(crate) use self::files::STORE;
 use self::manifest::{Devices, Times};
-use self::stored::{Form, form, id_text, mac_text, stored_condition, stored_id};
-use crate::columns::TENANT;
+pub(crate) use self::shown::Shown;
+use self::stored::stored_condition;
 use crate::error::external;
-use crate::snapshot::{Snapshot, Tenant};
+use crate::snapshot::Snapshot;
 
 /// A table of history for some tenants.
 #[derive(Debug)]
 pub(crate) struct LakeProvider {
     table: Table,
-    schema: SchemaRef,
+    shown: Shown,
     snapshot: Arc<Snapshot>,
 }
 
 impl LakeProvider {
     /// The table as `snapshot` sees it.
     pub(crate) fn new(table: Table, snapshot: Arc<Snapshot>) -> Self {
-        let tenant = snapshot
-            .many
-            .then(|| Field::new(TENANT, DataType::Utf8, true));
-        let stored = table.schema();
-        // What a plan computes may be null to the planner; a schema that promises more is refused by it.
-        let shown = stored.fields().iter().map(|f| match form(f) {
-            Form::Same => f.as_ref().clone().with_nullable(true),
-            Form::Id | Form::Mac => Field::new(f.name(), DataType::Utf8, true),
-        });
-        let schema = Arc::new(Schema::new(
-            tenant.into_iter().chain(shown).collect::<Vec<_>>(),
-        ));
         Self {
             table,
-            schema,
+            shown: Shown::new(table.schema(), snapshot.clone()),
             snapshot,
         }
     }
 
-    fn tenants(&self) -> impl Iterator<Item = &Tenant> {
-        self.snapshot.tenants.iter().map(|part| &part.tenant)
-    }
-
-    /// The files of the snapshot's manifest that can hold rows under these conditions.
-    async fn files(&self, conditions: &[Expr]) -> Result<Vec<FileSummary>> {
+    /// The files of the snapshot's manifest that can hold rows of these devices and times.
+    async fn files(&self, devices: Devices, times: Times) -> Result<Vec<FileSummary>> {
         let Some(first) = self.snapshot.tenants.first() else {
             return Ok(Vec::new());
         };
-        let own: Vec<_> = self.tenants().map(|t| t.id.0).collect();
-        let (devices, times) = (Devices::of(conditions), Times::of(self.table, conditions));
+        let own: Vec<_> = self.snapshot.ids().iter().map(|id| id.0).collect();
         let mut turn = first.transaction.take().await;
         let files = manifest::files(&mut turn, self.table, &own, devices, times)
             .await
@@ -81,41 +67,54 @@ impl LakeProvider {
         Ok(files)
     }
 
-    /// The condition that makes the table the tenants' own.
-    fn own_rows(&self) -> Expr {
-        col("tenant_id").in_list(
-            self.tenants().map(|t| lit(stored_id(t.id.0))).collect(),
-            false,
-        )
+    /// The rows of these times that are in no file yet, with these columns; none named = all.
+    async fn tail(&self, times: Times, columns: &[&str]) -> Result<Vec<RecordBatch>> {
+        if !Table::WRITTEN.contains(&self.table) {
+            return Ok(Vec::new());
+        }
+        let (from_us, to_us) = times.bounds();
+        let question = |job: &JobPlace| Ask {
+            tenants: self.snapshot.ids(),
+            what: What::Rows(Rows {
+                job: job.job.clone(),
+                table: self.table.as_str().to_owned(),
+                after: job.lake,
+                upto: job.epoch,
+                from_us,
+                to_us,
+                columns: columns.iter().map(|name| (*name).to_owned()).collect(),
+            }),
+        };
+        self.snapshot.history.rows(question).await
     }
 
-    /// A stored column as it is shown.
-    fn shown(&self, name: &str) -> Result<Expr> {
-        if self.snapshot.many && name == TENANT {
-            let mut names = self.tenants();
-            let Some(first) = names.next() else {
-                return Ok(lit(ScalarValue::Utf8(None)));
-            };
-            let is = |t: &Tenant| col("tenant_id").eq(lit(stored_id(t.id.0)));
-            let mut case = when(is(first), lit(first.name.clone()));
-            for tenant in names {
-                case = case.when(is(tenant), lit(tenant.name.clone()));
-            }
-            return Ok(case.end()?.alias(TENANT));
-        }
-        let schema = self.table.schema();
-        Ok(match form(schema.field_with_name(name)?) {
-            Form::Same => col(name),
-            Form::Id => id_text().call(vec![col(name)]).alias(name),
-            Form::Mac => mac_text().call(vec![col(name)]).alias(name),
-        })
+    /// The stored columns that a scan needs, if no row repeats another.
+    fn needed<'a>(&'a self, names: &[&'a str], conditions: &'a [Expr]) -> Vec<&'a str> {
+        let schema = self.shown.stored();
+        let of_conditions = conditions.iter().flat_map(Expr::column_refs);
+        let needed: BTreeSet<&str> = of_conditions
+            .map(|column| column.name.as_str())
+            .chain(names.iter().copied())
+            .chain(["tenant_id", "late"])
+            .filter(|name| schema.field_with_name(name).is_ok())
+            .collect();
+        needed.into_iter().collect()
     }
+}
+
+/// Whether a row came late, so that it may repeat another.
+fn any_late(batches: &[RecordBatch]) -> bool {
+    let late = |batch: &RecordBatch| {
+        let column = batch.column_by_name("late");
+        column.is_some_and(|column| column.as_boolean().true_count() > 0)
+    };
+    batches.iter().any(late)
 }
 
 #[async_trait]
 impl TableProvider for LakeProvider {
     fn schema(&self) -> SchemaRef {
-        self.schema.clone()
+        self.shown.schema()
     }
 
     fn table_type(&self) -> TableType {
@@ -146,15 +145,26 @@ impl TableProvider for LakeProvider {
             .iter()
             .filter_map(|f| stored_condition(&schema, f))
             .collect();
-        let files = self.files(&conditions).await?;
-        let repeated = files.iter().any(|f| f.late_rows > 0);
+        let times = Times::of(self.table, &conditions);
+        let files = self.files(Devices::of(&conditions), times).await?;
+        let mut repeated = files.iter().any(|f| f.late_rows > 0);
+        let needed = self.needed(&self.shown.names(projection), &conditions);
+        let mut tail = self
+            .tail(times, if repeated { &[] } else { &needed })
+            .await?;
+        if !repeated && any_late(&tail) {
+            repeated = true;
+            // To choose one of the repetitions takes all columns.
+            tail = self.tail(times, &[]).await?;
+        }
         let raw = Arc::new(Files {
             table: self.table,
             files,
+            tail,
         });
         let mut plan =
             LogicalPlanBuilder::scan(self.table.as_str(), provider_as_source(raw), None)?
-                .filter(self.own_rows())?;
+                .filter(self.shown.own_rows())?;
         if let Some(condition) = conjunction(conditions) {
             plan = plan.filter(condition)?;
         }
@@ -170,18 +180,8 @@ impl TableProvider for LakeProvider {
                 .collect();
             plan = plan.distinct_on(key, all, Some(order))?;
         }
-        let names: Vec<&String> = match projection {
-            Some(indices) => indices
-                .iter()
-                .map(|i| self.schema.field(*i).name())
-                .collect(),
-            None => self.schema.fields().iter().map(|f| f.name()).collect(),
-        };
-        let shown = names
-            .into_iter()
-            .map(|name| self.shown(name))
-            .collect::<Result<Vec<_>>>()?;
-        let plan = plan.project(shown)?.limit(0, limit)?.build()?;
+        let plan = self.shown.project(plan, projection)?;
+        let plan = plan.limit(0, limit)?.build()?;
         state.create_physical_plan(&plan).await
     }
 }

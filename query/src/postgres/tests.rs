@@ -1,6 +1,8 @@
 //! The SQL that a query's plan sends to Postgres.
 
 use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::memory_pool::MemoryConsumer;
+use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use mast_postgres::{Role, testing};
@@ -21,7 +23,10 @@ impl Planner {
         let database = testing::database().await;
         let pool = database.pool(Role::Api).await;
         let scope = TenantScope::One(TenantId(Uuid::from_u128(0xa)));
-        let snapshot = Arc::new(Snapshot::open(&pool, &scope).await.unwrap());
+        let pools = RuntimeEnv::default();
+        let memory = MemoryConsumer::new("tail").register(&pools.memory_pool);
+        let snapshot = Snapshot::open(&pool, &scope, None, memory).await.unwrap();
+        let snapshot = Arc::new(snapshot);
         let state = SessionStateBuilder::new()
             .with_config(SessionConfig::new().with_target_partitions(1))
             .with_default_features()
