@@ -5,12 +5,15 @@ mod error;
 mod http;
 pub mod inventory;
 mod listing;
+mod live;
 mod local;
 mod resources;
 pub mod token;
 
 pub use axum::http::Method;
 pub use error::ApiError;
+pub use http::connections::Sockets;
 pub use http::rate::Rate;
 pub use http::server::{ApiConfig, Pulse, Server, openapi, router};
+pub use live::Listeners;
 pub use local::{Local, Refused};

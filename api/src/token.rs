@@ -3,6 +3,7 @@
 //!
 //! They are made and taken back as the database's owner, by `mast token`; the API can only ask whose one is.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use base64::Engine as _;
@@ -173,6 +174,8 @@ pub async fn revoke(owner: impl PgExecutor<'_>, id: Uuid) -> Result<bool, ApiErr
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(crate) token_id: Uuid,
+    /// By which the token is found again; null: there is none.
+    pub(crate) hash: Option<TokenHash>,
     pub(crate) name: String,
     /// Null: a super-admin.
     pub(crate) tenant: Option<(TenantId, String)>,
@@ -184,6 +187,7 @@ impl Identity {
     /// Who runs the installation, in its own process.
     pub(crate) fn of_this_process() -> Self {
         Self {
+            hash: None,
             token_id: Uuid::nil(),
             name: "this process".to_owned(),
             tenant: None,
@@ -208,6 +212,7 @@ pub(crate) async fn find(
     row.map(|row| {
         Ok(Identity {
             token_id: row.id,
+            hash: Some(hash),
             name: row.name,
             tenant: row.tenant_id.map(TenantId).zip(row.tenant),
             role: role(&row.role)?,
@@ -215,6 +220,25 @@ pub(crate) async fn find(
         })
     })
     .transpose()
+}
+
+/// Those of some tokens that are good now.
+pub(crate) async fn good(
+    api: impl PgExecutor<'_>,
+    tokens: &HashSet<TokenHash>,
+) -> Result<HashSet<TokenHash>, sqlx::Error> {
+    if tokens.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let hashes: Vec<_> = tokens.iter().map(|token| token.0.to_vec()).collect();
+    let good = sqlx::query_scalar!(
+        r#"SELECT h AS "hash!" FROM unnest($1::bytea[]) AS h WHERE EXISTS (SELECT FROM find_token(h))"#,
+        &hashes
+    )
+    .fetch_all(api)
+    .await?;
+    let hashes = good.into_iter().filter_map(|hash| hash.try_into().ok());
+    Ok(hashes.map(TokenHash).collect())
 }
 
 /// The words of the column are those of the type: a test of the schema says so.

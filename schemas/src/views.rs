@@ -92,6 +92,30 @@ crate::words! {
     }
 }
 
+crate::words! {
+    /// A view whose changes are told, row by row.
+    View, "view" {
+        /// [`DeviceView`] by device.
+        Devices = "devices",
+        /// [`LinkView`] by link.
+        Links = "links",
+        /// [`ClientAddress`] by client.
+        ClientAddresses = "client_addresses",
+        /// [`Counts`] of the whole tenant.
+        TenantCounts = "tenant_counts",
+        /// [`Counts`] by site.
+        SiteCounts = "site_counts",
+        /// [`Counts`] by sector.
+        SectorCounts = "sector_counts",
+        /// [`Health`] of the whole tenant.
+        TenantHealth = "tenant_health",
+        /// [`Health`] by site.
+        SiteHealth = "site_health",
+        /// [`Health`] by sector.
+        SectorHealth = "sector_health",
+    }
+}
+
 /// A device now. Attributes are the last known ones.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceView {

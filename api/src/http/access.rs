@@ -15,15 +15,18 @@ use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
+use bytes::Bytes;
 use mast_query::{Engine, Session, TenantScope};
 use mast_schemas::{TenantId, Timestamp};
 use mast_secrets::KeyProvider;
 use sqlx::{PgPool, Postgres, Transaction};
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::kept::Kept;
 use super::problem::{Kind, Problem};
 use super::rate::{Buckets, Rate};
+use crate::live::{Full, Hub, Listeners, Position, Views};
 use crate::token::{self, Identity, PREFIX, Role, TokenHash};
 
 /// A transaction of one tenant.
@@ -41,6 +44,9 @@ const GUESSES: Rate = Rate {
     burst: 20,
 };
 
+/// Who finds no place to listen from may try again after this.
+const COME_AGAIN: Duration = Duration::from_secs(30);
+
 /// What handlers share. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct App(Arc<Inner>);
@@ -54,6 +60,7 @@ struct Inner {
     guesses: Buckets<IpAddr>,
     kept: Kept,
     default_interval_ms: u32,
+    live: Hub,
 }
 
 impl App {
@@ -64,8 +71,10 @@ impl App {
         rate: Rate,
         kept_for: Duration,
         default_interval_ms: u32,
+        listeners: Listeners,
     ) -> Self {
         Self(Arc::new(Inner {
+            live: Hub::new(pool.clone(), listeners),
             pool,
             engine,
             keys,
@@ -134,6 +143,11 @@ impl App {
         let known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
         let (identity, until) = known.get(&hash)?;
         (*until > now).then(|| Arc::clone(identity))
+    }
+
+    /// Ends all live streams: who listens comes back, to whoever serves next.
+    pub(crate) fn close_streams(&self) {
+        self.0.live.close();
     }
 
     /// Whether Postgres answers. For the health of the process.
@@ -225,6 +239,7 @@ impl Writes for rank::Deletes {}
 /// A tenant's rows, for somebody who may.
 pub(crate) struct Access<R> {
     app: App,
+    identity: Arc<Identity>,
     tenant: TenantId,
     lake_only: Arc<AtomicBool>,
     rank: PhantomData<R>,
@@ -244,6 +259,7 @@ impl<R: Rank> FromRequestParts<App> for Access<R> {
         tracing::Span::current().record("tenant", tracing::field::display(tenant));
         Ok(Self {
             app: app.clone(),
+            identity,
             tenant,
             lake_only: parts
                 .extensions
@@ -314,6 +330,23 @@ impl<R: Rank> Access<R> {
     pub(crate) fn queries(&self) -> Session {
         let session = self.app.0.engine.session(TenantScope::One(self.tenant));
         session.telling(Arc::clone(&self.lake_only))
+    }
+
+    /// The tenant's views and their changes from a position on, until the token is no good any more.
+    pub(crate) fn listen(
+        &self,
+        views: Views,
+        at: Option<Position>,
+    ) -> Result<mpsc::Receiver<Bytes>, Problem> {
+        let live = &self.app.0.live;
+        let listening = live.listen(self.tenant, &self.identity, views, at);
+        listening.map_err(|full| match full {
+            Full::Token => too_many(COME_AGAIN, "as many listen with this token as may"),
+            Full::Tenant => too_many(COME_AGAIN, "as many listen of this tenant as may"),
+            Full::All => {
+                Problem::new(Kind::Full, "as many listen as may").retry_after(COME_AGAIN.as_secs())
+            }
+        })
     }
 }
 

@@ -26,6 +26,7 @@ use uuid::Uuid;
 use super::access::{LakeOnly, TENANT_HEADER};
 use super::idempotency;
 use super::problem::{Kind, Problem};
+use crate::resources::stream::LAST_EVENT_ID;
 
 /// What a request may use.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +65,7 @@ fn cors(origins: Vec<HeaderValue>) -> CorsLayer {
             header::IF_MATCH,
             header::IF_NONE_MATCH,
             idempotency::KEY,
+            LAST_EVENT_ID,
             HeaderName::from_static(TENANT_HEADER),
             REQUEST_ID,
         ])

@@ -2,6 +2,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod access;
+pub(crate) mod connections;
 pub(crate) mod docs;
 pub(crate) mod etag;
 pub(crate) mod extract;

@@ -71,11 +71,13 @@ pub(crate) fn complete(document: &mut Document, listings: &[&Listing]) {
                     "The tenant, by id or name: for super-admins.",
                 );
             }
+            let is_stream = path.ends_with("/stream");
             let mut refusals = vec![400, 401, 403, 429, 500, 503, 504];
             if has_path_parameters || !installation {
                 refusals.push(404);
             }
             match method {
+                HttpMethod::Get if is_stream => {}
                 HttpMethod::Get => {
                     header(
                         operation,
@@ -109,7 +111,9 @@ pub(crate) fn complete(document: &mut Document, listings: &[&Listing]) {
                 }
                 _ => {}
             }
-            tagged(operation, &method);
+            if !is_stream {
+                tagged(operation, &method);
+            }
             for status in refusals {
                 refusal(operation, status);
             }

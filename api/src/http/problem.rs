@@ -78,6 +78,8 @@ kinds! {
     Internal = "internal", INTERNAL_SERVER_ERROR, "The request failed";
     /// Postgres is away.
     Unavailable = "unavailable", SERVICE_UNAVAILABLE, "The database is away";
+    /// There is no place left.
+    Full = "full", SERVICE_UNAVAILABLE, "There is no place left";
     /// It took too long.
     Timeout = "timeout", GATEWAY_TIMEOUT, "The request took too long";
 }

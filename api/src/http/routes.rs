@@ -65,6 +65,7 @@ fn table() -> OpenApiRouter<App> {
         .routes(routes!(r::issues::list))
         .routes(routes!(r::firmware::list))
         .routes(routes!(r::sql::run))
+        .routes(routes!(r::stream::listen))
 }
 
 /// All lists.

@@ -15,10 +15,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::access::App;
+use super::connections::{self, Sockets};
 use super::layers::{self, Limits};
 use super::rate::Rate;
 use super::{docs, idempotency, kept, routes};
 use crate::ApiError;
+use crate::live::Listeners;
 
 /// What the service works with and what it allows.
 pub struct ApiConfig {
@@ -40,10 +42,15 @@ pub struct ApiConfig {
     pub cors_origins: Vec<HeaderValue>,
     /// Interval of the polls of a device that names none.
     pub default_interval_ms: u32,
+    /// How many may listen to live views.
+    pub listeners: Listeners,
+    /// What connections may use.
+    pub sockets: Sockets,
 }
 
 impl ApiConfig {
-    /// The defaults: 100 requests a second and token (500 at once), 30 s, 1 MiB, no other origin, a poll a minute.
+    /// The defaults: 100 requests a second and token (500 at once), 30 s, 1 MiB, no other origin, a poll a minute; 5,000
+    /// listeners, 2,000 of a tenant, 200 of a token; 10,000 connections, 30 s for the head of a request and to take an answer.
     pub fn new(pool: PgPool, engine: Engine, keys: Arc<dyn KeyProvider>) -> Self {
         Self {
             pool,
@@ -58,6 +65,16 @@ impl ApiConfig {
             kept_for: Duration::ZERO,
             cors_origins: Vec::new(),
             default_interval_ms: 60_000,
+            listeners: Listeners {
+                all: 5_000,
+                per_tenant: 2_000,
+                per_token: 200,
+            },
+            sockets: Sockets {
+                most: 10_000,
+                head: Duration::from_secs(30),
+                stall: Duration::from_secs(30),
+            },
         }
     }
 }
@@ -71,6 +88,7 @@ fn service(config: ApiConfig) -> (Router, App) {
         config.rate,
         config.kept_for,
         config.default_interval_ms,
+        config.listeners,
     );
     let (router, _) = routes::build();
     let limits = Limits {
@@ -116,18 +134,10 @@ impl Server {
         };
         let listener = TcpListener::bind(listen).await.map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
+        let sockets = config.sockets;
         let (router, app) = service(config);
-        let (stop, mut stops) = watch::channel(false);
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        let serving = axum::serve(listener, service).with_graceful_shutdown(async move {
-            // A sender that is gone stops it too.
-            let _ = stops.wait_for(|stop| *stop).await;
-        });
-        let task = tokio::spawn(async move {
-            if let Err(error) = serving.await {
-                tracing::error!(%error, "the API does not listen any more");
-            }
-        });
+        let (stop, stops) = watch::channel(false);
+        let task = tokio::spawn(connections::serve(listener, router, sockets, stops));
         let tidied = app.clone();
         let tidying = tokio::spawn(async move {
             loop {
@@ -162,10 +172,11 @@ impl Server {
         Pulse(self.app.clone())
     }
 
-    /// Takes no new requests, and ends when those at hand are answered or `patience` is over.
+    /// Takes no new requests, ends live streams, and ends when the requests at hand are answered or `patience` is over.
     pub async fn stop(mut self, patience: Duration) {
         self.tidying.abort();
         self.stop.send_replace(true);
+        self.app.close_streams();
         if tokio::time::timeout(patience, &mut self.task)
             .await
             .is_err()

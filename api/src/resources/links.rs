@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use axum::http::HeaderMap;
 use axum::response::Response;
-use mast_schemas::Mac;
+use mast_schemas::{LinkId, Mac};
 use serde::{Deserialize, Deserializer, Serialize};
 use sqlx::{FromRow, PgConnection};
 use utoipa::ToSchema;
@@ -67,39 +67,57 @@ impl LinkRef {
     }
 }
 
+impl From<LinkId> for LinkRef {
+    fn from(id: LinkId) -> Self {
+        Self {
+            ap: id.ap_device_id.0,
+            radio: id.radio_mac,
+            mac: id.mac,
+        }
+    }
+}
+
+/// What the dataflow says of a link: live streams carry this much of it.
+#[derive(Debug, Serialize, ToSchema, FromRow)]
+pub(crate) struct LiveLink {
+    /// Access point, radio and client, parted by dots.
+    pub(crate) id: String,
+    pub(crate) ap_device_id: Uuid,
+    /// Interface of the access point.
+    pub(crate) interface: String,
+    /// BSSID, or a stand-in where the router does not tell it.
+    pub(crate) radio_mac: MacText,
+    /// The client's address.
+    pub(crate) mac: MacText,
+    /// The managed device that the client is; null: none that is known.
+    pub(crate) cpe_device_id: Option<Uuid>,
+    /// The table that shows it.
+    pub(crate) source: String,
+    /// `discovered`, `active`, `degraded`, `down` or `stale`.
+    pub(crate) state: String,
+    pub(crate) since: Time,
+    /// Why it is in this state.
+    pub(crate) reason: String,
+    pub(crate) discovered_at: Time,
+    /// The state is the last known one.
+    pub(crate) unobserved: bool,
+    /// The client's address has more owners than one client can have.
+    pub(crate) ambiguous: bool,
+}
+
 /// A link.
 #[derive(Debug, Serialize, ToSchema, FromRow)]
 pub(crate) struct Link {
-    /// Access point, radio and client, parted by dots.
-    id: String,
-    ap_device_id: Uuid,
+    #[serde(flatten)]
+    #[sqlx(flatten)]
+    pub(super) live: LiveLink,
     /// Name of the access point.
     ap: Option<String>,
-    /// Interface of the access point.
-    interface: String,
-    /// BSSID, or a stand-in where the router does not tell it.
-    radio_mac: MacText,
-    /// The client's address.
-    mac: MacText,
-    /// The managed device that the client is; null: none that is known.
-    cpe_device_id: Option<Uuid>,
     cpe: Option<String>,
     site_id: Option<Uuid>,
     site: Option<String>,
     sector_id: Option<Uuid>,
     sector: Option<String>,
-    /// The table that shows it.
-    pub(super) source: String,
-    /// `discovered`, `active`, `degraded`, `down` or `stale`.
-    state: String,
-    since: Time,
-    /// Why it is in this state.
-    reason: String,
-    discovered_at: Time,
-    /// The state is the last known one.
-    unobserved: bool,
-    /// The client's address has more owners than one client can have.
-    ambiguous: bool,
     /// When the measurements were taken.
     measured_at: Option<Time>,
     /// Signal at the access point.
@@ -112,14 +130,25 @@ pub(crate) struct Link {
     rx_rate_bps: Option<i64>,
 }
 
+/// What the dataflow says of a link `l`.
+macro_rules! live_link_columns {
+    () => {
+        "l.ap_device_id || '.' || lpad(to_hex(l.radio_mac), 12, '0') || '.' || lpad(to_hex(l.mac), 12, '0') AS id,
+ l.ap_device_id, l.interface, l.radio_mac, l.mac, l.cpe_device_id, l.source, l.state, micros(l.since) AS since,
+ l.reason, micros(l.discovered_at) AS discovered_at, l.unobserved, l.ambiguous"
+    };
+}
+pub(crate) use live_link_columns;
+
 /// The columns of a link over `l`, its gauges `g`, its devices `ap` and `cpe` and its place `p` and `e`.
 macro_rules! link_columns {
     () => {
-        "l.ap_device_id || '.' || lpad(to_hex(l.radio_mac), 12, '0') || '.' || lpad(to_hex(l.mac), 12, '0') AS id,
- l.ap_device_id, ap.name AS ap, l.interface, l.radio_mac, l.mac, l.cpe_device_id, cpe.name AS cpe, ap.site_id,
- p.name AS site, ap.sector_id, e.name AS sector, l.source, l.state, micros(l.since) AS since, l.reason,
- micros(l.discovered_at) AS discovered_at, l.unobserved, l.ambiguous, micros(g.observed_at) AS measured_at,
- g.signal_dbm, g.station_signal_dbm, g.snr_db, g.tx_ccq_percent, g.tx_rate_bps, g.rx_rate_bps"
+        concat!(
+            $crate::resources::links::live_link_columns!(),
+            ", ap.name AS ap, cpe.name AS cpe, ap.site_id, p.name AS site, ap.sector_id, e.name AS sector,
+ micros(g.observed_at) AS measured_at, g.signal_dbm, g.station_signal_dbm, g.snr_db, g.tx_ccq_percent, g.tx_rate_bps,
+ g.rx_rate_bps"
+        )
     };
 }
 pub(crate) use link_columns;

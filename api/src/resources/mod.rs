@@ -20,6 +20,7 @@ pub(crate) mod sectors;
 pub(crate) mod series;
 pub(crate) mod sites;
 pub(crate) mod sql;
+pub(crate) mod stream;
 pub(crate) mod tags;
 pub(crate) mod tenants;
 pub(crate) mod thresholds;

@@ -275,7 +275,7 @@ pub(crate) async fn of_link(
     drop(tx);
     let LinkRef { ap, radio, mac } = id;
     // A controller reports for access points of others; all others report their own.
-    let condition = match link.source == Source::Capsman.as_str() {
+    let condition = match link.live.source == Source::Capsman.as_str() {
         true => format!("mac = '{mac}' AND radio_mac = '{radio}'"),
         false => format!(
             "device_id = '{ap}' AND mac = '{mac}' AND (radio_mac = '{radio}' OR radio_mac IS NULL)"

@@ -17,7 +17,7 @@ use serde_json::json;
 use tower::ServiceExt;
 
 /// Where the unprivileged user that Postgres runs as can go.
-fn folder() -> tempfile::TempDir {
+pub(crate) fn folder() -> tempfile::TempDir {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target")),
         PathBuf::from,
@@ -28,7 +28,14 @@ fn folder() -> tempfile::TempDir {
     made
 }
 
-async fn service(private: &Private, folder: &Path) -> (Router, String) {
+/// A service of one tenant, with the token of its operator.
+pub(crate) struct Service {
+    pub(crate) config: ApiConfig,
+    pub(crate) tenant: TenantId,
+    pub(crate) token: String,
+}
+
+pub(crate) async fn service(private: &Private, folder: &Path) -> Service {
     let owner = private.pool(mast_postgres::Role::Owner, 1).await.unwrap();
     migrate(&owner).await.unwrap();
     let pool = || {
@@ -53,8 +60,11 @@ async fn service(private: &Private, folder: &Path) -> (Router, String) {
     owner.close().await;
     let engine = Engine::new(EngineConfig::new(pool(), folder.join("lake"))).unwrap();
     let keys = Arc::new(KeyFile::open_or_create(&folder.join("key")).unwrap());
-    let config = ApiConfig::new(pool(), engine, keys);
-    (router(config), token.expose().to_owned())
+    Service {
+        config: ApiConfig::new(pool(), engine, keys),
+        tenant,
+        token: token.expose().to_owned(),
+    }
 }
 
 async fn make(router: &Router, token: &str, n: usize) -> (u16, Option<String>) {
@@ -84,7 +94,8 @@ async fn writes_go_on_where_postgres_left_them() {
     let folder = folder();
     let data = folder.path().join("postgres");
     let private = Private::start(&data).await.unwrap();
-    let (router, token) = service(&private, folder.path()).await;
+    let Service { config, token, .. } = service(&private, folder.path()).await;
+    let router = router(config);
     assert_eq!(make(&router, &token, 0).await.0, 201);
 
     let asking: Vec<_> = (1..SITES)

@@ -1,5 +1,6 @@
 //! The service on a socket.
 
+use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use mast_query::{Engine, EngineConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::world::World;
+use crate::ear::{Ear, Job, Link};
+use crate::world::{A, World};
 
 /// The service over a world, on a socket, set otherwise.
 pub(crate) async fn serve(world: &World, change: impl FnOnce(&mut ApiConfig)) -> Server {
@@ -54,6 +56,53 @@ async fn a_request_at_hand_is_answered_before_the_end() {
         TcpStream::connect(address).await.is_err(),
         "nobody listens any more"
     );
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_come_ends_its_connection_and_no_stream() {
+    let world = World::new().await;
+    let server = serve(&world, |config| {
+        config.sockets.head = Duration::from_millis(300);
+    })
+    .await;
+    let token = world.viewer().await.token.unwrap();
+    let mut ear = Ear::open(server.address(), &token, "?views=links", None).await;
+    ear.snapshot().await;
+    for begun in ["", "G", "GET /health HTTP/1.1\r\nhost:"] {
+        let mut stream = TcpStream::connect(server.address()).await.unwrap();
+        stream.write_all(begun.as_bytes()).await.unwrap();
+        let answer = until_closed(&mut stream).await;
+        assert!(!answer.contains("200 OK"), "{answer}");
+    }
+    let mut job = Job::of(&world).await;
+    job.links(&[Link {
+        tenant: A.tenant(),
+        ap: A.ap(),
+        mac: 1,
+        state: None,
+        number: 1,
+        interface: String::new(),
+    }])
+    .await;
+    assert_eq!(ear.next().await.unwrap().name, "changes");
+}
+
+#[tokio::test]
+async fn there_are_so_many_connections_and_others_wait_for_one_to_end() {
+    let world = World::new().await;
+    let server = serve(&world, |config| {
+        config.sockets.most = 1;
+        config.sockets.head = Duration::from_millis(500);
+    })
+    .await;
+    let idle = TcpStream::connect(server.address()).await.unwrap();
+    let mut waits = TcpStream::connect(server.address()).await.unwrap();
+    let request = b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    waits.write_all(request).await.unwrap();
+    assert!(until_closed(&mut waits).await.contains("alive"));
+    // Never blocks: it says what is so by now.
+    let ended = idle.into_std().unwrap().read(&mut [0]);
+    assert!(matches!(ended, Ok(0)), "the first had to end: {ended:?}");
 }
 
 #[tokio::test]

@@ -9,7 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::http::{HeaderMap, Request, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
+use futures::StreamExt;
 use mast_api::token::{self, NewToken, Role};
 use mast_api::{ApiConfig, Rate, router};
 use mast_lake::{LakeConfig, LakeWriter, Table};
@@ -256,7 +257,11 @@ impl Client {
         let request = request.body(body.into()).unwrap();
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
-        let body = to_bytes(body, usize::MAX).await.unwrap().to_vec();
+        let is_stream = |value: &HeaderValue| value == "text/event-stream";
+        let body = match parts.headers.get("content-type").is_some_and(is_stream) {
+            true => snapshot(body).await,
+            false => to_bytes(body, usize::MAX).await.unwrap().to_vec(),
+        };
         Answer {
             status: parts.status,
             headers: parts.headers,
@@ -288,6 +293,15 @@ impl Client {
     pub(crate) async fn sql(&self, sql: &str) -> Answer {
         self.post("/api/v1/sql", json!({ "sql": sql })).await
     }
+}
+
+/// A stream has no end: what comes up to the end of its snapshot.
+async fn snapshot(body: Body) -> Vec<u8> {
+    let (mut events, mut text) = (body.into_data_stream(), Vec::new());
+    while !text.windows(12).any(|part| part == b"event: ready") {
+        text.extend_from_slice(&events.next().await.unwrap().unwrap());
+    }
+    text
 }
 
 pub(crate) const JSON: (&str, &str) = ("content-type", "application/json");

@@ -18,6 +18,12 @@ pub struct Report {
     pub fresh_p50_ms: Option<u64>,
     /// All but a hundredth were, ms.
     pub fresh_p99_ms: Option<u64>,
+    /// Half of the changes of state were heard of in a live stream so long after the poll that saw them, ms; null without any.
+    pub stream_p50_ms: Option<u64>,
+    /// All but a hundredth were, ms.
+    pub stream_p99_ms: Option<u64>,
+    /// Changes of state that were heard of.
+    pub stream_changes: u64,
     /// Polls that were due and are not in the log.
     pub missed_polls: u64,
     /// CPU time of all parts, in cores.

@@ -29,6 +29,18 @@ pub(crate) struct Api {
     pub(crate) connections: u32,
     /// Origins whose pages may ask, such as `https://noc.example.net`.
     pub(crate) cors_origins: Vec<String>,
+    /// Connections that clients may hold at once.
+    pub(crate) sockets: usize,
+    /// Time for the head of a request to come.
+    pub(crate) head_timeout: Pace,
+    /// Time for a client to take something of an answer.
+    pub(crate) stall_timeout: Pace,
+    /// Streams of live views, of all tenants,
+    pub(crate) listeners: usize,
+    /// of one tenant,
+    pub(crate) listeners_per_tenant: usize,
+    /// and with one token.
+    pub(crate) listeners_per_token: usize,
 }
 
 impl Default for Api {
@@ -43,6 +55,12 @@ impl Default for Api {
             list_age: Pace::milliseconds(250),
             connections: 10,
             cors_origins: Vec::new(),
+            sockets: 10_000,
+            head_timeout: Pace::seconds(30),
+            stall_timeout: Pace::seconds(30),
+            listeners: 5_000,
+            listeners_per_tenant: 2_000,
+            listeners_per_token: 200,
         }
     }
 }
@@ -78,10 +96,20 @@ impl Api {
             (2..=1_000).contains(&self.connections),
             "must be 2 to 1000",
         );
+        for (key, most) in [
+            ("api.sockets", self.sockets),
+            ("api.listeners", self.listeners),
+            ("api.listeners_per_tenant", self.listeners_per_tenant),
+            ("api.listeners_per_token", self.listeners_per_token),
+        ] {
+            must(key, (1..=1_000_000).contains(&most), "must be 1 to 1000000");
+        }
         let limits = Pace::milliseconds(100).0..=Pace::seconds(3_600).0;
         for (key, pace) in [
             ("api.timeout", self.timeout),
             ("api.query_timeout", self.query_timeout),
+            ("api.head_timeout", self.head_timeout),
+            ("api.stall_timeout", self.stall_timeout),
         ] {
             must(key, limits.contains(&pace.0), "must be 100ms to 1h");
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use mast_api::{ApiConfig, Rate, Server};
+use mast_api::{ApiConfig, Listeners, Rate, Server, Sockets};
 use mast_dataflow::job::{Job, JobConfig, JobHandle};
 use mast_ingest::{Node, NodeConfig, NodeHandle};
 use mast_log::Log;
@@ -144,6 +144,16 @@ pub(crate) async fn api_config(
     api.time_limit = settings.timeout.0;
     api.body_limit = settings.body_kib << 10;
     api.kept_for = settings.list_age.0;
+    api.listeners = Listeners {
+        all: settings.listeners,
+        per_tenant: settings.listeners_per_tenant,
+        per_token: settings.listeners_per_token,
+    };
+    api.sockets = Sockets {
+        most: settings.sockets,
+        head: settings.head_timeout.0,
+        stall: settings.stall_timeout.0,
+    };
     api.default_interval_ms = u32::try_from(config.ingest.interval.0.as_millis())?;
     let origins = settings.cors_origins.iter();
     api.cors_origins = origins

@@ -74,6 +74,11 @@ fn the_pipeline_says_its_figures() {
     ] {
         assert!(report[key].is_number(), "{key}: {report}");
     }
+    assert!(report["stream_changes"].is_u64(), "{report}");
+    for key in ["stream_p50_ms", "stream_p99_ms"] {
+        let heard = report["stream_changes"].as_u64() > Some(0);
+        assert_eq!(report[key].is_u64(), heard, "{key}: {report}");
+    }
     assert!(report["polls"].as_u64() > Some(0), "{report}");
     assert!(report["due_polls"].as_u64() >= Some(40), "{report}");
     assert!(report["fresh_rows"].as_u64() > Some(0), "{report}");

@@ -3,7 +3,7 @@
 //! A stream wants the newest value of a key, so a commit of many slots tells each key once, under the slot that set it.
 
 use mast_schemas::Epoch;
-use mast_schemas::views::Place;
+use mast_schemas::views::{Place, View};
 use serde::Serialize;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -14,7 +14,7 @@ use super::tables::{Deleted, columns, place};
 struct Change {
     epoch: Epoch,
     tenant: Uuid,
-    view: &'static str,
+    view: View,
     key: String,
     /// `None` = deleted.
     row: Option<String>,
@@ -33,7 +33,7 @@ pub(super) async fn write(
     columns!(&changes, change =>
         epoch: i64 = change.epoch.0.cast_signed(),
         tenant: Uuid = change.tenant,
-        view: &str = change.view,
+        view: &str = change.view.as_str(),
         key: &str = change.key.as_str(),
         op: &str = if change.row.is_some() { "upsert" } else { "delete" },
         row: Option<&str> = change.row.as_deref(),
@@ -75,7 +75,7 @@ fn gather(batch: &Batch, deleted: &Deleted) -> Vec<Change> {
         changes.push(Change {
             epoch: *epoch,
             tenant,
-            view: "devices",
+            view: View::Devices,
             key,
             row: view.as_ref().map(json),
         });
@@ -85,7 +85,7 @@ fn gather(batch: &Batch, deleted: &Deleted) -> Vec<Change> {
         changes.push(Change {
             epoch: *epoch,
             tenant,
-            view: "links",
+            view: View::Links,
             key: json(id),
             row,
         });
@@ -94,7 +94,7 @@ fn gather(batch: &Batch, deleted: &Deleted) -> Vec<Change> {
         changes.push(Change {
             epoch: *epoch,
             tenant: tenant.0,
-            view: "client_addresses",
+            view: View::ClientAddresses,
             key: format!(r#"{{"mac":{}}}"#, json(mac)),
             row: address.as_ref().map(json),
         });
@@ -102,9 +102,9 @@ fn gather(batch: &Batch, deleted: &Deleted) -> Vec<Change> {
     for (epoch, key, counts) in &batch.counts {
         let (_, id, tenant) = place(key);
         let view = match key {
-            Place::Tenant(_) => "tenant_counts",
-            Place::Site(..) => "site_counts",
-            Place::Sector(..) => "sector_counts",
+            Place::Tenant(_) => View::TenantCounts,
+            Place::Site(..) => View::SiteCounts,
+            Place::Sector(..) => View::SectorCounts,
         };
         let (key, row) = (format!(r#"{{"id":"{id}"}}"#), counts.as_ref().map(json));
         changes.push(Change {
@@ -118,9 +118,9 @@ fn gather(batch: &Batch, deleted: &Deleted) -> Vec<Change> {
     for (epoch, key, health) in &batch.health {
         let (_, id, tenant) = place(key);
         let view = match key {
-            Place::Tenant(_) => "tenant_health",
-            Place::Site(..) => "site_health",
-            Place::Sector(..) => "sector_health",
+            Place::Tenant(_) => View::TenantHealth,
+            Place::Site(..) => View::SiteHealth,
+            Place::Sector(..) => View::SectorHealth,
         };
         changes.push(Change {
             epoch: *epoch,

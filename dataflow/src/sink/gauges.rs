@@ -183,13 +183,24 @@ pub async fn write(pool: &PgPool, batch: &GaugeBatch) -> Result<(), sqlx::Error>
     super::places::past(pool, &batch.past).await?;
     super::places::air(pool, &batch.air).await?;
     if let Some(epoch) = batch.changes_before {
-        sqlx::query!(
-            "DELETE FROM view_change WHERE epoch < $1",
-            epoch.0.cast_signed()
-        )
+        forget_changes(pool, epoch).await?;
+    }
+    Ok(())
+}
+
+/// Removes changes of views that are older than `epoch`. First it is said that they go, in a transaction of its own that
+/// keeps no commit of views waiting: who sees in one snapshot that nothing has gone has everything.
+async fn forget_changes(pool: &PgPool, epoch: Epoch) -> Result<(), sqlx::Error> {
+    let epoch = epoch.0.cast_signed();
+    sqlx::query!(
+        "UPDATE job_progress SET changes_from = $1 WHERE changes_from < $1",
+        epoch
+    )
+    .execute(pool)
+    .await?;
+    sqlx::query!("DELETE FROM view_change WHERE epoch < $1", epoch)
         .execute(pool)
         .await?;
-    }
     Ok(())
 }
 

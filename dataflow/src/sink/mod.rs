@@ -75,14 +75,16 @@ impl Sink {
         ))
     }
 
-    /// Forgets every view, so that the job can begin anew; transitions and history stay.
+    /// Forgets every view, so that the job can begin anew; transitions and history stay. A new era begins: who knows the
+    /// views from their changes must take them anew.
     ///
     /// # Errors
     /// As [`Sink::commit`].
     pub async fn forget(&self) -> Result<(), DataflowError> {
         let mut tx = self.pool.begin().await?;
         let done = sqlx::query(
-            "UPDATE job_progress SET epoch = 0, updated_at = clock_timestamp() WHERE job = $1 AND generation = $2",
+            "UPDATE job_progress SET epoch = 0, era = era + 1, changes_from = 0, updated_at = clock_timestamp()
+             WHERE job = $1 AND generation = $2",
         )
         .bind(&self.job)
         .bind(self.generation.cast_signed())

@@ -360,6 +360,57 @@ async fn gauges_keep_the_newest_value_and_go_with_their_link() {
     );
 }
 
+#[tokio::test]
+async fn a_new_era_begins_when_the_views_are_forgotten() {
+    let w = world().await;
+    let batch = Batch::take(&mut w.outputs(), Epoch(0));
+    w.sink.commit(&batch).await.unwrap();
+    let era = w.number("SELECT era FROM job_progress").await;
+    let (sink, _) = Sink::open(w.pool.clone(), "main", 2).await.unwrap();
+    assert_eq!(
+        w.number("SELECT era FROM job_progress").await,
+        era,
+        "a restart goes on with the same views"
+    );
+    sink.forget().await.unwrap();
+    assert_eq!(w.number("SELECT era FROM job_progress").await, era + 1);
+    assert_eq!(w.number("SELECT epoch FROM job_progress").await, 0);
+    assert_eq!(w.number("SELECT count(*) FROM view_change").await, 0);
+    assert!(matches!(
+        w.sink.forget().await,
+        Err(DataflowError::Fenced { .. })
+    ));
+    assert_eq!(
+        w.number("SELECT era FROM job_progress").await,
+        era + 1,
+        "a job that was taken over begins none"
+    );
+}
+
+#[tokio::test]
+async fn old_changes_go_and_it_is_said_from_where_on_they_are_all_there() {
+    let w = world().await;
+    w.sink
+        .commit(&Batch::take(&mut w.outputs(), Epoch(0)))
+        .await
+        .unwrap();
+    let from = "SELECT changes_from FROM job_progress";
+    assert_eq!(w.number(from).await, 0);
+    let (interval, begin) = (Duration::from_secs(16), Instant::now());
+    let mut buffer = GaugeBuffer::new(interval, begin);
+    // Ten minutes are 2,400 slots: of the slots 5 and 7 the first is too old.
+    buffer.merge(&mut Outputs {
+        upto: Epoch(2_406),
+        ..Outputs::default()
+    });
+    for n in 1..=16 {
+        let batch = buffer.take(begin + interval / 16 * n).unwrap();
+        gauges::write(&w.pool, &batch).await.unwrap();
+    }
+    assert_eq!(w.number(from).await, 6);
+    assert_eq!(w.number("SELECT min(epoch) FROM view_change").await, 7);
+}
+
 /// Not a test of a promise: `cargo test -p mast-dataflow --release -- --ignored throughput --nocapture`.
 #[tokio::test]
 #[ignore = "a measurement"]

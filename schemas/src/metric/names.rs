@@ -195,5 +195,11 @@ metrics_of! {
         ApiRequests = "mast_api_requests_total", Counter, Count, [Answer];
         /// Time from a request's head to the head of its answer.
         ApiRequestTime = "mast_api_request_ms", Histogram, Milliseconds;
+        /// Who listens to live views.
+        ApiListeners = "mast_api_listeners", Gauge, Count;
+        /// Events with changes that listeners were sent.
+        ApiFrames = "mast_api_frames_total", Counter, Count;
+        /// Snapshots that listeners got because nobody knew what had changed since they last heard.
+        ApiResets = "mast_api_resets_total", Counter, Count;
     }
 }

@@ -25,6 +25,44 @@ use crate::http::reply::{self, Versioned};
 use crate::http::wire::Time;
 use crate::listing::{Column, Kind, ListQuery, Listing, Page};
 
+/// What the dataflow says of a device.
+#[derive(Debug, Serialize, ToSchema, FromRow)]
+pub(crate) struct DeviceStatus {
+    /// `online`, `offline`, `unmanageable` or `unobserved`.
+    pub(crate) state: String,
+    /// Since when it is in this state.
+    pub(crate) since: Option<Time>,
+    /// Outcome of the poll that decided; null where time did.
+    pub(crate) outcome: Option<String>,
+    /// Name that it gives itself.
+    pub(crate) identity: Option<String>,
+    /// RouterOS.
+    pub(crate) routeros_version: Option<String>,
+    pub(crate) board: Option<String>,
+    pub(crate) architecture: Option<String>,
+    pub(crate) serial: Option<String>,
+    /// RouterBOOT.
+    pub(crate) firmware: Option<String>,
+}
+
+/// A device in live streams.
+#[derive(Debug, Serialize, ToSchema, FromRow)]
+pub(crate) struct LiveDevice {
+    pub(crate) id: Uuid,
+    #[serde(flatten)]
+    #[sqlx(flatten)]
+    pub(crate) status: DeviceStatus,
+}
+
+/// What the dataflow says of a device, if it has said something; its row is `s`.
+macro_rules! device_status_columns {
+    () => {
+        "coalesce(s.state, 'unobserved') AS state, micros(s.since) AS since, s.outcome, s.identity,
+ s.version AS routeros_version, s.board, s.architecture, s.serial, s.firmware"
+    };
+}
+pub(crate) use device_status_columns;
+
 /// A device that is watched.
 #[derive(Debug, Serialize, ToSchema, FromRow)]
 pub(crate) struct Device {
@@ -56,21 +94,9 @@ pub(crate) struct Device {
     has_credentials: bool,
     /// Rises with each change.
     version: i64,
-    /// `online`, `offline`, `unmanageable` or `unobserved`.
-    state: String,
-    /// Since when it is in this state.
-    since: Option<Time>,
-    /// Outcome of the poll that decided; null where time did.
-    outcome: Option<String>,
-    /// Name that it gives itself.
-    identity: Option<String>,
-    /// RouterOS.
-    routeros_version: Option<String>,
-    board: Option<String>,
-    architecture: Option<String>,
-    serial: Option<String>,
-    /// RouterBOOT.
-    firmware: Option<String>,
+    #[serde(flatten)]
+    #[sqlx(flatten)]
+    status: DeviceStatus,
     /// When the measurements were taken.
     measured_at: Option<Time>,
     round_trip_ms: Option<i64>,
@@ -87,12 +113,13 @@ impl Versioned for Device {
 
 pub(crate) static LISTING: Listing = Listing {
     path: "/api/v1/devices",
-    select: "d.id, d.name, d.address, d.api_port, d.api_ssl_port, d.tls, d.site_id, p.name AS site, d.sector_id,
+    select: concat!(
+        "d.id, d.name, d.address, d.api_port, d.api_ssl_port, d.tls, d.site_id, p.name AS site, d.sector_id,
  e.name AS sector, d.parent_id, d.group_ids, d.tag_ids, d.role, d.interval_ms, d.enabled,
- k.device_id IS NOT NULL AS has_credentials, d.version,
- coalesce(s.state, 'unobserved') AS state, micros(s.since) AS since, s.outcome, s.identity,
- s.version AS routeros_version, s.board, s.architecture, s.serial, s.firmware, micros(g.observed_at) AS measured_at,
- g.round_trip_ms, g.cpu_load_percent, g.memory_free_bytes, g.uptime_s",
+ k.device_id IS NOT NULL AS has_credentials, d.version, ",
+        device_status_columns!(),
+        ", micros(g.observed_at) AS measured_at, g.round_trip_ms, g.cpu_load_percent, g.memory_free_bytes, g.uptime_s"
+    ),
     // Joined, not asked for by EXISTS: that is answered from a hash of all the tenant's credentials.
     from: "devices d
  LEFT JOIN device_credentials k ON k.device_id = d.id AND k.tenant_id = d.tenant_id

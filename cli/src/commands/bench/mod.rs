@@ -1,6 +1,7 @@
 //! `mast bench`: measures a part.
 
 mod api;
+mod listener;
 mod pipeline;
 
 use std::process::ExitCode;

@@ -2,7 +2,7 @@
 //!
 //! The simulator and ingest are the commands `mast simulate` and `mast ingest`, each a process of its own. This process is the
 //! dataflow, with the database and the log that it owns, so that it can tell when a row was visible. What was polled is
-//! counted from the log.
+//! counted from the log. The API is in this process too, and listeners hear from it what changes.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -10,17 +10,19 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
-use mast_api::inventory;
+use mast_api::token::{self, NewToken, Role as TokenRole};
+use mast_api::{Server, inventory};
 use mast_benches::pipeline::{Follower, Part, Report};
 use mast_benches::processes::{family, family_cpu_time, postmaster};
 use mast_benches::{Launcher, Tied, cpu_time, resident_bytes};
 use mast_dataflow::job::{Freshness, JobHandle};
 use mast_log::{Log, LogServer};
-use mast_postgres::Role;
+use mast_postgres::{Role, find_tenant};
 use mast_schemas::Timestamp;
 use serde_json::Value;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::listener::{Listeners, percentile};
 use crate::commands::Pace;
 use crate::commands::simulate::Mix;
 use crate::config::{Config, Kind};
@@ -28,6 +30,9 @@ use crate::standalone::{self, Database, Paths};
 
 /// A poll that was begun at the end of the measurement is in the log so much later at the latest.
 const GRACE: Duration = Duration::from_secs(11);
+
+/// File of the fleet's devices.
+const INVENTORY: &str = "inventory.json";
 
 /// What to run.
 pub(super) struct Load {
@@ -64,6 +69,8 @@ struct Parts {
     ingest: Tied,
     job: JobHandle,
     follower: Follower,
+    api: Server,
+    listeners: Listeners,
     log: Arc<dyn Log>,
     _served: Option<LogServer>,
 }
@@ -113,12 +120,15 @@ async fn with(
     let follower = tokio::task::spawn_blocking(move || Follower::start(looked_at)).await??;
     let mut ingest = launcher.tied("ingest", ingest_words(config)?)?;
     let _up: Value = ingest.says().await?;
+    let (api, listeners) = start_listeners(config, paths, database).await?;
     let parts = Parts {
         paths: paths.clone(),
         fleet,
         ingest,
         job,
         follower,
+        api,
+        listeners,
         log,
         _served: served,
     };
@@ -130,6 +140,8 @@ async fn with(
     crate::output::note("stopping all …");
     drop(parts.ingest);
     drop(parts.follower);
+    drop(parts.listeners);
+    parts.api.stop(standalone::GRACE).await;
     parts.job.stop().await.context("stop the dataflow")?;
     parts.log.sync()?;
     drop(parts.fleet);
@@ -145,7 +157,7 @@ async fn start_fleet(
     launcher: &Launcher,
 ) -> anyhow::Result<Tied> {
     crate::output::note(&format!("starting {} simulated devices …", load.devices));
-    let file = paths.root().join("inventory.json");
+    let file = paths.root().join(INVENTORY);
     let (devices, interval) = (load.devices.to_string(), load.interval.to_string());
     let (seed, inventory) = (load.seed.to_string(), file.display().to_string());
     let words = [
@@ -177,6 +189,33 @@ async fn start_fleet(
         );
     }
     Ok(fleet)
+}
+
+/// Starts the API, and somebody of each tenant who listens to it.
+async fn start_listeners(
+    config: &Config,
+    paths: &Paths,
+    database: &Database,
+) -> anyhow::Result<(Server, Listeners)> {
+    let mut config = config.clone();
+    config.api.listen = "127.0.0.1:0".to_owned();
+    let api = standalone::api(&config, paths, database).await?;
+    let file = std::fs::read_to_string(paths.root().join(INVENTORY))?;
+    let owner = database.pool(Role::Owner, 1).await?;
+    let mut tokens = Vec::new();
+    for tenant in inventory::parse(&file)?.tenants {
+        let new = NewToken {
+            tenant_id: find_tenant(&owner, &tenant.name).await?,
+            name: "bench".to_owned(),
+            role: TokenRole::Viewer,
+            lifetime_s: 86_400,
+        };
+        let (_, token) = token::create(&owner, &new).await?;
+        tokens.push(token.expose().to_owned());
+    }
+    owner.close().await;
+    let listeners = Listeners::start(api.address(), &tokens).await?;
+    Ok((api, listeners))
 }
 
 fn ingest_words(config: &Config) -> anyhow::Result<Vec<String>> {
@@ -251,6 +290,7 @@ async fn measure(
     let warm_up_s = begun.elapsed().as_secs_f64();
     let (from, start) = (now(), Instant::now());
     parts.follower.ledger()?.begin(from);
+    parts.listeners.take();
     let (before, fresh) = (parts.used(), parts.freshness());
     let end = start + Duration::from_secs(u64::from(load.seconds));
     while Instant::now() < end {
@@ -266,6 +306,7 @@ async fn measure(
     let to = now();
     let used = parts.since(&before)?;
     let fresh = parts.freshness().since(&fresh);
+    let heard = parts.listeners.take();
     let interval_ms = load.interval_ms()?;
     let devices = load.devices as usize;
     let seconds = start.elapsed().as_secs_f64();
@@ -277,6 +318,9 @@ async fn measure(
         rows_per_s: during.rows as f64 / seconds,
         fresh_p50_ms: fresh.percentile_ms(0.5),
         fresh_p99_ms: fresh.percentile_ms(0.99),
+        stream_p50_ms: percentile(&heard, 0.5),
+        stream_p99_ms: percentile(&heard, 0.99),
+        stream_changes: heard.len() as u64,
         missed_polls: counted.missed,
         cpu_cores: used.iter().map(|part| part.cpu_cores).sum(),
         rss_bytes: used.iter().map(|part| part.rss_bytes).sum(),
