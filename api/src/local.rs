@@ -7,9 +7,10 @@
 use std::fmt;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, BodyDataStream, to_bytes};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, Request};
+use axum::response::Response;
 use mast_schemas::TenantId;
 use serde::Deserialize;
 use serde_json::Value;
@@ -73,21 +74,13 @@ impl Local {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Value, Refused> {
-        let mut request = Request::new(Body::empty());
-        *request.method_mut() = method;
-        *request.uri_mut() = path.parse().map_err(unread)?;
-        request.extensions_mut().insert(InProcess(()));
-        let tenant = self.tenant_id.to_string().parse().map_err(unread)?;
-        request.headers_mut().insert(TENANT_HEADER, tenant);
+        let mut request = self.request(method, path)?;
         if let Some(body) = body {
             let json = "application/json".parse().map_err(unread)?;
             request.headers_mut().insert(CONTENT_TYPE, json);
             *request.body_mut() = body.to_string().into();
         }
-        let response = match self.router.clone().oneshot(request).await {
-            Ok(response) => response,
-            Err(never) => match never {},
-        };
+        let response = self.send(request).await;
         let good = response.status().is_success();
         let bytes = to_bytes(response.into_body(), usize::MAX).await;
         let bytes = bytes.map_err(unread)?;
@@ -95,6 +88,37 @@ impl Local {
             (true, true) => Ok(Value::Null),
             (true, false) => serde_json::from_slice(&bytes).map_err(unread),
             (false, _) => Err(serde_json::from_slice(&bytes).unwrap_or_else(unread)),
+        }
+    }
+
+    /// Listens to a stream: its bytes as they come, in pieces of any length.
+    ///
+    /// # Errors
+    /// What the service refuses a request with.
+    pub async fn listen(&self, path: &str) -> Result<BodyDataStream, Refused> {
+        let response = self.send(self.request(Method::GET, path)?).await;
+        if response.status().is_success() {
+            return Ok(response.into_body().into_data_stream());
+        }
+        let bytes = to_bytes(response.into_body(), usize::MAX).await;
+        let bytes = bytes.map_err(unread)?;
+        Err(serde_json::from_slice(&bytes).unwrap_or_else(unread))
+    }
+
+    fn request(&self, method: Method, path: &str) -> Result<Request<Body>, Refused> {
+        let mut request = Request::new(Body::empty());
+        *request.method_mut() = method;
+        *request.uri_mut() = path.parse().map_err(unread)?;
+        request.extensions_mut().insert(InProcess(()));
+        let tenant = self.tenant_id.to_string().parse().map_err(unread)?;
+        request.headers_mut().insert(TENANT_HEADER, tenant);
+        Ok(request)
+    }
+
+    async fn send(&self, request: Request<Body>) -> Response {
+        match self.router.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
         }
     }
 }

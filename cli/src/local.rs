@@ -11,6 +11,7 @@ use sqlx::PgPool;
 
 use crate::commands::tenant;
 use crate::config::{Config, Flags};
+use crate::events::Events;
 use crate::standalone::{api_config, existing, keys_of};
 
 /// Of which installation and tenant, and for whom it is shown.
@@ -81,6 +82,12 @@ const PAGE: usize = 500;
 impl Asker {
     pub(crate) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         Ok(self.0.ask(Method::POST, path, Some(body)).await?)
+    }
+
+    /// Listens to views as they change.
+    pub(crate) async fn listen(&self, views: &str) -> anyhow::Result<Events> {
+        let path = format!("/api/v1/stream?views={views}");
+        Ok(Events::new(self.0.listen(&path).await?))
     }
 
     /// The items of a list, in its order: at most so many, page by page; and whether there are more.

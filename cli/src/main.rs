@@ -4,6 +4,7 @@
 mod commands;
 mod compare;
 mod config;
+mod events;
 mod health;
 mod local;
 mod logging;

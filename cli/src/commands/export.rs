@@ -61,7 +61,7 @@ impl Args {
         };
         match &self.file {
             Some(file) => {
-                std::fs::write(file, text).with_context(|| format!("write {}", file.display()))?
+                std::fs::write(file, text).with_context(|| format!("write {}", file.display()))?;
             }
             None => crate::output::write(|out| out.write_all(&text))?,
         }

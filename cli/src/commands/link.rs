@@ -3,15 +3,16 @@
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use serde_json::Value;
 
 use crate::commands::site;
 use crate::config::{Config, Flags};
-use crate::local::{Filter, Of, print_list};
+use crate::local::{Asker, Filter, Of, print_list};
 
 /// The API's list.
 const PATH: &str = "/api/v1/links";
 /// States, the worst first, and in which order the links of each are: those that changed last, or the weakest, first.
-const STATES: [(&str, &str); 5] = [
+pub(super) const STATES: [(&str, &str); 5] = [
     ("down", "-since"),
     ("degraded", "signal_dbm"),
     ("discovered", "signal_dbm"),
@@ -19,7 +20,7 @@ const STATES: [(&str, &str); 5] = [
     ("stale", "-since"),
 ];
 /// What the table shows.
-const FIELDS: &[&str] = &[
+pub(super) const FIELDS: &[&str] = &[
     "state",
     "signal_dbm",
     "tx_ccq_percent",
@@ -74,23 +75,53 @@ impl Args {
         let Self { what, of } = self;
         let What::List { state, site, limit } = what;
         of.with(config, async |api| {
-            let mut filter = Filter::default();
-            if let Some(site) = &site {
-                let id = api.id(site::PATH, "site", site, Filter::default()).await?;
-                filter = filter.is("site_id", &id);
-            }
-            let (mut links, mut more) = (Vec::new(), false);
-            let wanted = |(word, _): &(&str, &str)| state.as_deref().is_none_or(|s| s == *word);
-            for (word, sort) in STATES.into_iter().filter(wanted) {
-                let filter = filter.clone().is("state", word);
-                let room = limit - links.len();
-                let (found, left) = api.list(PATH, &filter, sort, room.max(1)).await?;
-                more |= left || found.len() > room;
-                links.extend(found.into_iter().take(room));
-            }
+            let chosen = Chosen::of(api, state.as_deref(), site.as_deref()).await?;
+            let (links, more) = chosen.worst(api, limit).await?;
             print_list(&links, more, FIELDS, of.json)
         })
         .await?;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Which links.
+pub(super) struct Chosen<'a> {
+    pub(super) state: Option<&'a str>,
+    pub(super) site_id: Option<String>,
+}
+
+impl<'a> Chosen<'a> {
+    /// Those in this state alone, and of the site of this name.
+    pub(super) async fn of(
+        api: &Asker,
+        state: Option<&'a str>,
+        site: Option<&str>,
+    ) -> anyhow::Result<Self> {
+        let site_id = match site {
+            Some(site) => Some(api.id(site::PATH, "site", site, Filter::default()).await?),
+            None => None,
+        };
+        Ok(Self { state, site_id })
+    }
+
+    /// The worst of them, at most so many, and whether there are more.
+    pub(super) async fn worst(
+        &self,
+        api: &Asker,
+        limit: usize,
+    ) -> anyhow::Result<(Vec<Value>, bool)> {
+        let (mut links, mut more) = (Vec::new(), false);
+        let wanted = |(word, _): &(&str, &str)| self.state.is_none_or(|state| state == *word);
+        for (word, sort) in STATES.into_iter().filter(wanted) {
+            let mut filter = Filter::default().is("state", word);
+            if let Some(id) = &self.site_id {
+                filter = filter.is("site_id", id);
+            }
+            let room = limit - links.len();
+            let (found, left) = api.list(PATH, &filter, sort, room.max(1)).await?;
+            more |= left || found.len() > room;
+            links.extend(found.into_iter().take(room));
+        }
+        Ok((links, more))
     }
 }

@@ -22,6 +22,7 @@ pub(crate) mod tenant;
 mod token;
 mod up;
 mod verify;
+mod watch;
 
 use std::fmt;
 use std::future::Future;
@@ -58,6 +59,8 @@ pub(crate) enum Command {
     Device(device::Args),
     /// List links, the worst first.
     Link(link::Args),
+    /// Follow views as they change.
+    Watch(watch::Args),
     /// Run a simulated fleet alone, or talk to a running one.
     Simulate(simulate::Args),
     /// Read an inventory file into an installation's database.
@@ -100,6 +103,7 @@ impl Command {
             Self::Site(args) => args.flags(flags),
             Self::Device(args) => args.flags(flags),
             Self::Link(args) => args.flags(flags),
+            Self::Watch(args) => args.flags(flags),
             Self::Up(args) => args.flags(flags),
             Self::Export(args) => args.flags(flags),
             Self::Simulate(args) => args.flags(flags),
@@ -130,6 +134,7 @@ impl Command {
             Self::Site(args) => block_on(args.run(config)),
             Self::Device(args) => block_on(args.run(config)),
             Self::Link(args) => block_on(args.run(config)),
+            Self::Watch(args) => block_on(args.run(config)),
             Self::Up(args) => block_on(args.run(config)),
             Self::Export(args) => block_on(args.run(config)),
             Self::Simulate(args) => block_on(args.run(config)),

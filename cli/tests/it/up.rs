@@ -1,9 +1,9 @@
 //! `mast up` and the commands beside it, as the operator of a small network uses them.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -94,6 +94,72 @@ fn words(list: &[Value], field: &str) -> Vec<String> {
     list.iter().map(word).collect()
 }
 
+/// A command that tells of changes, a line each.
+struct Watched {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Watched {
+    /// Starts it, and waits until it knows what is.
+    fn start(up: &Up, args: &[&str]) -> Self {
+        let mut child = mast(args).args(["--data", &up.data]).spawn().unwrap();
+        let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+        let first = said.next().unwrap().unwrap();
+        assert!(first.starts_with("watching "), "{first}");
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    /// Waits for a line with both, then ends it in order.
+    fn end_with(&mut self, one: &str, other: &str) {
+        let found = |line: String| line.contains(one) && line.contains(other);
+        assert!(self.lines.by_ref().any(|line| found(line.unwrap())));
+        terminate(&self.child);
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+    }
+}
+
+/// On a terminal it is a table, until somebody types q; then the terminal is as it was.
+fn shown_on_a_terminal(up: &Up, args: &[&str]) {
+    let command = [
+        env!("CARGO_BIN_EXE_mast"),
+        &args.join(" "),
+        "--data",
+        &up.data,
+    ]
+    .join(" ");
+    let mut terminal = Command::new("script")
+        .args([
+            "--quiet",
+            "--return",
+            "--flush",
+            "--command",
+            &command,
+            "/dev/null",
+        ])
+        .env("TERM", "xterm")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = terminal.stdout.take().unwrap();
+    let (mut seen, mut some) = (String::new(), [0; 4_096]);
+    let mut until = |word: &str| {
+        while !seen.contains(word) {
+            let n = out.read(&mut some).unwrap();
+            assert!(n > 0, "{word:?} was never shown: {seen}");
+            seen.push_str(&String::from_utf8_lossy(&some[..n]));
+        }
+    };
+    until("\u{1b}[?1049h");
+    until("STATE");
+    until("q ends");
+    terminal.stdin.take().unwrap().write_all(b"q").unwrap();
+    until("\u{1b}[?1049l");
+    assert_eq!(terminal.wait().unwrap().code(), Some(0));
+}
+
 const STATES: [&str; 5] = ["down", "degraded", "discovered", "active", "stale"];
 
 #[test]
@@ -129,6 +195,7 @@ fn an_operator_brings_a_fleet_up_and_sees_its_links() {
     });
     let site = words(&links, "site")[0].clone();
     let ap = words(&links, "ap")[0].clone();
+    let mut watched = Watched::start(&up, &of(&["watch", "links"]));
 
     // What is worst is shown first, and can be asked for alone.
     happens(&socket, &format!("ap_dead ap={ap} for=1h"));
@@ -144,6 +211,8 @@ fn an_operator_brings_a_fleet_up_and_sees_its_links() {
             .all(|link| link["state"] == "down" && link["site"] == *site),
         "{down:?}"
     );
+    watched.end_with(&format!(" {ap} "), "-> down (");
+    shown_on_a_terminal(&up, &of(&["watch", "links"]));
     let links = up.json(&of(&["link", "list"]));
     let rank = |state: &String| STATES.iter().position(|s| s == state).unwrap();
     let ranks: Vec<usize> = words(links.as_array().unwrap(), "state")
