@@ -34,7 +34,7 @@ impl Table {
     /// To standard output: as wide as the terminal, or as wide as it takes where there is none.
     pub(crate) fn print(&self) -> anyhow::Result<()> {
         let terminal = std::io::stdout().is_terminal();
-        let width = terminal.then(|| terminal::size().map_or(80, |(width, _)| usize::from(width)));
+        let width = terminal.then(|| size().0);
         crate::output::line(&self.lines(width).join("\n"))
     }
 
@@ -68,6 +68,14 @@ impl Table {
             cells.join(&" ".repeat(GAP)).trim_end().to_owned()
         };
         self.rows.iter().map(line).collect()
+    }
+}
+
+/// Columns and lines of the terminal; one that tells none is taken for an ordinary one.
+pub(crate) fn size() -> (usize, usize) {
+    match terminal::size() {
+        Ok((width, height)) if width > 0 && height > 0 => (width.into(), height.into()),
+        _ => (80, 24),
     }
 }
 

@@ -22,7 +22,7 @@ use crate::config::{Config, Flags};
 use crate::events::Events;
 use crate::local::{Asker, Filter, Of, shown};
 use crate::standalone::stop_signal;
-use crate::table::{Table, plain};
+use crate::table::{Table, plain, size};
 
 /// The list is read at most so often.
 const PACE: Duration = Duration::from_secs(1);
@@ -262,8 +262,7 @@ async fn screen(api: &Asker, chosen: &Chosen<'_>, mut events: Events) -> anyhow:
                 }
             }
             () = sleep_until(due) => {
-                let rows = terminal::size().map_or(24, |(_, rows)| rows);
-                (links, more) = chosen.worst(api, usize::from(rows).max(4)).await?;
+                (links, more) = chosen.worst(api, size().1).await?;
                 let now = Instant::now();
                 marks.read_at = now;
                 due = now + STALE.min(marks.until(now));
@@ -338,8 +337,7 @@ impl Marks {
 }
 
 fn draw(links: &[Value], more: bool, marks: &Marks) -> anyhow::Result<()> {
-    let (width, height) = terminal::size().unwrap_or((80, 24));
-    let (width, height) = (usize::from(width), usize::from(height));
+    let (width, height) = size();
     let mut table = Table::new(FIELDS);
     for link in links {
         table.row(FIELDS.iter().map(|field| shown(link, field)));
