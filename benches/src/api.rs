@@ -165,13 +165,14 @@ struct Page {
     next: Option<String>,
 }
 
-struct Connection {
+/// A connection with one request at a time.
+pub(crate) struct Connection {
     host: String,
     sender: SendRequest<Empty<Bytes>>,
 }
 
 impl Connection {
-    async fn open(address: SocketAddr) -> Result<Self, BenchError> {
+    pub(crate) async fn open(address: SocketAddr) -> Result<Self, BenchError> {
         let stream = TcpStream::connect(address)
             .await
             .map_err(BenchError::system(format!("connect to {address}")))?;
@@ -186,7 +187,7 @@ impl Connection {
     }
 
     /// The tag of the answer, and its body.
-    async fn ask(
+    pub(crate) async fn ask(
         &mut self,
         ask: &Ask,
         status: StatusCode,

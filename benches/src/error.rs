@@ -28,6 +28,24 @@ pub enum BenchError {
     /// No checkpoint was found where one had been written.
     #[error("the checkpoint just written is not there or not whole")]
     NoCheckpoint,
+    /// The lake cannot be used.
+    #[error(transparent)]
+    Lake(#[from] mast_lake::LakeError),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Postgres(#[from] mast_postgres::PostgresError),
+    /// A statement failed.
+    #[error("the database: {0}")]
+    Sql(#[from] sqlx::Error),
+    /// The query engine cannot be used.
+    #[error(transparent)]
+    Query(#[from] mast_query::QueryError),
+    /// The API cannot be used.
+    #[error(transparent)]
+    Api(#[from] mast_api::ApiError),
+    /// The key file cannot be used.
+    #[error(transparent)]
+    Keys(#[from] mast_secrets::SecretsError),
     /// The log cannot be used.
     #[error("the log: {0}")]
     Log(#[from] mast_log::LogError),

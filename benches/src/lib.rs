@@ -7,6 +7,7 @@ pub mod ingest;
 pub mod pipeline;
 mod process;
 pub mod processes;
+pub mod series;
 pub mod soak;
 mod tied;
 
