@@ -368,10 +368,10 @@ async fn both_doors_refuse_the_same() {
                 }
                 ("devices", _) => body["address"] = json!("h"),
                 ("sites", "latitude") => {
-                    (body["longitude"], row["longitude"]) = (json!(0), json!(0))
+                    (body["longitude"], row["longitude"]) = (json!(0), json!(0));
                 }
                 ("sites", "longitude") => {
-                    (body["latitude"], row["latitude"]) = (json!(0), json!(0))
+                    (body["latitude"], row["latitude"]) = (json!(0), json!(0));
                 }
                 _ => {}
             }

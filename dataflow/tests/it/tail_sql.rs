@@ -119,7 +119,7 @@ async fn each_poll_is_counted_once_up_to_as_of_while_the_lake_is_committed() {
         w.poll_of(device, Outcome::Ok);
         w.poll_of(device, Outcome::Timeout);
         w.poll_with(its_device, Outcome::Ok, |whole| {
-            whole.poll.tenant_id = other
+            whole.poll.tenant_id = other;
         });
         w.beat();
         // Two readers at once.
