@@ -4,6 +4,7 @@ mod api;
 mod listener;
 mod pipeline;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -100,6 +101,9 @@ enum What {
         /// Seed of the fleet.
         #[arg(long, default_value_t = 1)]
         seed: u64,
+        /// Trouble by the clock, without which little changes; a file of events, see simulator/README.md.
+        #[arg(long, value_name = "FILE")]
+        scenario: Option<PathBuf>,
         /// Where the log of records is kept [default: embedded]
         #[arg(long, value_enum)]
         log: Option<Kind>,
@@ -148,7 +152,13 @@ Examples:
 impl Args {
     pub(crate) fn flags(&self, flags: Flags) -> anyhow::Result<Flags> {
         match &self.what {
-            What::Pipeline { log, brokers, .. } => flags
+            What::Pipeline {
+                log,
+                brokers,
+                scenario,
+                ..
+            } => flags
+                .with("--scenario", "simulator.scenario", scenario.as_ref())?
                 .with("--log", "log.kind", log.as_ref())?
                 .with("--brokers", "log.brokers", brokers.as_ref()),
             _ => Ok(flags),

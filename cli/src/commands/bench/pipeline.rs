@@ -169,7 +169,10 @@ async fn start_fleet(
         [&inventory, "--api-port"],
         ["0", "--api-ssl-port"],
     ];
+    let scenario = config.simulator.scenario.as_ref();
+    let scenario = scenario.map(|file| format!("--scenario={}", file.display()));
     let words = words.into_iter().flatten().chain(["0"]);
+    let words = words.chain(scenario.as_deref());
     let mut fleet = launcher.tied("the simulator", words)?;
     let _up: Value = fleet.says().await?;
     crate::output::note("importing the inventory …");
