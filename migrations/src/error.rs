@@ -96,6 +96,8 @@ pub fn is_passing(error: &sqlx::Error) -> bool {
                 .any(|class| code.starts_with(class))
                 || code == "40001"
                 || code == "40P01"
+                // A lock that was not to be had in time.
+                || code == "55P03"
         }),
         _ => false,
     }

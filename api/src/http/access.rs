@@ -21,6 +21,7 @@ use mast_schemas::{TenantId, Timestamp};
 use mast_secrets::KeyProvider;
 use sqlx::{PgPool, Postgres, Transaction};
 use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
 use super::kept::Kept;
@@ -36,6 +37,8 @@ pub(crate) type Tx = Transaction<'static, Postgres>;
 pub(crate) const TENANT_HEADER: &str = "mast-tenant";
 /// For so long a token that was good is taken for good: who takes one back has to wait that long.
 const KNOWN_FOR: Duration = Duration::from_secs(5);
+/// So many inventories come or go at once.
+const INVENTORIES: usize = 2;
 /// So many tokens are remembered.
 const KNOWN_MOST: usize = 10_000;
 /// How often one address may try what is no token.
@@ -58,7 +61,8 @@ struct Inner {
     known: Mutex<HashMap<TokenHash, (Arc<Identity>, Instant)>>,
     asks: Buckets<Uuid>,
     guesses: Buckets<IpAddr>,
-    kept: Kept,
+    kept: Arc<Kept>,
+    inventories: Arc<Semaphore>,
     default_interval_ms: u32,
     live: Hub,
 }
@@ -73,17 +77,25 @@ impl App {
         default_interval_ms: u32,
         listeners: Listeners,
     ) -> Self {
+        let kept = Arc::new(Kept::new(kept_for));
         Self(Arc::new(Inner {
-            live: Hub::new(pool.clone(), listeners),
+            live: Hub::new(pool.clone(), listeners, Arc::clone(&kept)),
             pool,
             engine,
             keys,
             known: Mutex::default(),
             asks: Buckets::new(rate),
             guesses: Buckets::new(GUESSES),
-            kept: Kept::new(kept_for),
+            kept,
+            inventories: Arc::new(Semaphore::new(INVENTORIES)),
             default_interval_ms,
         }))
+    }
+
+    /// A turn for a whole inventory, which takes much memory and the writers' turn for long.
+    pub(crate) fn inventory_turn(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let turn = Arc::clone(&self.0.inventories).try_acquire_owned();
+        turn.map_err(|_| Problem::unavailable())
     }
 
     /// Answers that are kept for a moment.
@@ -370,6 +382,10 @@ impl<R: Writes> Access<R> {
 }
 
 async fn take_turn(tx: &mut Tx) -> Result<(), Problem> {
+    // Who waits holds a connection, which all others share: so nobody waits for long.
+    sqlx::raw_sql("SET LOCAL lock_timeout = '3s'")
+        .execute(&mut **tx)
+        .await?;
     sqlx::query!("SELECT take_turn()")
         .fetch_one(&mut **tx)
         .await?;

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use mast_schemas::inventory::{Device, Inventory, Sector, Site, Tenant, known};
 
+use super::PROBLEMS_MOST;
 use crate::ApiError;
 use crate::bounds::{self, Bounds, LABELS_MAX, NAME_MAX, PASSWORD_MAX, TEXT_MAX, name_fault};
 
@@ -37,7 +38,7 @@ impl fmt::Display for Problem {
 /// Checks everything that can be known without the database.
 ///
 /// # Errors
-/// [`ApiError::Inventory`] with all problems.
+/// [`ApiError::Inventory`] with the problems, all of them unless they are very many.
 pub fn check(inventory: &Inventory) -> Result<(), ApiError> {
     let mut found = Found::default();
     let mut names = HashSet::new();
@@ -59,6 +60,9 @@ struct Found(Vec<Problem>);
 
 impl Found {
     fn add(&mut self, path: String, reason: impl Into<String>, remedy: impl Into<String>) {
+        if self.0.len() >= PROBLEMS_MOST {
+            return;
+        }
         self.0.push(Problem {
             path,
             line: None,
@@ -268,9 +272,12 @@ impl Found {
             }
         }
         self.credentials(path, device);
-        if known(&device.parent).is_some_and(|parent| parent == device.name) {
-            let remedy = "name the device in front of it";
-            self.add(format!("{path}.parent"), "it hangs on itself", remedy);
+        if let Some(parent) = known(&device.parent) {
+            self.name_at(format!("{path}.parent"), &parent);
+            if parent == device.name {
+                let remedy = "name the device in front of it";
+                self.add(format!("{path}.parent"), "it hangs on itself", remedy);
+            }
         }
         for (field, labels) in [("groups", &device.groups), ("tags", &device.tags)] {
             let labels = labels.as_deref().unwrap_or_default();

@@ -13,8 +13,8 @@ use std::collections::{HashMap, HashSet};
 use ::csv::{ReaderBuilder, StringRecord, Writer};
 use mast_schemas::inventory::{Device, Inventory, Sector, Site, Tenant, known};
 
-use super::Problem;
 use super::columns::{COLUMNS, Column, disarmed, rearmed};
+use super::{PROBLEMS_MOST, Problem};
 use crate::ApiError;
 
 /// Devices of a tenant as CSV, without their credentials. What only JSON holds is left out: where sites are, how sectors look.
@@ -78,6 +78,15 @@ impl Lines {
 /// # Errors
 /// [`ApiError::Inventory`] with all that is wrong with header and cells. It repeats no cell.
 pub fn from_csv(text: &str, tenant: &str) -> Result<(Inventory, Lines), ApiError> {
+    from_csv_at_most(text, tenant, usize::MAX)
+}
+
+/// The same, of so many devices.
+pub(crate) fn from_csv_at_most(
+    text: &str,
+    tenant: &str,
+    most: usize,
+) -> Result<(Inventory, Lines), ApiError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut reader = ReaderBuilder::new()
         .has_headers(false)
@@ -92,13 +101,18 @@ pub fn from_csv(text: &str, tenant: &str) -> Result<(Inventory, Lines), ApiError
     let (mut record, mut columns) = (StringRecord::new(), None);
     let mut table = Table::default();
     // Text that is UTF-8 is always read: what else could go wrong is the reader's of a file.
-    while reader.read_record(&mut record).unwrap_or(false) {
+    while rows.problems.len() < PROBLEMS_MOST && reader.read_record(&mut record).unwrap_or(false) {
         let line = rows.line_of(record.position());
         match &columns {
             None => columns = Some(rows.header(&record)?),
             Some(columns) => {
                 if let Some(device) = rows.device(line, &record, columns) {
                     table.add(line, device);
+                    if table.devices.len() > most {
+                        let remedy = format!("import at most {most} at once");
+                        rows.problem("", "there are too many devices", remedy);
+                        break;
+                    }
                 }
             }
         }

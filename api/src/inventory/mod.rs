@@ -22,9 +22,13 @@ use utoipa::ToSchema;
 use crate::ApiError;
 pub(crate) use check::is_address;
 pub use check::{Problem, check};
+pub(crate) use csv::from_csv_at_most;
 pub use csv::{Lines, from_csv, to_csv};
 pub use export::export;
 pub(crate) use export::name as tenant_name;
+
+/// So many problems of an inventory are told at once.
+const PROBLEMS_MOST: usize = 10_000;
 
 /// How to import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

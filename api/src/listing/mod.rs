@@ -94,6 +94,14 @@ pub(crate) struct ListQuery {
     sort: Option<String>,
 }
 
+impl ListQuery {
+    /// Bytes of its texts.
+    pub(crate) fn bytes(&self) -> usize {
+        let texts = [&self.cursor, &self.filter, &self.sort];
+        texts.into_iter().flatten().map(String::len).sum()
+    }
+}
+
 /// A part of a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Page<T> {

@@ -33,6 +33,7 @@ pub(crate) use seats::Full;
 pub use seats::Listeners;
 pub(crate) use views::Views;
 
+use crate::http::kept::Kept;
 use crate::token::{self, Identity};
 use feed::Feed;
 use listener::Listener;
@@ -56,12 +57,14 @@ pub(crate) struct Hub {
     seats: Arc<Seats>,
     reading: Arc<Semaphore>,
     told: watch::Sender<()>,
+    /// Lists of before a commit that listeners hear of: they are read for what changed.
+    kept: Arc<Kept>,
     /// What hears of commits and asks after tokens, from the first listener on. It ends with this.
     tasks: Mutex<JoinSet<()>>,
 }
 
 impl Hub {
-    pub(crate) fn new(pool: PgPool, limits: Listeners) -> Self {
+    pub(crate) fn new(pool: PgPool, limits: Listeners, kept: Arc<Kept>) -> Self {
         let connections = pool.options().get_max_connections() as usize;
         Self {
             pool,
@@ -69,6 +72,7 @@ impl Hub {
             seats: Seats::new(limits),
             reading: Arc::new(Semaphore::new((connections / 3).max(1))),
             told: watch::Sender::new(()),
+            kept,
             tasks: Mutex::default(),
         }
     }
@@ -121,26 +125,32 @@ impl Hub {
     fn work(&self) {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         if tasks.is_empty() {
-            tasks.spawn(hear(self.pool.clone(), self.told.clone()));
+            let kept = Arc::clone(&self.kept);
+            tasks.spawn(hear(self.pool.clone(), self.told.clone(), kept));
             tasks.spawn(check(self.pool.clone(), Arc::clone(&self.seats)));
         }
     }
 }
 
 /// Tells all feeds of each commit. Where it can't hear of them, feeds look by themselves, so its own errors are no news.
-async fn hear(pool: PgPool, told: watch::Sender<()>) {
+async fn hear(pool: PgPool, told: watch::Sender<()>, kept: Arc<Kept>) {
     loop {
-        if let Err(error) = notifications(&pool, &told).await {
+        if let Err(error) = notifications(&pool, &told, &kept).await {
             tracing::debug!(%error, "commits are looked for instead of heard of");
         }
         tokio::time::sleep(LOOK).await;
     }
 }
 
-async fn notifications(pool: &PgPool, told: &watch::Sender<()>) -> Result<(), sqlx::Error> {
+async fn notifications(
+    pool: &PgPool,
+    told: &watch::Sender<()>,
+    kept: &Kept,
+) -> Result<(), sqlx::Error> {
     let mut listener = PgListener::connect_with(pool).await?;
     listener.listen(CHANNEL).await?;
     while listener.try_recv().await?.is_some() {
+        kept.written();
         told.send_replace(());
     }
     Ok(())

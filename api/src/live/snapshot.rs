@@ -49,7 +49,11 @@ pub(super) async fn send(pool: &PgPool, tenant: TenantId, waiters: Vec<Waiter>) 
             tracing::debug!(%error, %tenant, "a snapshot was not read to its end");
             None
         }
-        Ok(Ok(None)) | Err(_) => return,
+        Ok(Ok(None)) => return,
+        Err(_) => {
+            tracing::debug!(%tenant, "a snapshot took too long for those who wait");
+            None
+        }
     };
     for waiter in group.0 {
         // Who is gone needs none.
@@ -136,8 +140,9 @@ impl Group {
                 return true;
             }
             tokio::select! {
-                sent = timeout(STUCK, waiter.to.send(event.clone())) => matches!(sent, Ok(Ok(()))),
+                biased;
                 () = waiter.done.closed() => false,
+                sent = timeout(STUCK, waiter.to.send(event.clone())) => matches!(sent, Ok(Ok(()))),
             }
         });
         let mut took = join_all(taking).await.into_iter();

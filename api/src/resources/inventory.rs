@@ -7,18 +7,19 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use mast_schemas::inventory::{Inventory, Tenant};
 use serde::{Deserialize, Serialize};
+use tokio::sync::OwnedSemaphorePermit;
 use utoipa::IntoParams;
 
 use crate::ApiError;
 use crate::http::accept::accepted;
-use crate::http::access::{Operator, Viewer};
+use crate::http::access::{App, Operator, Viewer};
 use crate::http::extract::{Query, body};
 use crate::http::idempotency::{Begun, IdempotencyKey};
 use crate::http::problem::{FieldError, Kind, Problem};
 use crate::http::reply;
 use crate::inventory::{
-    Lines, Place, Report, check, export as exported, from_csv, import_tenant, parse, tenant_name,
-    to_csv,
+    Lines, Place, Report, check, export as exported, from_csv_at_most, import_tenant, parse,
+    tenant_name, to_csv,
 };
 
 /// Bytes of an inventory, whatever other bodies may have: some 100,000 devices.
@@ -46,25 +47,32 @@ pub(crate) struct ImportQuery {
 pub(crate) struct Text {
     kind: &'static str,
     text: String,
+    _turn: OwnedSemaphorePermit,
 }
 
-impl<S: Send + Sync> FromRequest<S> for Text {
+impl FromRequest<App> for Text {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, state: &App) -> Result<Self, Problem> {
+        // Before the body is read: it is large.
+        let turn = state.inventory_turn()?;
         let (kind, bytes) = body(request, state, &[JSON, CSV]).await?;
         let text = String::from_utf8(bytes.into()).map_err(|e| {
             let at = e.utf8_error().valid_up_to();
             Problem::new(Kind::MalformedBody, format!("byte {at} is not of UTF-8"))
         })?;
-        Ok(Self { kind, text })
+        Ok(Self {
+            kind,
+            text,
+            _turn: turn,
+        })
     }
 }
 
 impl Text {
     fn read(&self, tenant: &str) -> Result<(Inventory, Lines), ApiError> {
         if self.kind == CSV {
-            return from_csv(&self.text, tenant);
+            return from_csv_at_most(&self.text, tenant, DEVICES_MOST);
         }
         Ok((parse(&self.text)?, Lines::default()))
     }
@@ -92,6 +100,7 @@ impl Asked {
     content((serde_json::Value = "application/json"), (String = "text/csv")))))]
 pub(crate) async fn export(who: Viewer, headers: HeaderMap) -> Result<Response, Problem> {
     let (kind, ()) = accepted(&headers, &[(JSON, ()), (CSV, ())])?;
+    let _turn = who.app().inventory_turn()?;
     let mut tx = who.read().await?;
     let tenant = exported(&mut tx, who.tenant()).await?;
     let tenant = tenant.ok_or_else(Problem::not_found)?;
@@ -143,21 +152,34 @@ pub(crate) async fn import(
     once.done(answer).await
 }
 
+/// So many devices come in one request.
+const DEVICES_MOST: usize = 200_000;
+/// What to do where a file is not about the asker's tenant.
+const OWN: &str = "name the tenant that the token is for, and it alone";
+
 /// The one tenant of an inventory, which must be the asker's.
 fn checked<'a>(inventory: &'a Inventory, name: &str) -> Result<&'a Tenant, ApiError> {
-    check(inventory)?;
-    let wrong = |path: &str, reason: &str| ApiError::Inventory {
+    let wrong = |path: &str, reason: &str, remedy: &str| ApiError::Inventory {
         problems: vec![crate::inventory::Problem {
             path: path.to_owned(),
             line: None,
             reason: reason.to_owned(),
-            remedy: "name the tenant that the token is for, and it alone".to_owned(),
+            remedy: remedy.to_owned(),
         }],
     };
+    let remedy = format!("import at most {DEVICES_MOST} at once");
     match &inventory.tenants[..] {
-        [tenant] if tenant.name == name => Ok(tenant),
-        [_] => Err(wrong("tenants[0].name", "this is another tenant")),
-        _ => Err(wrong("tenants", "there must be one tenant")),
+        [tenant] if tenant.devices.len() > DEVICES_MOST => Err(wrong(
+            "tenants[0].devices",
+            "there are too many devices",
+            &remedy,
+        )),
+        [tenant] if tenant.name == name => {
+            check(inventory)?;
+            Ok(tenant)
+        }
+        [_] => Err(wrong("tenants[0].name", "this is another tenant", OWN)),
+        _ => Err(wrong("tenants", "there must be one tenant", OWN)),
     }
 }
 

@@ -659,3 +659,25 @@ async fn a_tenant_lives_and_takes_everything_with_it() {
         ["site-AAA"]
     );
 }
+
+/// Who has the writers' turn for long holds up nobody's connection for long.
+#[tokio::test]
+async fn a_turn_that_is_not_had_in_time_is_503() {
+    let world = World::new().await;
+    let operator = world.operator().await;
+    let mut other = world.api.begin().await.unwrap();
+    sqlx::query("SELECT take_turn()")
+        .execute(&mut *other)
+        .await
+        .unwrap();
+    let waited = operator
+        .post("/api/v1/tags", json!({ "name": "late" }))
+        .await;
+    assert_eq!(waited.problem(), 503);
+    assert!(waited.header("retry-after").is_some());
+    other.rollback().await.unwrap();
+    let made = operator
+        .post("/api/v1/tags", json!({ "name": "late" }))
+        .await;
+    assert_eq!(made.status, 201);
+}

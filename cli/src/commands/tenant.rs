@@ -13,7 +13,7 @@ use serde::Serialize;
 use sqlx::PgPool;
 
 use crate::config::{Config, Flags};
-use crate::standalone::{Database, Paths, existing, keys};
+use crate::standalone::{Database, Paths, existing, keys_of};
 use crate::table::Table;
 
 /// Make and list tenants: the customers of an installation, each of whom sees its own things alone.
@@ -124,7 +124,8 @@ async fn add(
     };
     let pool = database.pool(Role::Api, 2).await?;
     let made = async {
-        let report = inventory::import(&pool, keys(paths)?.as_ref(), &inventory, options).await?;
+        let keys = keys_of(paths, database).await?;
+        let report = inventory::import(&pool, keys.as_ref(), &inventory, options).await?;
         if report.tenants.created == 0 {
             bail!("there is a tenant {name:?} already; `mast tenant list` shows all");
         }

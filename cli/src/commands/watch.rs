@@ -28,6 +28,8 @@ use crate::table::{Table, plain, size};
 const PACE: Duration = Duration::from_secs(1);
 /// Measurements are read anew after so long, where nothing else changed.
 const STALE: Duration = Duration::from_secs(10);
+/// People move and rename devices: they are asked for anew after so long.
+const FORGET: Duration = Duration::from_secs(60);
 /// A link is marked for so long after it changed.
 const MARKED: Duration = Duration::from_secs(10);
 
@@ -139,8 +141,8 @@ fn array<'a>(data: &'a Value, field: &str) -> &'a [Value] {
 struct Known {
     /// States of links.
     states: HashMap<String, String>,
-    /// Devices that were asked for.
-    devices: HashMap<String, Option<Value>>,
+    /// Devices that were asked for, and when.
+    devices: HashMap<String, (Instant, Option<Value>)>,
 }
 
 impl Known {
@@ -174,16 +176,18 @@ impl Known {
         let id = shown(change, "id");
         let ap = id.split('.').next().unwrap_or_default().to_owned();
         for device in [ap.clone(), shown(row, "cpe_device_id")] {
-            if !device.is_empty() && !self.devices.contains_key(&device) {
+            let asked = self.devices.get(&device);
+            let known = asked.is_some_and(|(at, _)| at.elapsed() < FORGET);
+            if !device.is_empty() && !known {
                 let filter = Filter::default().is("id", &device);
                 let found = api.find("/api/v1/devices", &filter).await?;
-                self.devices.insert(device, found);
+                self.devices.insert(device, (Instant::now(), found));
             }
         }
         let site = self
             .devices
             .get(&ap)
-            .and_then(|d| d.as_ref()?["site_id"].as_str());
+            .and_then(|(_, device)| device.as_ref()?["site_id"].as_str());
         Ok(chosen.site_id.is_none() || chosen.site_id.as_deref() == site)
     }
 
@@ -196,7 +200,7 @@ impl Known {
             parts.nth(1).unwrap_or_default(),
         );
         let name = |id: &str, otherwise: &str| {
-            let device = self.devices.get(id).and_then(Option::as_ref);
+            let device = self.devices.get(id).and_then(|(_, device)| device.as_ref());
             device.map_or_else(|| otherwise.to_owned(), |device| shown(device, "name"))
         };
         let client = name(&shown(row, "cpe_device_id"), mac);

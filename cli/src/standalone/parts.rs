@@ -136,7 +136,7 @@ pub(crate) async fn api_config(
     engine.max_rows = config.query.max_rows;
     engine.threads = config.query.threads;
     engine.retention = config.lake.retention();
-    let mut api = ApiConfig::new(pool, Engine::new(engine)?, keys(paths)?);
+    let mut api = ApiConfig::new(pool, Engine::new(engine)?, keys_of(paths, database).await?);
     api.rate = Rate {
         per_second: settings.rate_per_second,
         burst: settings.rate_burst,

@@ -108,9 +108,9 @@ impl LakeTask {
             let (busy, full) = (commit.is_some(), self.is_full());
             let again = tokio::time::Instant::from_std(self.again);
             tokio::select! {
-                (upto, done) = ended(&mut commit), if busy => {
+                done = ended(&mut commit), if busy => {
                     commit = None;
-                    self.end(upto, done)?;
+                    self.end(done)?;
                 }
                 work = work.recv(), if open && !(full && busy || self.is_stalled()) => match work {
                     Some(work) => self.take(work).await?,
@@ -211,17 +211,13 @@ impl LakeTask {
 
     /// Begins to commit what there is; rows stay buffered until that has succeeded.
     fn begin(&self) -> Commit {
-        let (upto, root, pool) = (self.upto, self.root.clone(), self.pool.clone());
-        let writing = self.writer.begin(upto);
-        Box::pin(async move { (upto, attempt(writing, &root, &pool).await) })
+        let (root, pool) = (self.root.clone(), self.pool.clone());
+        let writing = self.writer.begin(self.upto);
+        Box::pin(async move { attempt(writing, &root, &pool).await })
     }
 
-    /// Takes note of how a commit of all rows up to `upto` ended.
-    fn end(
-        &mut self,
-        upto: Epoch,
-        done: Result<Option<Epoch>, LakeError>,
-    ) -> Result<(), DataflowError> {
+    /// Takes note of how a commit ended.
+    fn end(&mut self, done: Result<Option<Epoch>, LakeError>) -> Result<(), DataflowError> {
         match done {
             Ok(Some(end)) => self.writer.confirm(end),
             Ok(None) => {}
@@ -240,7 +236,9 @@ impl LakeTask {
             retry.done();
             self.shared.troubles.mended(Place::Stall);
         }
-        for (_, done) in self.asked.extract_if(.., |(asked, _)| *asked <= upto) {
+        // What the lake holds, not what was tried: where the answer to an earlier commit was lost, that may be less.
+        let held = self.writer.committed();
+        for (_, done) in self.asked.extract_if(.., |(asked, _)| Some(*asked) <= held) {
             // Whoever asked may be gone; the lake is committed all the same.
             let _ = done.send(());
         }
@@ -255,11 +253,11 @@ impl LakeTask {
     }
 }
 
-/// A commit that is being made: up to which slot, and the end of what the lake then holds, if it holds more.
-type Commit = Pin<Box<dyn Future<Output = (Epoch, Result<Option<Epoch>, LakeError>)> + Send>>;
+/// A commit that is being made: the end of what the lake then holds, if it holds more.
+type Commit = Pin<Box<dyn Future<Output = Result<Option<Epoch>, LakeError>> + Send>>;
 
 /// Waits for the commit that is being made.
-async fn ended(commit: &mut Option<Commit>) -> (Epoch, Result<Option<Epoch>, LakeError>) {
+async fn ended(commit: &mut Option<Commit>) -> Result<Option<Epoch>, LakeError> {
     match commit {
         Some(commit) => commit.await,
         None => std::future::pending().await,
