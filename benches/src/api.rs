@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
-use crate::BenchError;
+use crate::{BenchError, percentile};
 
 /// A request.
 #[derive(Clone, Debug)]
@@ -124,10 +124,7 @@ impl Load {
         let seconds = begin.elapsed().as_secs_f64();
         let mut took: Vec<Duration> = took.into_iter().flatten().collect();
         took.sort_unstable();
-        let at = |share: f64| {
-            let i = (took.len().saturating_sub(1) as f64 * share).ceil() as usize;
-            took.get(i).map_or(0.0, |took| took.as_secs_f64() * 1_000.0)
-        };
+        let at = |share| percentile(&took, share).map_or(0.0, |took| took.as_secs_f64() * 1_000.0);
         Ok(Answers {
             per_s: took.len() as f64 / seconds,
             p50_ms: at(0.5),

@@ -4,6 +4,7 @@ pub mod api;
 pub mod dataflow;
 mod error;
 pub mod ingest;
+mod percentile;
 pub mod pipeline;
 mod process;
 pub mod processes;
@@ -14,6 +15,7 @@ mod tied;
 use serde::{Deserialize, Serialize};
 
 pub use error::BenchError;
+pub use percentile::percentile;
 pub use process::{Launcher, cpu_time, resident_bytes};
 pub use tied::Tied;
 

@@ -9,7 +9,7 @@ use mast_postgres::Role;
 use serde_json::Value;
 use sqlx::PgPool;
 
-use crate::commands::tenant;
+use crate::commands::{site, tenant};
 use crate::config::{Config, Flags};
 use crate::events::Events;
 use crate::standalone::{api_config, existing, keys_of};
@@ -44,8 +44,8 @@ impl Of {
             let owner = database.pool(Role::Owner, 1).await?;
             let tenant = which(&owner, self.tenant.as_deref()).await;
             owner.close().await;
-            keys_of(&paths, &database).await?;
-            let api = api_config(config, &paths, &database).await?;
+            let keys = keys_of(&paths, &database).await?;
+            let api = api_config(config, &paths, &database, keys).await?;
             let pool = api.pool.clone();
             let done = work(&Asker(Local::new(api, tenant?.id))).await;
             pool.close().await;
@@ -80,10 +80,6 @@ pub(crate) struct Asker(Local);
 const PAGE: usize = 500;
 
 impl Asker {
-    pub(crate) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        Ok(self.0.ask(Method::POST, path, Some(body)).await?)
-    }
-
     /// Listens to views as they change.
     pub(crate) async fn listen(&self, views: &str) -> anyhow::Result<Events> {
         let path = format!("/api/v1/stream?views={views}");
@@ -127,6 +123,44 @@ impl Asker {
     pub(crate) async fn find(&self, path: &str, filter: &Filter) -> anyhow::Result<Option<Value>> {
         let (found, _) = self.list(path, filter, "name", 1).await?;
         Ok(found.into_iter().next())
+    }
+
+    /// Shows the one of a name, all of it.
+    pub(crate) async fn show(
+        &self,
+        path: &str,
+        what: &str,
+        name: &str,
+        json: bool,
+    ) -> anyhow::Result<()> {
+        let found = self.find(path, &Filter::default().is("name", name)).await?;
+        let thing = found.with_context(|| {
+            format!("there is no {what} {name:?}; `mast {what} list` shows all")
+        })?;
+        match json {
+            true => crate::output::json(&thing),
+            false => print_thing(&thing),
+        }
+    }
+
+    /// Makes a thing, and shows it or says so in words.
+    pub(crate) async fn make(
+        &self,
+        path: &str,
+        input: &Value,
+        words: &str,
+        json: bool,
+    ) -> anyhow::Result<()> {
+        let made = self.0.ask(Method::POST, path, Some(input)).await?;
+        match json {
+            true => crate::output::json(&made),
+            false => crate::output::line(words),
+        }
+    }
+
+    /// Id of the site of a name.
+    pub(crate) async fn site_id(&self, name: &str) -> anyhow::Result<String> {
+        self.id(site::PATH, "site", name, Filter::default()).await
     }
 
     /// Id of the one of a name; where there is none, what shows those that there are.
@@ -176,7 +210,7 @@ pub(crate) fn shown(thing: &Value, field: &str) -> String {
 }
 
 /// A thing as lines: each field with its name.
-pub(crate) fn print_thing(thing: &Value) -> anyhow::Result<()> {
+fn print_thing(thing: &Value) -> anyhow::Result<()> {
     let Some(fields) = thing.as_object() else {
         return Ok(());
     };

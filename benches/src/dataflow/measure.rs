@@ -11,8 +11,8 @@ use mast_schemas::{Epoch, Timestamp};
 use super::fleet::Fleet;
 use super::telemetry::{PARTITIONS, Telemetry};
 use super::{Options, Report, restart};
-use crate::BenchError;
 use crate::process::{cpu_time, resident_bytes};
+use crate::{BenchError, percentile};
 
 /// When the fleet's time begins.
 const START: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -108,8 +108,8 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(&str)) -> Result<Report, 
         rows_per_s_per_core: rows as f64 / cpu_s,
         us_per_row: cpu_s * 1e6 / rows as f64,
         bytes_per_client: bytes as f64 / options.clients as f64,
-        epoch_p50_ms: spent.percentile_ms(50),
-        epoch_p99_ms: spent.percentile_ms(99),
+        epoch_p50_ms: spent.percentile_ms(0.5),
+        epoch_p99_ms: spent.percentile_ms(0.99),
         restart_s: restart.load_s + restart.rebuild_s + restart.replay_s,
         bytes_are: if options.heap_bytes.is_some() {
             "heap"
@@ -198,13 +198,10 @@ impl Spent {
         self.walls.iter().sum()
     }
 
-    fn percentile_ms(&self, percent: usize) -> f64 {
+    fn percentile_ms(&self, share: f64) -> f64 {
         let mut walls = self.walls.clone();
         walls.sort_unstable();
-        let place = (walls.len() * percent).div_ceil(100).saturating_sub(1);
-        walls
-            .get(place)
-            .map_or(0.0, |wall| wall.as_secs_f64() * 1e3)
+        percentile(&walls, share).map_or(0.0, |wall| wall.as_secs_f64() * 1e3)
     }
 }
 

@@ -9,8 +9,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::fleet::Fleet;
-use crate::BenchError;
 use crate::api::{Ask, Connection};
+use crate::{BenchError, percentile};
 
 /// How long requests took, from the question to the last byte of the answer.
 #[derive(Clone, Debug, Serialize)]
@@ -83,7 +83,7 @@ impl Asker {
         }
         let first_ms = took.remove(0);
         took.sort_by(f64::total_cmp);
-        let at = |share: f64| took[((took.len() - 1) as f64 * share).ceil() as usize];
+        let at = |share| percentile(&took, share).unwrap_or_default();
         Ok(Asked {
             source: last["source"].as_str().unwrap_or_default().to_owned(),
             points,

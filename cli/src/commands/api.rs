@@ -51,7 +51,8 @@ impl Args {
         let health = Process::start(config, &paths, "api", &parts).await;
         let start = async {
             let database = patiently("Postgres", || attached(config, &paths)).await?;
-            standalone::api(config, &paths, &database).await
+            let keys = standalone::keys_of(&paths, &database).await?;
+            standalone::api(config, &paths, &database, keys).await
         };
         let api = tokio::select! {
             started = start => started?,

@@ -3,14 +3,13 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Subcommand;
 use mast_schemas::control::{Role, TlsPolicy};
 use serde_json::{Value, json};
 
-use crate::commands::{Pace, site};
+use crate::commands::Pace;
 use crate::config::{Config, Flags};
-use crate::local::{Asker, Filter, Of, print_list, print_thing};
+use crate::local::{Asker, Filter, Of, print_list};
 use crate::password;
 
 /// The API's list.
@@ -125,11 +124,9 @@ impl Args {
         };
         of.with(config, async |api| match what {
             What::Add(add) => {
-                let made = api.post(PATH, &add.input(api, password).await?).await?;
-                match of.json {
-                    true => crate::output::json(&made),
-                    false => crate::output::line(&format!("added the device {}", add.name)),
-                }
+                let words = format!("added the device {}", add.name);
+                let input = add.input(api, password).await?;
+                api.make(PATH, &input, &words, of.json).await
             }
             What::List { state, site, limit } => {
                 let mut filter = Filter::default();
@@ -137,22 +134,12 @@ impl Args {
                     filter = filter.is("state", state);
                 }
                 if let Some(site) = &site {
-                    let id = api.id(site::PATH, "site", site, Filter::default()).await?;
-                    filter = filter.is("site_id", &id);
+                    filter = filter.is("site_id", &api.site_id(site).await?);
                 }
                 let (devices, more) = api.list(PATH, &filter, "name", limit).await?;
                 print_list(&devices, more, FIELDS, of.json)
             }
-            What::Show { name } => {
-                let found = api.find(PATH, &Filter::default().is("name", &name)).await?;
-                let device = found.with_context(|| {
-                    format!("there is no device {name:?}; `mast device list` shows all")
-                })?;
-                match of.json {
-                    true => crate::output::json(&device),
-                    false => print_thing(&device),
-                }
-            }
+            What::Show { name } => api.show(PATH, "device", &name, of.json).await,
         })
         .await?;
         Ok(ExitCode::SUCCESS)
@@ -175,7 +162,7 @@ impl Add {
     async fn input(&self, api: &Asker, password: Option<String>) -> anyhow::Result<Value> {
         let mut input = json!({ "name": self.name, "address": self.address, "role": self.role, "tls": self.tls });
         if let Some(site) = &self.site {
-            let site_id = api.id(site::PATH, "site", site, Filter::default()).await?;
+            let site_id = api.site_id(site).await?;
             if let Some(sector) = &self.sector {
                 let of_site = Filter::default().is("site_id", &site_id);
                 let id = api.id("/api/v1/sectors", "sector", sector, of_site).await?;

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use serde_json::Value;
 
-use crate::commands::site;
 use crate::config::{Config, Flags};
 use crate::local::{Asker, Filter, Of, print_list};
 
@@ -98,7 +97,7 @@ impl<'a> Chosen<'a> {
         site: Option<&str>,
     ) -> anyhow::Result<Self> {
         let site_id = match site {
-            Some(site) => Some(api.id(site::PATH, "site", site, Filter::default()).await?),
+            Some(site) => Some(api.site_id(site).await?),
             None => None,
         };
         Ok(Self { state, site_id })

@@ -16,7 +16,7 @@ mod query;
 mod schema;
 mod shared;
 mod simulate;
-mod site;
+pub(crate) mod site;
 mod status;
 pub(crate) mod tenant;
 mod token;

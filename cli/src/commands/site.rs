@@ -2,12 +2,11 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Subcommand;
 use serde_json::json;
 
 use crate::config::{Config, Flags};
-use crate::local::{Filter, Of, print_list, print_thing};
+use crate::local::{Filter, Of, print_list};
 
 /// The API's list.
 pub(crate) const PATH: &str = "/api/v1/sites";
@@ -90,26 +89,14 @@ impl Args {
             } => {
                 let site = json!({ "name": name, "latitude": latitude, "longitude": longitude,
                     "elevation_m": elevation, "core": core });
-                let made = api.post(PATH, &site).await?;
-                match of.json {
-                    true => crate::output::json(&made),
-                    false => crate::output::line(&format!("made the site {name}")),
-                }
+                let words = format!("made the site {name}");
+                api.make(PATH, &site, &words, of.json).await
             }
             What::List { limit } => {
                 let (sites, more) = api.list(PATH, &Filter::default(), "name", limit).await?;
                 print_list(&sites, more, FIELDS, of.json)
             }
-            What::Show { name } => {
-                let found = api.find(PATH, &Filter::default().is("name", &name)).await?;
-                let site = found.with_context(|| {
-                    format!("there is no site {name:?}; `mast site list` shows all")
-                })?;
-                match of.json {
-                    true => crate::output::json(&site),
-                    false => print_thing(&site),
-                }
-            }
+            What::Show { name } => api.show(PATH, "site", &name, of.json).await,
         })
         .await?;
         Ok(ExitCode::SUCCESS)

@@ -111,10 +111,11 @@ pub(crate) async fn api(
     config: &Config,
     paths: &Paths,
     database: &Database,
+    keys: Arc<dyn KeyProvider>,
 ) -> anyhow::Result<Server> {
     let listen = config.api.address().context("api.listen is no address")?;
     let remedy = "start the API (--listen or api.listen names another address or port)";
-    let api = api_config(config, paths, database).await?;
+    let api = api_config(config, paths, database, keys).await?;
     Server::start(listen, api).await.context(remedy)
 }
 
@@ -123,6 +124,7 @@ pub(crate) async fn api_config(
     config: &Config,
     paths: &Paths,
     database: &Database,
+    keys: Arc<dyn KeyProvider>,
 ) -> anyhow::Result<ApiConfig> {
     let options = database.options(Role::Api).await?;
     let settings = &config.api;
@@ -136,7 +138,7 @@ pub(crate) async fn api_config(
     engine.max_rows = config.query.max_rows;
     engine.threads = config.query.threads;
     engine.retention = config.lake.retention();
-    let mut api = ApiConfig::new(pool, Engine::new(engine)?, keys_of(paths, database).await?);
+    let mut api = ApiConfig::new(pool, Engine::new(engine)?, keys);
     api.rate = Rate {
         per_second: settings.rate_per_second,
         burst: settings.rate_burst,
@@ -195,8 +197,8 @@ impl Installation {
     ) -> anyhow::Result<Self> {
         let mut health = Process::start(config, paths, whole.name, metric::Part::ALL).await;
         health.keep(&mut database);
-        keys_of(paths, &database).await?;
-        let api = match api(config, paths, &database).await {
+        let keys = keys_of(paths, &database).await?;
+        let api = match api(config, paths, &database, keys).await {
             Ok(api) => Some(api),
             Err(error) if whole.needs_api => {
                 database.stop().await?;

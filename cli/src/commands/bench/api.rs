@@ -3,8 +3,6 @@
 //! The API is the command `mast api`, a process of its own over a private Postgres. The inventory is imported as people import
 //! it; what the dataflow says of its devices is written as the dataflow's role. This process asks.
 
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -19,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::own;
 use crate::config::Config;
 use crate::standalone::{self, Database, Paths};
 
@@ -81,16 +80,7 @@ pub(super) async fn run(
     if load.devices < 2 * SITE || load.seconds == 0 || load.connections == 0 {
         bail!("--devices must be at least 100, --seconds and --connections at least 1");
     }
-    let folder = tempfile::Builder::new().prefix("mast-bench-").tempdir()?;
-    // PostgreSQL's own user must get there.
-    std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755))?;
-    let config = Config {
-        data: folder.path().join("data"),
-        ..config.clone()
-    };
-    crate::output::note("starting PostgreSQL …");
-    let paths = Paths::made(&config.data)?;
-    let database = Database::owned(&config, &paths).await?;
+    let (_folder, _, paths, database) = own(config).await?;
     let done = tokio::select! {
         measured = measure(load, &paths, &database, launcher) => measured.map(Some),
         () = stop => Ok(None),

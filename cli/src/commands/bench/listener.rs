@@ -48,12 +48,6 @@ impl Listeners {
     }
 }
 
-/// The value that this share of sorted ones does not exceed.
-pub(super) fn percentile(sorted: &[u64], share: f64) -> Option<u64> {
-    let place = (sorted.len() as f64 * share).ceil() as usize;
-    sorted.get(place.max(1) - 1).copied()
-}
-
 type Stream = BufReader<TcpStream>;
 
 async fn connect(api: SocketAddr, token: &str) -> anyhow::Result<Stream> {
@@ -99,17 +93,4 @@ async fn listen(stream: Stream, heard_ms: &Mutex<Vec<u64>>) -> anyhow::Result<()
         }
     }
     bail!("the API ended it")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn percentiles_are_values_that_were_measured() {
-        let sorted = [1, 2, 3, 4];
-        assert_eq!(percentile(&sorted, 0.5), Some(2));
-        assert_eq!(percentile(&sorted, 0.99), Some(4));
-        assert_eq!(percentile(&[], 0.5), None);
-    }
 }

@@ -4,17 +4,21 @@ mod api;
 mod listener;
 mod pipeline;
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Subcommand;
 use mast_benches::{Launcher, Part};
+use serde::Serialize;
+use tempfile::TempDir;
 
 use crate::commands::simulate::Mix;
 use crate::commands::{Pace, block_on};
 use crate::config::{Config, Flags, Kind};
-use crate::standalone::{INTERRUPTED, stop_signal};
+use crate::standalone::{Database, INTERRUPTED, Paths, stop_signal};
 
 /// Measure a part; progress on standard error, one JSON object on standard output.
 #[derive(clap::Args)]
@@ -30,6 +34,7 @@ Examples:
   mast bench pipeline --devices 15000 --seconds 180  the whole way: freshness, missed polls, cores, memory
   mast bench dataflow --clients 1000000 --workers 2  rows a core keeps views of, memory of a client
   mast bench api --devices 10000 --seconds 10        lists a second, and how long one takes
+  mast bench series --links 1000 --days 365          how long a chart of a year takes
 
 Measure with nothing else running; benches/README.md says what each figure is.";
 
@@ -128,6 +133,18 @@ enum What {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// The series of one link over all of its history, asked of the API, over a lake that holds that of many.
+    Series {
+        /// Links, 25 an access point, each with a sample an hour.
+        #[arg(long, default_value_t = 1_000)]
+        links: u32,
+        /// Requests for each number of points.
+        #[arg(long, default_value_t = 100)]
+        requests: u32,
+        /// Days of history.
+        #[arg(long, default_value_t = 365)]
+        days: u32,
+    },
     /// One of the processes of a measurement; its parent starts it.
     #[command(hide = true)]
     Part { part: String },
@@ -200,13 +217,7 @@ impl Args {
                 block_on(async {
                     let stop = stop_signal()?;
                     let report = api::run(&load, config, &launcher, stop).await;
-                    match report.context("bench api")? {
-                        Some(report) => {
-                            crate::output::json(&report)?;
-                            Ok(ExitCode::SUCCESS)
-                        }
-                        None => Ok(stopped()),
-                    }
+                    told(report.context("bench api")?)
                 })
             }
             What::Ingest { devices, seconds } => {
@@ -215,10 +226,9 @@ impl Args {
                 block_on(async {
                     tokio::select! {
                         report = mast_benches::ingest::run(options, &launcher) => {
-                            crate::output::json(&report.context("bench ingest")?)?;
-                            Ok(ExitCode::SUCCESS)
+                            told(Some(report.context("bench ingest")?))
                         }
-                        () = stop_signal()? => Ok(stopped()),
+                        () = stop_signal()? => told::<()>(None),
                     }
                 })
             }
@@ -263,12 +273,27 @@ impl Args {
                 block_on(async {
                     let stop = stop_signal()?;
                     let report = pipeline::run(&load, config, &launcher, stop).await;
-                    match report.context("bench pipeline")? {
-                        Some(report) => {
-                            crate::output::json(&report)?;
-                            Ok(ExitCode::SUCCESS)
+                    told(report.context("bench pipeline")?)
+                })
+            }
+            What::Series {
+                links,
+                requests,
+                days,
+            } => {
+                let options = mast_benches::series::Options {
+                    links,
+                    requests,
+                    days,
+                    ..mast_benches::series::Options::default()
+                };
+                block_on(async {
+                    let mut note = |line: &str| crate::output::note(line);
+                    tokio::select! {
+                        report = mast_benches::series::run(options, &mut note) => {
+                            told(Some(report.context("bench series")?))
                         }
-                        None => Ok(stopped()),
+                        () = stop_signal()? => told::<()>(None),
                     }
                 })
             }
@@ -279,6 +304,32 @@ impl Args {
             }
         }
     }
+}
+
+/// Shows the figures; none where it was stopped before.
+fn told<R: Serialize>(report: Option<R>) -> anyhow::Result<ExitCode> {
+    match report {
+        Some(report) => {
+            crate::output::json(&report)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        None => Ok(stopped()),
+    }
+}
+
+/// A folder of the measurement's own with its database: the configuration for it, and where things are.
+async fn own(config: &Config) -> anyhow::Result<(TempDir, Config, Paths, Database)> {
+    let folder = tempfile::Builder::new().prefix("mast-bench-").tempdir()?;
+    // PostgreSQL's own user must get there.
+    std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755))?;
+    let config = Config {
+        data: folder.path().join("data"),
+        ..config.clone()
+    };
+    crate::output::note("starting PostgreSQL …");
+    let paths = Paths::made(&config.data)?;
+    let database = Database::owned(&config, &paths).await?;
+    Ok((folder, config, paths, database))
 }
 
 /// The processes have ended with what started them.

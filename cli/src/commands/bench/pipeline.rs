@@ -4,8 +4,6 @@
 //! dataflow, with the database and the log that it owns, so that it can tell when a row was visible. What was polled is
 //! counted from the log. The API is in this process too, and listeners hear from it what changes.
 
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -14,7 +12,7 @@ use mast_api::token::{self, NewToken, Role as TokenRole};
 use mast_api::{Server, inventory};
 use mast_benches::pipeline::{Follower, Part, Report};
 use mast_benches::processes::{family, family_cpu_time, postmaster};
-use mast_benches::{Launcher, Tied, cpu_time, resident_bytes};
+use mast_benches::{Launcher, Tied, cpu_time, percentile, resident_bytes};
 use mast_dataflow::job::{Freshness, JobHandle};
 use mast_log::{Log, LogServer};
 use mast_postgres::{Role, find_tenant};
@@ -22,7 +20,8 @@ use mast_schemas::Timestamp;
 use serde_json::Value;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::listener::{Listeners, percentile};
+use super::listener::Listeners;
+use super::own;
 use crate::commands::Pace;
 use crate::commands::simulate::Mix;
 use crate::config::{Config, Kind};
@@ -83,17 +82,8 @@ pub(super) async fn run(
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<Option<Report>> {
     load.check()?;
-    let folder = tempfile::Builder::new().prefix("mast-bench-").tempdir()?;
-    // PostgreSQL's own user must get there.
-    std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755))?;
-    let config = Config {
-        data: folder.path().join("data"),
-        ..config.clone()
-    };
     tokio::pin!(stop);
-    crate::output::note("starting PostgreSQL …");
-    let paths = Paths::made(&config.data)?;
-    let database = Database::owned(&config, &paths).await?;
+    let (_folder, config, paths, database) = own(config).await?;
     let ended = with(load, &config, &paths, &database, launcher, &mut stop).await;
     let stopped = database.stop().await;
     let report = ended?;
@@ -202,7 +192,8 @@ async fn start_listeners(
 ) -> anyhow::Result<(Server, Listeners)> {
     let mut config = config.clone();
     config.api.listen = "127.0.0.1:0".to_owned();
-    let api = standalone::api(&config, paths, database).await?;
+    let keys = standalone::keys(paths)?;
+    let api = standalone::api(&config, paths, database, keys).await?;
     let file = std::fs::read_to_string(paths.root().join(INVENTORY))?;
     let owner = database.pool(Role::Owner, 1).await?;
     let mut tokens = Vec::new();
