@@ -29,6 +29,23 @@ impl Limits {
             active_ccq_percent: t.active_ccq_percent,
         }
     }
+
+    /// What a row says, in place of what was said further up.
+    fn take(&mut self, row: &LimitsRecord) {
+        fn say<T: Copy>(number: &mut T, said: Option<T>) {
+            *number = said.unwrap_or(*number);
+        }
+        say(&mut self.degraded_signal_dbm, row.degraded_signal_dbm);
+        say(&mut self.active_signal_dbm, row.active_signal_dbm);
+        say(&mut self.degraded_ccq_percent, row.degraded_ccq_percent);
+        say(&mut self.active_ccq_percent, row.active_ccq_percent);
+    }
+
+    /// What is bad can't be good: two places may say so together.
+    fn settle(&mut self) {
+        self.active_signal_dbm = self.active_signal_dbm.max(self.degraded_signal_dbm);
+        self.active_ccq_percent = self.active_ccq_percent.max(self.degraded_ccq_percent);
+    }
 }
 
 /// What counts as bad for the links of an access point, by technology.
@@ -114,22 +131,12 @@ impl PlaceLimits {
             .collect();
         for (source, limits) in Source::ALL.iter().zip(&mut all.0) {
             let speaks = |row: &&&LimitsRecord| row.technology.is_none_or(|t| t == *source);
-            let rows = || rows.iter().filter(speaks);
-            let mut signal = (limits.degraded_signal_dbm, limits.active_signal_dbm);
-            let mut ccq = (limits.degraded_ccq_percent, limits.active_ccq_percent);
-            signal.0 = rows()
-                .find_map(|r| r.degraded_signal_dbm)
-                .unwrap_or(signal.0);
-            signal.1 = rows().find_map(|r| r.active_signal_dbm).unwrap_or(signal.1);
-            ccq.0 = rows().find_map(|r| r.degraded_ccq_percent).unwrap_or(ccq.0);
-            ccq.1 = rows().find_map(|r| r.active_ccq_percent).unwrap_or(ccq.1);
-            // What is bad can't be good: two places may say so together.
-            *limits = Limits {
-                degraded_signal_dbm: signal.0,
-                active_signal_dbm: signal.1.max(signal.0),
-                degraded_ccq_percent: ccq.0,
-                active_ccq_percent: ccq.1.max(ccq.0),
-            };
+            // The closest one comes last, and has the last word.
+            rows.iter()
+                .filter(speaks)
+                .rev()
+                .for_each(|row| limits.take(row));
+            limits.settle();
         }
         all
     }
