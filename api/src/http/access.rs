@@ -383,11 +383,8 @@ impl<R: Writes> Access<R> {
 
 async fn take_turn(tx: &mut Tx) -> Result<(), Problem> {
     // Who waits holds a connection, which all others share: so nobody waits for long.
-    sqlx::raw_sql("SET LOCAL lock_timeout = '3s'")
+    sqlx::raw_sql("SET LOCAL lock_timeout = '3s'; SELECT take_turn()")
         .execute(&mut **tx)
-        .await?;
-    sqlx::query!("SELECT take_turn()")
-        .fetch_one(&mut **tx)
         .await?;
     Ok(())
 }

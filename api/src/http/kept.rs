@@ -133,9 +133,11 @@ impl Kept {
             return;
         }
         answers.bytes += weight;
-        let question = reading.question.clone();
-        let before = answers.known.insert(question, (until, answer.clone()));
-        answers.bytes -= before.map_or(0, |(_, before)| reading.question.weight(&before));
+        if let Some((_, before)) = answers.known.remove(&reading.question) {
+            answers.bytes -= reading.question.weight(&before);
+        }
+        let kept = (until, answer.clone());
+        answers.known.insert(reading.question, kept);
     }
 
     /// Forgets all: something was written.

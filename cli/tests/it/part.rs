@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::support::mast;
+use crate::support::{last_json, mast};
 
 /// For a step that the machine's speed decides.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
@@ -119,4 +119,24 @@ pub(crate) fn happens(socket: &str, event: &str) {
 
 pub(crate) fn terminate(child: &Child) {
     kill_process(Pid::from_child(child), Signal::TERM).unwrap();
+}
+
+/// What `mast verify` says of an installation whose log is a broker's: all laws are kept.
+pub(crate) fn verified_over_kafka(data: &str, brokers: &str) -> Value {
+    let verified = mast(&[
+        "verify",
+        "--data",
+        data,
+        "--log",
+        "kafka",
+        "--brokers",
+        brokers,
+    ])
+    .env("MAST_LOG_TOPIC_PREFIX", PREFIX)
+    .output()
+    .unwrap();
+    let report = last_json(&verified);
+    assert!(verified.status.success(), "{report}");
+    assert_eq!(report["breaches"], 0, "{report}");
+    report
 }

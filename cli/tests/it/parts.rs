@@ -7,7 +7,7 @@ use std::time::Instant;
 use mast_log::dev_broker::DevBroker;
 use serde_json::Value;
 
-use crate::part::{PATIENCE, PREFIX, Part, happens, terminate};
+use crate::part::{PATIENCE, Part, happens, terminate, verified_over_kafka};
 use crate::support::{folder, last_json, mast};
 
 const DEVICES: u64 = 24;
@@ -129,22 +129,7 @@ fn views_equal_the_truth_over_kafka_through_kills_of_the_broker_and_of_each_proc
     all.agrees(true, "the fleet was killed");
 
     let address = all.broker.address();
-    let verified = mast(&[
-        "verify",
-        "--data",
-        &all.data,
-        "--log",
-        "kafka",
-        "--brokers",
-        &address,
-    ]);
-    let verified = { verified }
-        .env("MAST_LOG_TOPIC_PREFIX", PREFIX)
-        .output()
-        .unwrap();
-    let report = last_json(&verified);
-    assert!(verified.status.success(), "{report}");
-    assert_eq!(report["breaches"], 0, "{report}");
+    let report = verified_over_kafka(&all.data, &address);
     assert!(report["polls"].as_u64() > Some(0), "{report}");
 
     assert_eq!(all.ingest.end(), Some(0));

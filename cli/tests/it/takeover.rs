@@ -11,8 +11,8 @@ use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use crate::health::ask;
-use crate::part::{PATIENCE, PREFIX, Part, happens};
-use crate::support::{folder, last_json, mast};
+use crate::part::{PATIENCE, Part, happens, verified_over_kafka};
+use crate::support::{folder, mast};
 
 const DEVICES: u64 = 24;
 const PARTITIONS: usize = 4;
@@ -163,17 +163,8 @@ impl Cluster {
     fn is_right(&self) {
         let twice = "SELECT device_id, lease_epoch, sequence FROM polls GROUP BY 1, 2, 3 HAVING count(*) > 1";
         assert_eq!(self.query(twice), Value::Array(Vec::new()));
-        let (data, address) = (self.data(), self.broker.address());
-        let mut args = vec!["verify", "--data", &data];
-        args.extend(["--log", "kafka", "--brokers", &address]);
         self.until("polls since a checkpoint", || {
-            let verified = mast(&args)
-                .env("MAST_LOG_TOPIC_PREFIX", PREFIX)
-                .output()
-                .unwrap();
-            let report = last_json(&verified);
-            assert!(verified.status.success(), "{report}");
-            assert_eq!(report["breaches"], 0, "{report}");
+            let report = verified_over_kafka(&self.data(), &self.broker.address());
             report["polls"].as_u64() > Some(0)
         });
     }
