@@ -101,6 +101,9 @@ impl ControlTables {
             Change::Tenant(_) | Change::Site(_) | Change::Sector(_) => {}
             Change::Group(_) | Change::GroupDeleted { .. } => {}
             Change::Tag(_) | Change::TagDeleted { .. } => {}
+            Change::Rule(_) | Change::RuleDeleted { .. } => {}
+            Change::Window(_) | Change::WindowDeleted { .. } => {}
+            Change::AlertResolved { .. } | Change::TrendNormal { .. } => {}
             Change::Thresholds(row) => {
                 let scopes = self.limits.put(row.into());
                 self.touched.extend(scopes.into_iter().flatten());

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use mast_schemas::checkpoint::{
-    ApFlagsRecord, ApRecord, BssidRecord, CapRecord, DeviceRecord, HealthRecord, LimitsRecord,
-    RoamRecord, ShownRecord, StandingRecord,
+    AlertRecord, ApFlagsRecord, ApRecord, BssidRecord, CapRecord, DeviceRecord, HealthRecord,
+    IncidentRecord, JudgedRecord, LimitsRecord, RoamRecord, ShownRecord, StandingRecord,
+    ThroughputRecord, TrendRecord,
 };
-use mast_schemas::control::Change;
+use mast_schemas::control::{Change, Rule, Window};
 use mast_schemas::message::Header;
 use mast_schemas::views::{
     ClientAddress, Counts, DeviceEvent, DeviceGauge, DeviceView, Health, HealthEvent, HealthSample,
@@ -108,6 +109,20 @@ pub struct Snapshot {
     pub shown: Vec<(u8, ShownRecord)>,
     /// How places are, with their key group.
     pub health: Vec<(u8, HealthRecord)>,
+    /// What control says of rules.
+    pub rules: Vec<Rule>,
+    /// What control says of maintenance windows.
+    pub windows: Vec<Window>,
+    /// How far rules are, with their key group.
+    pub judged: Vec<(u8, JudgedRecord)>,
+    /// Traffic that rules compare, with its key group.
+    pub throughput: Vec<(u8, ThroughputRecord)>,
+    /// Signals of clients over days, with their key group.
+    pub trends: Vec<(u8, TrendRecord)>,
+    /// Alerts, with their key group.
+    pub alerts: Vec<(u8, AlertRecord)>,
+    /// Incidents, with their key group.
+    pub incidents: Vec<(u8, IncidentRecord)>,
 }
 
 impl Snapshot {
@@ -123,6 +138,13 @@ impl Snapshot {
         self.ap_flags.append(&mut other.ap_flags);
         self.shown.append(&mut other.shown);
         self.health.append(&mut other.health);
+        self.rules.append(&mut other.rules);
+        self.windows.append(&mut other.windows);
+        self.judged.append(&mut other.judged);
+        self.throughput.append(&mut other.throughput);
+        self.trends.append(&mut other.trends);
+        self.alerts.append(&mut other.alerts);
+        self.incidents.append(&mut other.incidents);
     }
 }
 

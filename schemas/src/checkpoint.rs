@@ -6,13 +6,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::alerts::{IncidentId, Root, RuleKind, Severity, Subject, TrendTest};
 use crate::control::{Device, Thresholds};
 use crate::records::{Outcome, PollId, Source};
 use crate::views::{AddressSource, DeviceState, Health, LinkReason, LinkState, Place};
-use crate::{DeviceId, Mac, SectorId, SiteId, TenantId, ThresholdsId, Timestamp};
+use crate::{DeviceId, Mac, RuleId, SectorId, SiteId, TenantId, ThresholdsId, Timestamp};
 
 /// Version of the records in this module.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 
 /// The parts of a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -37,6 +38,20 @@ pub enum Part {
     Health,
     /// [`LimitsRecord`]s of the control tables; one file, key group 0.
     Limits,
+    /// [`Rule`](crate::control::Rule)s of the control tables; one file, key group 0.
+    Rules,
+    /// [`JudgedRecord`]s by device, site or sector.
+    Judged,
+    /// [`ThroughputRecord`]s by place.
+    Throughput,
+    /// [`TrendRecord`]s by tenant and MAC.
+    Trends,
+    /// [`Window`](crate::control::Window)s of the control tables; one file, key group 0.
+    Windows,
+    /// [`AlertRecord`]s by tenant.
+    Alerts,
+    /// [`IncidentRecord`]s by tenant.
+    Incidents,
 }
 
 /// First bytes of a file, postcard.
@@ -386,6 +401,91 @@ pub struct HealthRecord {
     pub ticks: Vec<u32>,
     /// Live links at the newest whole hours, oldest first, at most those of seven days.
     pub hours: Vec<u32>,
+}
+
+/// How far a rule is with something it judges; without one nothing is counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JudgedRecord {
+    /// The rule.
+    pub rule_id: RuleId,
+    /// What it judges.
+    pub subject: Subject,
+    /// Good values in a row while an alert is open or latched, else bad ones.
+    pub run: u16,
+    /// A person resolved the alert, and the values have not been good since.
+    pub latched: bool,
+    /// The open alert: when it opened, and by which value, thousandths.
+    pub open: Option<(Timestamp, i64)>,
+}
+
+/// Traffic of a place that a rule compares with an hour ago.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ThroughputRecord {
+    /// The place.
+    pub place: Place,
+    /// Received and sent, bits a second, at the newest ticks, oldest first, at most those of an hour; null where nothing was known.
+    pub ticks: Vec<Option<i64>>,
+}
+
+/// An alert that is open, or that opened and resolved lately.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertRecord {
+    /// Owner.
+    pub tenant_id: TenantId,
+    /// Its rule.
+    pub rule_id: RuleId,
+    /// Kind of the rule.
+    pub kind: RuleKind,
+    /// Severity of the rule.
+    pub severity: Severity,
+    /// What it is of.
+    pub subject: Subject,
+    /// The open alert: when it opened, and by which value, thousandths.
+    pub open: Option<(Timestamp, i64)>,
+    /// It was once told of.
+    pub told: bool,
+    /// The incident that it is in.
+    pub incident_id: Option<IncidentId>,
+    /// Newest openings and resolvings, oldest first, at most as many as are flapping.
+    pub changes: Vec<Timestamp>,
+}
+
+/// An open incident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IncidentRecord {
+    /// Owner.
+    pub tenant_id: TenantId,
+    /// Id.
+    pub incident_id: IncidentId,
+    /// What it comes from.
+    pub root: Root,
+    /// Kind as told.
+    pub kind: RuleKind,
+    /// Greatest severity of the alerts that were ever in it.
+    pub severity: Severity,
+    /// When it opened.
+    pub opened_at: Timestamp,
+}
+
+/// Signals of a client over days. Levels are in hundredths of dBm; hours and days are numbers since 1970, UTC.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrendRecord {
+    /// Owner of the access points.
+    pub tenant_id: TenantId,
+    /// The client.
+    pub mac: Mac,
+    /// Access point of its newest piece.
+    pub ap_device_id: DeviceId,
+    /// Radio of it.
+    pub radio_mac: Mac,
+    /// Hour of its newest piece.
+    pub hour: i64,
+    /// Buckets that have samples, rising: hour, mean, minutes.
+    pub hours: Vec<(i64, i16, u8)>,
+    /// The same by days.
+    pub days: Vec<(i64, i16, u16)>,
+    /// The open trend: test, since, baseline, mean of the recent window when it opened.
+    pub open: Option<(TrendTest, Timestamp, i16, i16)>,
 }
 
 /// The manifest of a checkpoint, JSON.

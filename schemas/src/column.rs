@@ -10,11 +10,11 @@ use arrow::array::{
     StringBuilder,
 };
 use arrow::datatypes::{
-    DataType, Float32Type, Int16Type, Int32Type, TimeUnit, TimestampMicrosecondType, UInt8Type,
-    UInt16Type, UInt32Type, UInt64Type,
+    DataType, Float32Type, Int16Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType,
+    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 
-use crate::{DeviceId, Mac, SchemaError, SectorId, SiteId, TenantId, Timestamp};
+use crate::{DeviceId, Mac, RuleId, SchemaError, SectorId, SiteId, TenantId, Timestamp};
 
 /// A field type that has an Arrow column.
 pub trait Column: Sized {
@@ -66,6 +66,7 @@ primitive! {
     u64 => UInt64Type, |v| *v, |v| v;
     i16 => Int16Type, |v| *v, |v| v;
     i32 => Int32Type, |v| *v, |v| v;
+    i64 => Int64Type, |v| *v, |v| v;
     f32 => Float32Type, |v| *v, |v| v;
     Mac => UInt64Type, |v| v.0, Mac;
 }
@@ -137,7 +138,7 @@ macro_rules! id_column {
     )+};
 }
 
-id_column!(TenantId, DeviceId, SiteId, SectorId);
+id_column!(TenantId, DeviceId, SiteId, SectorId, RuleId);
 
 impl Column for bool {
     type Builder = BooleanBuilder;

@@ -6,9 +6,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::alerts::{AlertId, Operator, RuleKind, RuleSubject, Scope, Severity};
 use crate::records::Source;
 use crate::{
-    DeviceId, GroupId, SchemaError, SectorId, SiteId, TagId, TenantId, ThresholdsId, Timestamp,
+    DeviceId, GroupId, Mac, RuleId, SchemaError, SectorId, SiteId, TagId, TenantId, ThresholdsId,
+    Timestamp, WindowId,
 };
 
 /// One committed change.
@@ -74,6 +76,34 @@ pub enum Change {
     ThresholdsDeleted {
         /// Which.
         id: ThresholdsId,
+    },
+    /// An alert rule, made or changed.
+    Rule(Rule),
+    /// An alert rule, deleted.
+    RuleDeleted {
+        /// Id.
+        id: RuleId,
+    },
+    /// A maintenance window, made or changed.
+    Window(Window),
+    /// A maintenance window, deleted.
+    WindowDeleted {
+        /// Id.
+        id: WindowId,
+    },
+    /// A person resolved an alert.
+    AlertResolved {
+        /// Its owner.
+        tenant_id: TenantId,
+        /// Its id.
+        id: AlertId,
+    },
+    /// A person says that a client's signal is as it is to be.
+    TrendNormal {
+        /// Owner of the access points.
+        tenant_id: TenantId,
+        /// The client.
+        mac: Mac,
     },
 }
 
@@ -238,6 +268,73 @@ pub struct Thresholds {
     #[serde(default)]
     pub active_ccq_percent: Option<u16>,
     /// Rises with each change.
+    pub version: i64,
+}
+
+/// A maintenance window: whose alerts nobody is told of. Without a site and devices it is the whole tenant's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// Id.
+    pub id: WindowId,
+    /// Owner.
+    pub tenant_id: TenantId,
+    /// Name.
+    pub name: String,
+    /// The site.
+    #[serde(default)]
+    pub site_id: Option<SiteId>,
+    /// The devices.
+    #[serde(default)]
+    pub device_ids: Vec<DeviceId>,
+    /// Begin of the first one.
+    pub starts_at: Timestamp,
+    /// End of the first one; not part of it.
+    pub ends_at: Timestamp,
+    /// How it recurs, RFC 5545, such as `FREQ=WEEKLY;BYDAY=SU`, without DTSTART; null: it does not.
+    #[serde(default)]
+    pub recurrence: Option<String>,
+    /// Time zone in which it recurs, such as `Europe/Ljubljana`.
+    pub time_zone: String,
+    /// Version.
+    pub version: i64,
+}
+
+/// An alert rule. What the kinds mean is in `docs/semantics.md` §18. Numbers are in thousandths.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rule {
+    /// Id.
+    pub id: RuleId,
+    /// Owner.
+    pub tenant_id: TenantId,
+    /// Name.
+    pub name: String,
+    /// What is looked at.
+    pub kind: RuleKind,
+    /// Which things are judged.
+    pub scope: Scope,
+    /// What a place rule judges within its scope; of device rules as the kind says.
+    pub subject: RuleSubject,
+    /// Which interfaces, with `*` for any run of characters; of interface kinds alone.
+    #[serde(default)]
+    pub interface: Option<String>,
+    /// How a value is compared; null of kinds whose values are 0 and 1.
+    #[serde(default)]
+    pub operator: Option<Operator>,
+    /// A value beyond this is bad.
+    #[serde(default)]
+    pub enter_milli: i64,
+    /// A value not beyond this is good.
+    #[serde(default)]
+    pub clear_milli: i64,
+    /// Bad values in a row that fire, at least 1.
+    pub hits: u16,
+    /// Good values in a row that clear, at least 1.
+    pub clears: u16,
+    /// How much it matters.
+    pub severity: Severity,
+    /// Whether it judges.
+    pub enabled: bool,
+    /// Version.
     pub version: i64,
 }
 

@@ -70,6 +70,8 @@ uuid_id! {
     ThresholdsId,
     /// An alert rule.
     RuleId,
+    /// A maintenance window.
+    WindowId,
 }
 
 /// A 48-bit MAC address in the low bits of a `u64`, first octet highest.

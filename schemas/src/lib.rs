@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod alerts;
 pub mod checkpoint;
 pub mod column;
 pub mod control;
@@ -23,5 +24,6 @@ pub mod views;
 pub use error::SchemaError;
 pub use ids::{
     DeviceId, GroupId, LinkId, Mac, RuleId, SectorId, SiteId, TagId, TenantId, ThresholdsId,
+    WindowId,
 };
 pub use time::{Epoch, Timestamp};

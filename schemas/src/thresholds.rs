@@ -45,6 +45,20 @@ pub struct Thresholds {
     pub departed_least: u32,
     /// Departed links that a radio keeps at most, as a multiple of its live ones.
     pub departed_factor: u32,
+    /// A client whose last day is so much under the week before is degrading.
+    pub trend_day_db: u8,
+    /// A client whose last week is so much under the weeks before is degrading.
+    pub trend_week_db: u8,
+    /// So little under its baseline, a client is no longer degrading.
+    pub trend_clear_db: u8,
+    /// Of a window's time, so much must be covered by samples for it to say anything.
+    pub trend_coverage_percent: u8,
+    /// An alert of something that may be cut off only waits so long for what is above it to be known.
+    pub alert_settle: Span,
+    /// Openings and resolvings of one rule and subject within [`Thresholds::flap_window`] that are flapping.
+    pub flap_changes: u8,
+    /// The window of flapping.
+    pub flap_window: Span,
 }
 
 /// The default thresholds.
@@ -69,4 +83,11 @@ pub const DEFAULT: Thresholds = Thresholds {
     unobserved_intervals: 2,
     departed_least: 64,
     departed_factor: 4,
+    trend_day_db: 5,
+    trend_week_db: 4,
+    trend_clear_db: 3,
+    trend_coverage_percent: 50,
+    alert_settle: Span::secs(5),
+    flap_changes: 5,
+    flap_window: Span::secs(600),
 };

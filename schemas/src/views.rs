@@ -508,6 +508,8 @@ macro_rules! stored_as_id {
     )+};
 }
 
+pub(crate) use stored_as_id;
+
 stored_as_id!(EventId, PlaceId);
 
 /// Namespace of derived event ids.

@@ -81,6 +81,9 @@ impl Oracle {
             Change::Tenant(_) | Change::Site(_) | Change::Sector(_) => {}
             Change::Group(_) | Change::GroupDeleted { .. } => {}
             Change::Tag(_) | Change::TagDeleted { .. } => {}
+            Change::Rule(_) | Change::RuleDeleted { .. } => {}
+            Change::Window(_) | Change::WindowDeleted { .. } => {}
+            Change::AlertResolved { .. } | Change::TrendNormal { .. } => {}
             Change::Thresholds(row) => drop(self.limits.insert(row.id, row.into())),
             Change::ThresholdsDeleted { id } => drop(self.limits.remove(id)),
             Change::TenantDeleted { id } => {

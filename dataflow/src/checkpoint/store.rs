@@ -22,7 +22,7 @@ pub const KEPT: usize = 3;
 const MANIFEST: &str = "manifest.json";
 const TEMPORARY: &str = ".part-";
 /// In the order of their loading.
-const PARTS: [(Part, &str); 10] = [
+const PARTS: [(Part, &str); 17] = [
     (Part::Control, "control"),
     (Part::Devices, "devices"),
     (Part::Roam, "roam"),
@@ -33,6 +33,13 @@ const PARTS: [(Part, &str); 10] = [
     (Part::Shown, "shown"),
     (Part::Health, "health"),
     (Part::Limits, "limits"),
+    (Part::Rules, "rules"),
+    (Part::Windows, "windows"),
+    (Part::Judged, "judged"),
+    (Part::Throughput, "throughput"),
+    (Part::Trends, "trends"),
+    (Part::Alerts, "alerts"),
+    (Part::Incidents, "incidents"),
 ];
 
 /// A complete checkpoint.
@@ -165,6 +172,13 @@ fn load_file(dir: &Path, name: &str) -> Result<Snapshot, DataflowError> {
     let read = match part {
         Part::Control => file::decode(part, &bytes).map(|(_, rows)| snapshot.control = rows),
         Part::Limits => file::decode(part, &bytes).map(|(_, rows)| snapshot.limits = rows),
+        Part::Rules => file::decode(part, &bytes).map(|(_, rows)| snapshot.rules = rows),
+        Part::Windows => file::decode(part, &bytes).map(|(_, rows)| snapshot.windows = rows),
+        Part::Judged => read(part, &bytes, &mut snapshot.judged),
+        Part::Throughput => read(part, &bytes, &mut snapshot.throughput),
+        Part::Trends => read(part, &bytes, &mut snapshot.trends),
+        Part::Alerts => read(part, &bytes, &mut snapshot.alerts),
+        Part::Incidents => read(part, &bytes, &mut snapshot.incidents),
         Part::Devices => read(part, &bytes, &mut snapshot.devices),
         Part::Roam => read(part, &bytes, &mut snapshot.roam),
         Part::Aps => read(part, &bytes, &mut snapshot.aps),
@@ -269,6 +283,13 @@ fn write_parts(dir: &Path, snapshot: &Snapshot) -> Result<Vec<String>, DataflowE
     files.put_groups(Part::ApFlags, &snapshot.ap_flags)?;
     files.put_groups(Part::Shown, &snapshot.shown)?;
     files.put_groups(Part::Health, &snapshot.health)?;
+    files.put(Part::Rules, 0, &Vec::from_iter(&snapshot.rules))?;
+    files.put(Part::Windows, 0, &Vec::from_iter(&snapshot.windows))?;
+    files.put_groups(Part::Judged, &snapshot.judged)?;
+    files.put_groups(Part::Throughput, &snapshot.throughput)?;
+    files.put_groups(Part::Trends, &snapshot.trends)?;
+    files.put_groups(Part::Alerts, &snapshot.alerts)?;
+    files.put_groups(Part::Incidents, &snapshot.incidents)?;
     for (name, file) in &files.open {
         file.sync_all()
             .map_err(DataflowError::file(&dir.join(name)))?;

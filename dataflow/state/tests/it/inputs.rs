@@ -161,6 +161,9 @@ impl Rows {
             Change::Tenant(_) | Change::Site(_) | Change::Sector(_) => {}
             Change::Group(_) | Change::GroupDeleted { .. } => {}
             Change::Tag(_) | Change::TagDeleted { .. } => {}
+            Change::Rule(_) | Change::RuleDeleted { .. } => {}
+            Change::Window(_) | Change::WindowDeleted { .. } => {}
+            Change::AlertResolved { .. } | Change::TrendNormal { .. } => {}
             Change::Thresholds(row) => drop(self.limits.put(row.into())),
             Change::ThresholdsDeleted { id } => drop(self.limits.remove(*id)),
         }

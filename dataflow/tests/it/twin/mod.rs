@@ -75,6 +75,9 @@ impl Feeder {
             Change::Group(_) | Change::GroupDeleted { .. } => {}
             Change::Tag(_) | Change::TagDeleted { .. } => {}
             Change::Thresholds(_) | Change::ThresholdsDeleted { .. } => {}
+            Change::Rule(_) | Change::RuleDeleted { .. } => {}
+            Change::Window(_) | Change::WindowDeleted { .. } => {}
+            Change::AlertResolved { .. } | Change::TrendNormal { .. } => {}
             Change::TenantDeleted { id } => {
                 let theirs = self.tenants.iter().filter(|(_, tenant)| *tenant == id);
                 let theirs: Vec<_> = theirs.map(|(device, _)| *device).collect();
