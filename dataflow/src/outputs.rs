@@ -3,6 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use mast_schemas::alerts::{
+    AlertEvent, AlertId, AlertView, IncidentEvent, IncidentId, IncidentView, TrendEvent, TrendView,
+};
 use mast_schemas::checkpoint::{
     AlertRecord, ApFlagsRecord, ApRecord, BssidRecord, CapRecord, DeviceRecord, HealthRecord,
     IncidentRecord, JudgedRecord, LimitsRecord, RoamRecord, ShownRecord, StandingRecord,
@@ -72,6 +75,18 @@ pub struct Outputs {
     pub health_events: Vec<(Epoch, HealthEvent)>,
     /// Places at instants, for the lake.
     pub health_history: Vec<(Epoch, HealthSample)>,
+    /// Alerts that changed; `None` = it is open no more.
+    pub alerts: Vec<(Epoch, AlertId, Option<AlertView>)>,
+    /// Incidents that changed; `None` = it is open no more.
+    pub incidents: Vec<(Epoch, IncidentId, Option<IncidentView>)>,
+    /// Clients whose trend changed; `None` = its signal does not degrade any more.
+    pub trends: Vec<(Epoch, (TenantId, Mac), Option<TrendView>)>,
+    /// Openings and resolvings of alerts.
+    pub alert_events: Vec<(Epoch, AlertEvent)>,
+    /// What became of incidents; of these, those that are not merged are what people are told.
+    pub incident_events: Vec<(Epoch, IncidentEvent)>,
+    /// What became of trends.
+    pub trend_events: Vec<(Epoch, TrendEvent)>,
     /// Measurements of devices.
     pub device_gauges: Vec<DeviceGauge>,
     /// Rates of interfaces.
@@ -164,6 +179,12 @@ impl Outputs {
         self.health_history.append(&mut other.health_history);
         self.device_events.append(&mut other.device_events);
         self.link_events.append(&mut other.link_events);
+        self.alerts.append(&mut other.alerts);
+        self.incidents.append(&mut other.incidents);
+        self.trends.append(&mut other.trends);
+        self.alert_events.append(&mut other.alert_events);
+        self.incident_events.append(&mut other.incident_events);
+        self.trend_events.append(&mut other.trend_events);
         self.device_gauges.append(&mut other.device_gauges);
         self.link_gauges.append(&mut other.link_gauges);
         self.history.append(&mut other.history);
@@ -195,6 +216,15 @@ impl Outputs {
             .sort_by_key(|(epoch, e)| (*epoch, e.event_id));
         self.health_history
             .sort_by_key(|(epoch, row)| (*epoch, row.tenant_id, row.place_kind, row.place_id));
+        self.alerts.sort_by_key(|(epoch, id, _)| (*epoch, *id));
+        self.incidents.sort_by_key(|(epoch, id, _)| (*epoch, *id));
+        self.trends.sort_by_key(|(epoch, key, _)| (*epoch, *key));
+        self.alert_events
+            .sort_by_key(|(epoch, e)| (*epoch, e.at, e.alert_id, e.event_id));
+        self.incident_events
+            .sort_by_key(|(epoch, e)| (*epoch, e.at, e.incident_id, e.event_id));
+        self.trend_events
+            .sort_by_key(|(epoch, e)| (*epoch, e.at, e.tenant_id, e.mac, e.event_id));
         self.device_gauges
             .sort_by_key(|g| (g.observed_at, g.device_id));
         self.link_gauges.sort_by_key(|g| (g.observed_at, g.id));
