@@ -5,14 +5,48 @@ use std::fmt;
 use chrono::{DateTime, SecondsFormat, Utc};
 use mast_schemas::{Mac, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sqlx::error::BoxDynError;
+use sqlx::postgres::types::Oid;
+use sqlx::postgres::{PgTypeInfo, PgValueRef};
+use sqlx::{Decode, Postgres, ValueRef as _};
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{KnownFormat, RefOr, Schema, SchemaFormat};
 use utoipa::{PartialSchema, ToSchema};
 
-/// A time: `micros(…)` of SQL, RFC 3339 in UTC in JSON.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, sqlx::Type)]
-#[sqlx(transparent)]
+/// A time, microseconds since 1970: a `timestamptz` of SQL, or these microseconds as a `bigint`; RFC 3339 in UTC in JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Time(pub(crate) i64);
+
+/// `timestamptz` in the catalogue of every Postgres.
+const TIMESTAMPTZ: Oid = Oid(1184);
+/// From 1970 to 2000, from which Postgres counts.
+const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
+
+impl sqlx::Type<Postgres> for Time {
+    fn type_info() -> PgTypeInfo {
+        PgTypeInfo::with_oid(TIMESTAMPTZ)
+    }
+
+    fn compatible(kind: &PgTypeInfo) -> bool {
+        *kind == Self::type_info() || *kind == <i64 as sqlx::Type<Postgres>>::type_info()
+    }
+}
+
+/// Of prepared statements alone: they give numbers.
+impl Decode<'_, Postgres> for Time {
+    fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
+        let of_postgres = *value.type_info() == <Self as sqlx::Type<Postgres>>::type_info();
+        let micros = <i64 as Decode<'_, Postgres>>::decode(value)?;
+        let since_1970 = match (of_postgres, micros) {
+            (false, micros) => Some(micros),
+            (true, i64::MIN | i64::MAX) => None,
+            (true, micros) => micros.checked_add(POSTGRES_EPOCH_MICROS),
+        };
+        since_1970
+            .map(Self)
+            .ok_or_else(|| "an infinite time".into())
+    }
+}
 
 impl Time {
     /// Reads RFC 3339, with any offset.

@@ -10,7 +10,7 @@ mod statement;
 
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgRow;
-use sqlx::{FromRow, PgConnection, Row};
+use sqlx::{FromRow, PgConnection};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -33,8 +33,10 @@ pub(crate) struct Column {
     pub(crate) sql: &'static str,
     pub(crate) kind: Kind,
     pub(crate) nullable: bool,
-    /// Whether lists can be in its order.
+    /// Whether lists can be in its order. Then items have it too, under its name.
     pub(crate) sorts: bool,
+    /// Whether an index of the tenant and it holds each value once.
+    pub(crate) unique: bool,
 }
 
 impl Column {
@@ -45,12 +47,19 @@ impl Column {
             kind,
             nullable: false,
             sorts: true,
+            unique: false,
         }
     }
 
     /// It can be null.
     pub(crate) const fn or_null(mut self) -> Self {
         self.nullable = true;
+        self
+    }
+
+    /// No two rows of a tenant have the same, by an index: sorted by it, no row waits for others.
+    pub(crate) const fn unique(mut self) -> Self {
+        self.unique = true;
         self
     }
 
@@ -162,7 +171,7 @@ impl Listing {
         rows.truncate(limit as usize);
         let next = match rows.last() {
             Some(last) if more => {
-                let values = (0..order.0.len()).map(|n| last.try_get(&*format!("sort_{n}")));
+                let values = order.0.iter().map(|by| by.column.shown(last));
                 Some(Cursor::new(sort, filter, values.collect::<Result<_, _>>()?).text())
             }
             _ => None,

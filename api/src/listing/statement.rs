@@ -1,12 +1,13 @@
 //! The SELECT of a page.
 
 use sqlx::postgres::{PgArguments, PgRow};
-use sqlx::{Arguments, AssertSqlSafe, PgConnection};
+use sqlx::{Arguments, AssertSqlSafe, Decode, PgConnection, Postgres, Row};
 use uuid::Uuid;
 
 use super::filter::{self, Kind, Op, Term};
 use super::{Column, Listing, invalid};
 use crate::http::problem::Problem;
+use crate::http::wire::Time;
 
 /// Values of one kind.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,11 +43,21 @@ impl Bind {
 }
 
 impl Column {
-    /// As a text that [`Column::read_shown`] reads.
-    fn shown(&self) -> String {
+    /// What an item has of it, as a text that [`Column::read_shown`] reads.
+    pub(super) fn shown(&self, item: &PgRow) -> Result<Option<String>, sqlx::Error> {
         match self.kind {
-            Kind::Time => format!("micros({})::text", self.sql),
-            _ => format!("({})::text", self.sql),
+            Kind::Text => item.try_get(self.name),
+            Kind::Id => text::<Uuid>(item, self.name),
+            // Of any width: all are read as the widest.
+            Kind::Mac | Kind::Int => text::<i64>(item, self.name),
+            Kind::Time => {
+                let time: Option<Time> = item.try_get(self.name)?;
+                Ok(time.map(|time| time.0.to_string()))
+            }
+            Kind::Float => text::<f64>(item, self.name),
+            Kind::Bool => text::<bool>(item, self.name),
+            // No list is in the order of one.
+            Kind::Ids => Ok(None),
         }
     }
 
@@ -57,6 +68,14 @@ impl Column {
         };
         kind.read(&[value])
     }
+}
+
+fn text<'r, T>(item: &'r PgRow, name: &str) -> Result<Option<String>, sqlx::Error>
+where
+    T: Decode<'r, Postgres> + ToString,
+{
+    let value: Option<T> = item.try_get_unchecked(name)?;
+    Ok(value.map(|value| value.to_string()))
 }
 
 /// A column of an order.
@@ -71,7 +90,8 @@ pub(super) struct By {
 pub(super) struct Order(pub(super) Vec<By>);
 
 impl Order {
-    /// Reads `-signal_dbm,name`; the key is added, in the direction of the last.
+    /// Reads `-signal_dbm,name`; the key is added, in the direction of the last. Behind a column that is unique nothing is left
+    /// to decide.
     pub(super) fn parse(listing: &Listing, text: &str) -> Result<Self, Problem> {
         let mut order: Vec<By> = Vec::new();
         for word in text.split(',').filter(|word| !word.is_empty()) {
@@ -89,6 +109,10 @@ impl Order {
                 return Err(invalid("sort: name at most 4 columns, each once"));
             }
             order.push(By { column, descending });
+        }
+        if let Some(decides) = order.iter().position(|by| by.column.unique) {
+            order.truncate(decides + 1);
+            return Ok(Self(order));
         }
         let descending = order.last().is_some_and(|by| by.descending);
         for name in listing.key {
@@ -266,14 +290,11 @@ impl<'a> Statement<'a> {
         self.and(&condition);
     }
 
-    /// One row more than the page has, each with what it is sorted by.
+    /// One row more than the page has.
     pub(super) fn page(self, order: &Order, limit: u32) -> (String, Vec<Bind>) {
-        let shown = order.0.iter().enumerate();
-        let shown = shown.map(|(n, by)| format!(", {} AS sort_{n}", by.column.shown()));
         let sql = format!(
-            "SELECT {}{} FROM {}{} ORDER BY {} LIMIT {}",
+            "SELECT {} FROM {}{} ORDER BY {} LIMIT {}",
             self.listing.select,
-            shown.collect::<String>(),
             self.listing.from,
             self.conditions,
             order.sql(),

@@ -76,7 +76,7 @@ macro_rules! counts {
 macro_rules! health {
     ($kind:literal) => {
         concat!(
-            "SELECT id, state, micros(since) AS since FROM place_health WHERE tenant_id = $1 AND kind = '",
+            "SELECT id, state, since FROM place_health WHERE tenant_id = $1 AND kind = '",
             $kind,
             "'"
         )
@@ -93,8 +93,7 @@ const LINKS: &str = concat!(
     live_link_columns!(),
     " FROM links l WHERE l.tenant_id = $1"
 );
-const ADDRESSES: &str =
-    "SELECT mac AS id, address, host_name, source, device_id, micros(since) AS since
+const ADDRESSES: &str = "SELECT mac AS id, address, host_name, source, device_id, since
  FROM client_addresses WHERE tenant_id = $1";
 
 struct Group(Vec<Waiter>);

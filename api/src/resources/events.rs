@@ -34,7 +34,7 @@ pub(crate) struct LinkEvent {
 
 pub(crate) static LINKS: Listing = Listing {
     path: "/api/v1/link-events",
-    select: "v.event_id AS id, micros(v.at) AS at,
+    select: "v.event_id AS id, v.at,
  v.ap_device_id || '.' || lpad(to_hex(v.radio_mac), 12, '0') || '.' || lpad(to_hex(v.mac), 12, '0') AS link_id,
  v.ap_device_id, ap.name AS ap, v.radio_mac, v.mac, v.from_state, v.to_state, v.reason",
     from: "link_events v LEFT JOIN devices ap ON ap.id = v.ap_device_id AND ap.tenant_id = v.tenant_id
@@ -80,7 +80,7 @@ pub(crate) struct DeviceEvent {
 
 pub(crate) static DEVICES: Listing = Listing {
     path: "/api/v1/device-events",
-    select: "v.event_id AS id, micros(v.at) AS at, v.device_id, d.name AS device, v.from_state, v.to_state, v.outcome",
+    select: "v.event_id AS id, v.at, v.device_id, d.name AS device, v.from_state, v.to_state, v.outcome",
     from: "device_events v LEFT JOIN devices d ON d.id = v.device_id AND d.tenant_id = v.tenant_id
  WHERE v.tenant_id = $1",
     columns: &[

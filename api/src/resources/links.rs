@@ -134,8 +134,8 @@ pub(crate) struct Link {
 macro_rules! live_link_columns {
     () => {
         "l.ap_device_id || '.' || lpad(to_hex(l.radio_mac), 12, '0') || '.' || lpad(to_hex(l.mac), 12, '0') AS id,
- l.ap_device_id, l.interface, l.radio_mac, l.mac, l.cpe_device_id, l.source, l.state, micros(l.since) AS since,
- l.reason, micros(l.discovered_at) AS discovered_at, l.unobserved, l.ambiguous"
+ l.ap_device_id, l.interface, l.radio_mac, l.mac, l.cpe_device_id, l.source, l.state, l.since,
+ l.reason, l.discovered_at, l.unobserved, l.ambiguous"
     };
 }
 pub(crate) use live_link_columns;
@@ -146,7 +146,7 @@ macro_rules! link_columns {
         concat!(
             $crate::resources::links::live_link_columns!(),
             ", ap.name AS ap, cpe.name AS cpe, ap.site_id, p.name AS site, ap.sector_id, e.name AS sector,
- micros(g.observed_at) AS measured_at, g.signal_dbm, g.station_signal_dbm, g.snr_db, g.tx_ccq_percent, g.tx_rate_bps,
+ g.observed_at AS measured_at, g.signal_dbm, g.station_signal_dbm, g.snr_db, g.tx_ccq_percent, g.tx_rate_bps,
  g.rx_rate_bps"
         )
     };

@@ -48,7 +48,7 @@ pub(crate) struct PlaceNow {
 /// The columns of a [`PlaceNow`].
 macro_rules! place_columns {
     () => {
-        "coalesce(h.state, 'unknown') AS state, micros(h.since) AS since,
+        "coalesce(h.state, 'unknown') AS state, h.since,
  coalesce(c.devices_online, 0) AS devices_online, coalesce(c.devices_offline, 0) AS devices_offline,
  coalesce(c.devices_unmanageable, 0) AS devices_unmanageable, coalesce(c.devices_unobserved, 0) AS devices_unobserved,
  coalesce(c.links_discovered, 0) AS links_discovered, coalesce(c.links_active, 0) AS links_active,

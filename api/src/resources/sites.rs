@@ -181,7 +181,7 @@ pub(crate) static LISTING: Listing = Listing {
     from: concat!("sites s", place_joins!("site"), " WHERE s.tenant_id = $1"),
     columns: place_filters![
         Column::new("id", "s.id", Kind::Id),
-        Column::new("name", "s.name", Kind::Text),
+        Column::new("name", "s.name", Kind::Text).unique(),
         Column::new("core", "s.core", Kind::Bool).unsorted(),
         Column::new("latitude", "s.latitude", Kind::Float).or_null(),
         Column::new("longitude", "s.longitude", Kind::Float).or_null(),

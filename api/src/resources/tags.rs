@@ -128,7 +128,7 @@ pub(crate) static LISTING: Listing = Listing {
     from: "tags l WHERE l.tenant_id = $1",
     columns: &[
         Column::new("id", "l.id", Kind::Id),
-        Column::new("name", "l.name", Kind::Text),
+        Column::new("name", "l.name", Kind::Text).unique(),
     ],
     key: &["id"],
     sort: "name",

@@ -55,7 +55,7 @@ pub(crate) static LISTING: Listing = Listing {
     from: "all_tenants() t WHERE t.id <> $1",
     columns: &[
         Column::new("id", "t.id", Kind::Id),
-        Column::new("name", "t.name", Kind::Text),
+        Column::new("name", "t.name", Kind::Text).unique(),
     ],
     key: &["id"],
     sort: "name",

@@ -57,7 +57,7 @@ pub(crate) struct LiveDevice {
 /// What the dataflow says of a device, if it has said something; its row is `s`.
 macro_rules! device_status_columns {
     () => {
-        "coalesce(s.state, 'unobserved') AS state, micros(s.since) AS since, s.outcome, s.identity,
+        "coalesce(s.state, 'unobserved') AS state, s.since, s.outcome, s.identity,
  s.version AS routeros_version, s.board, s.architecture, s.serial, s.firmware"
     };
 }
@@ -118,7 +118,7 @@ pub(crate) static LISTING: Listing = Listing {
  e.name AS sector, d.parent_id, d.group_ids, d.tag_ids, d.role, d.interval_ms, d.enabled,
  k.device_id IS NOT NULL AS has_credentials, d.version, ",
         device_status_columns!(),
-        ", micros(g.observed_at) AS measured_at, g.round_trip_ms, g.cpu_load_percent, g.memory_free_bytes, g.uptime_s"
+        ", g.observed_at AS measured_at, g.round_trip_ms, g.cpu_load_percent, g.memory_free_bytes, g.uptime_s"
     ),
     // Joined, not asked for by EXISTS: that is answered from a hash of all the tenant's credentials.
     from: "devices d
@@ -130,7 +130,7 @@ pub(crate) static LISTING: Listing = Listing {
  WHERE d.tenant_id = $1",
     columns: &[
         Column::new("id", "d.id", Kind::Id),
-        Column::new("name", "d.name", Kind::Text),
+        Column::new("name", "d.name", Kind::Text).unique(),
         Column::new("address", "d.address", Kind::Text),
         Column::new("role", "d.role", Kind::Text),
         Column::new("tls", "d.tls", Kind::Text),
