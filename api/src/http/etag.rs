@@ -3,6 +3,8 @@
 //! A thing is shown with what the dataflow says of it, which changes without a write. So a reader's cache goes by the hash,
 //! and a writer's If-Match by the version before it.
 
+use std::fmt::Write as _;
+
 use axum::http::header::IF_NONE_MATCH;
 use axum::http::{HeaderMap, HeaderValue};
 use sha2::{Digest, Sha256};
@@ -11,28 +13,34 @@ fn hash(body: &[u8]) -> String {
     let digest = Sha256::digest(body);
     digest[..9]
         .iter()
-        .fold(String::new(), |all, byte| format!("{all}{byte:02x}"))
+        .fold(String::with_capacity(18), |mut all, byte| {
+            // A String takes all that it is given.
+            let _ = write!(all, "{byte:02x}");
+            all
+        })
 }
 
 /// The tag of a thing.
-pub(crate) fn of_thing(version: i64, body: &[u8]) -> String {
-    format!("\"{version}-{}\"", hash(body))
+pub(crate) fn of_thing(version: i64, body: &[u8]) -> HeaderValue {
+    header(format!("\"{version}-{}\"", hash(body)))
 }
 
 /// The tag of a list or a summary.
-pub(crate) fn of_list(body: &[u8]) -> String {
-    format!("W/\"{}\"", hash(body))
+pub(crate) fn of_list(body: &[u8]) -> HeaderValue {
+    header(format!("W/\"{}\"", hash(body)))
 }
 
-/// As a header.
-pub(crate) fn value(tag: &str) -> HeaderValue {
+fn header(tag: String) -> HeaderValue {
     // Digits and quotes.
-    HeaderValue::from_str(tag).unwrap_or(HeaderValue::from_static("\"\""))
+    HeaderValue::try_from(tag).unwrap_or(HeaderValue::from_static("\"\""))
 }
 
 /// Whether the asker has it already; tags are compared weakly, as RFC 9110 has it for reads.
-pub(crate) fn is_known(headers: &HeaderMap, tag: &str) -> bool {
-    let weak = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+pub(crate) fn is_known(headers: &HeaderMap, tag: &HeaderValue) -> bool {
+    fn weak(tag: &str) -> &str {
+        tag.trim().trim_start_matches("W/")
+    }
+    let tag = tag.to_str().unwrap_or_default();
     let values = headers.get_all(IF_NONE_MATCH).iter();
     let known = values.filter_map(|value| value.to_str().ok());
     known
@@ -47,6 +55,7 @@ mod tests {
     #[test]
     fn tags_are_compared_weakly() {
         let mut headers = HeaderMap::new();
+        let is_known = |headers: &HeaderMap, tag| is_known(headers, &HeaderValue::from_static(tag));
         assert!(!is_known(&headers, "W/\"a\""));
         headers.insert(IF_NONE_MATCH, HeaderValue::from_static("\"x\", \"a\""));
         assert!(is_known(&headers, "W/\"a\""));

@@ -108,7 +108,7 @@ impl FieldError {
 }
 
 /// Problem details of a refusal.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Problem {
     kind: Kind,
     detail: String,

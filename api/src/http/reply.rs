@@ -84,20 +84,20 @@ fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, Problem> {
     serde_json::to_vec(value).map_err(|e| Problem::internal(&e))
 }
 
-fn tagged(headers: &HeaderMap, tag: &str, body: impl Into<Body>) -> Response {
+fn tagged(headers: &HeaderMap, tag: &HeaderValue, body: impl Into<Body>) -> Response {
     if etag::is_known(headers, tag) {
         let mut response = StatusCode::NOT_MODIFIED.into_response();
-        response.headers_mut().insert(ETAG, etag::value(tag));
+        response.headers_mut().insert(ETAG, tag.clone());
         return response;
     }
     with_tag(StatusCode::OK, tag, body)
 }
 
-fn with_tag(status: StatusCode, tag: &str, body: impl Into<Body>) -> Response {
+fn with_tag(status: StatusCode, tag: &HeaderValue, body: impl Into<Body>) -> Response {
     let mut response = (status, body.into()).into_response();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
-    headers.insert(ETAG, etag::value(tag));
+    headers.insert(ETAG, tag.clone());
     // It may be kept by who asked, and is asked for again each time.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     response

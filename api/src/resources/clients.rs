@@ -105,5 +105,5 @@ pub(crate) async fn list(
     Query(query): Query<ListQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    crud::list::<Client>(&who, &LISTING, &query, &headers).await
+    crud::list::<Client>(&who, &LISTING, query, &headers).await
 }

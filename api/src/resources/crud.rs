@@ -1,7 +1,6 @@
 //! How things are listed, shown, made, changed and deleted: once, for all resources whose rows are their own.
 
 use std::future::Future;
-use std::time::Instant;
 
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -15,6 +14,7 @@ use super::check::refused;
 use crate::http::access::{Access, Viewer, Writes};
 use crate::http::extract::{IfMatch, MergePatch};
 use crate::http::idempotency::{Begun, IdempotencyKey};
+use crate::http::kept::{Answer, Asked, Question};
 use crate::http::problem::Problem;
 use crate::http::reply::{self, Versioned};
 use crate::listing::{ListQuery, Listing, Page};
@@ -61,23 +61,35 @@ pub(crate) trait Resource:
 pub(crate) async fn list<T>(
     who: &Viewer,
     listing: &Listing,
-    query: &ListQuery,
+    query: ListQuery,
     headers: &HeaderMap,
 ) -> Result<Response, Problem>
 where
     T: Serialize + for<'r> FromRow<'r, PgRow> + Send + Unpin,
 {
-    let began = Instant::now();
-    let kept = who.app().kept();
-    let reading = match kept.find(who.tenant(), listing.path, query, began) {
-        Ok(answer) => return Ok(reply::kept(headers, &answer)),
-        Err(reading) => reading,
+    let question = Question {
+        tenant: who.tenant(),
+        path: listing.path,
+        query,
     };
+    let answer = match who.app().kept().ask(question).await {
+        Asked::Answered(outcome) => outcome?,
+        Asked::Turn(turn) => {
+            let outcome = read::<T>(who, listing, turn.query()).await;
+            turn.done(&outcome);
+            outcome?
+        }
+    };
+    Ok(reply::kept(headers, &answer))
+}
+
+async fn read<T>(who: &Viewer, listing: &Listing, query: &ListQuery) -> Result<Answer, Problem>
+where
+    T: Serialize + for<'r> FromRow<'r, PgRow> + Send + Unpin,
+{
     let mut tx = who.read().await?;
     let page: Page<T> = listing.page(&mut tx, who.tenant().0, query).await?;
-    let answer = reply::list_answer(&page)?;
-    kept.keep(reading, &answer, began);
-    Ok(reply::kept(headers, &answer))
+    reply::list_answer(&page)
 }
 
 pub(crate) async fn get<R: Resource>(

@@ -62,7 +62,7 @@ pub(crate) async fn of_links(
     Query(query): Query<ListQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    crud::list::<LinkEvent>(&who, &LINKS, &query, &headers).await
+    crud::list::<LinkEvent>(&who, &LINKS, query, &headers).await
 }
 
 /// A device changed state.
@@ -107,5 +107,5 @@ pub(crate) async fn of_devices(
     Query(query): Query<ListQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    crud::list::<DeviceEvent>(&who, &DEVICES, &query, &headers).await
+    crud::list::<DeviceEvent>(&who, &DEVICES, query, &headers).await
 }

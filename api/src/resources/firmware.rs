@@ -52,5 +52,5 @@ pub(crate) async fn list(
     Query(query): Query<ListQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    crud::list::<Firmware>(&who, &LISTING, &query, &headers).await
+    crud::list::<Firmware>(&who, &LISTING, query, &headers).await
 }

@@ -135,7 +135,7 @@ pub(crate) async fn list(
     Query(query): Query<ListQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    crud::list::<Group>(&who, &LISTING, &query, &headers).await
+    crud::list::<Group>(&who, &LISTING, query, &headers).await
 }
 
 /// A group of devices.

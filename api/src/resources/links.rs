@@ -217,7 +217,7 @@ pub(crate) async fn list(
     Query(query): Query<ListQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    crud::list::<Link>(&who, &LISTING, &query, &headers).await
+    crud::list::<Link>(&who, &LISTING, query, &headers).await
 }
 
 /// A link.

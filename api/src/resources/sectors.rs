@@ -178,7 +178,7 @@ pub(crate) async fn list(
     Query(query): Query<ListQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    crud::list::<Sector>(&who, &LISTING, &query, &headers).await
+    crud::list::<Sector>(&who, &LISTING, query, &headers).await
 }
 
 /// A sector.

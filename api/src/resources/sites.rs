@@ -198,7 +198,7 @@ pub(crate) async fn list(
     Query(query): Query<ListQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    crud::list::<Site>(&who, &LISTING, &query, &headers).await
+    crud::list::<Site>(&who, &LISTING, query, &headers).await
 }
 
 /// A site.

@@ -141,7 +141,7 @@ pub(crate) async fn list(
     Query(query): Query<ListQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    crud::list::<Tag>(&who, &LISTING, &query, &headers).await
+    crud::list::<Tag>(&who, &LISTING, query, &headers).await
 }
 
 /// A tag of devices.

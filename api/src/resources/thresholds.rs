@@ -223,7 +223,7 @@ pub(crate) async fn list(
     Query(query): Query<ListQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    crud::list::<Thresholds>(&who, &LISTING, &query, &headers).await
+    crud::list::<Thresholds>(&who, &LISTING, query, &headers).await
 }
 
 /// Thresholds of a place.

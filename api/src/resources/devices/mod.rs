@@ -163,7 +163,7 @@ pub(crate) async fn list(
     Query(query): Query<ListQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    crud::list::<Device>(&who, &LISTING, &query, &headers).await
+    crud::list::<Device>(&who, &LISTING, query, &headers).await
 }
 
 /// A device.
