@@ -46,6 +46,8 @@ pub struct FleetConfig {
     pub devices: usize,
     /// What they are.
     pub mix: Mix,
+    /// Towers that they are on; `None` = as many as the mix wants.
+    pub towers: Option<usize>,
     /// Seed of everything.
     pub seed: u64,
     /// Number of the first device; fleets of several processes must not overlap.
@@ -71,6 +73,7 @@ impl Default for FleetConfig {
         Self {
             devices: 300,
             mix: Mix::default(),
+            towers: None,
             seed: 1,
             first_device: 0,
             api_port: 0,
@@ -120,7 +123,7 @@ impl Fleet {
             )));
         }
         let plan = Arc::new(lay_out_mix(
-            config.mix,
+            (config.mix, config.towers),
             config.seed,
             config.devices,
             config.first_device,
@@ -303,9 +306,13 @@ fn open_journal(
         Mix::Varied => "",
         Mix::Carrier => " mix=carrier",
     };
+    let towers = config.towers.map(|towers| format!(" towers={towers}"));
     let fleet = format!(
-        "seed={} devices={} first={}{mix}",
-        config.seed, config.devices, config.first_device
+        "seed={} devices={} first={}{mix}{}",
+        config.seed,
+        config.devices,
+        config.first_device,
+        towers.unwrap_or_default()
     );
     let (journal, origin, said) = Journal::open(path, &fleet, now_unix_ms)?;
     Ok((Some(journal), origin, said))

@@ -22,7 +22,8 @@ pub fn inventory(
             .sites
             .iter()
             .filter(|s| s.tenant == t)
-            .map(site_entry)
+            .enumerate()
+            .map(|(n, site)| site_entry(site, n == 0))
             .collect(),
         sectors: plan
             .sectors
@@ -61,8 +62,10 @@ pub fn inventory(
     }
 }
 
-fn site_entry(site: &crate::world::model::Site) -> Site {
+/// Of each tenant the first tower is the core: backhauls lead there.
+fn site_entry(site: &crate::world::model::Site, core: bool) -> Site {
     Site {
+        core: Some(core),
         latitude: Some(Some(site.latitude)),
         longitude: Some(Some(site.longitude)),
         elevation_m: Some(Some(site.elevation_m)),

@@ -17,7 +17,7 @@ use sqlx::PgPool;
 
 use crate::commands::Pace;
 use crate::commands::shared::{Place, environment, stop_in_order};
-use crate::commands::simulate::scenario;
+use crate::commands::simulate::{scenario, towers};
 use crate::compare::{Comparison, Served, compare};
 use crate::config::{Config, Flags};
 use crate::standalone::{Database, INTERRUPTED, Installation, Paths, Whole, keys_of, stop_signal};
@@ -35,6 +35,9 @@ pub(crate) struct Args {
     /// Managed devices to simulate [default: 300]
     #[arg(long)]
     devices: Option<usize>,
+    /// Towers that they are on; 0 = one for 25 devices [default: 0]
+    #[arg(long)]
+    towers: Option<usize>,
     /// Interval of the polls [default: 2s]
     #[arg(long)]
     interval: Option<Pace>,
@@ -87,6 +90,7 @@ impl Args {
         self.place
             .flags(flags)?
             .with("--devices", "simulator.devices", self.devices.as_ref())?
+            .with("--towers", "simulator.towers", self.towers.as_ref())?
             .with("--seed", "simulator.seed", self.seed.as_ref())?
             .with("--scenario", "simulator.scenario", self.scenario.as_ref())?
             .with("--interval", "demo.interval", self.interval.as_ref())?
@@ -353,6 +357,7 @@ async fn start_fleet(config: &Config, paths: &Paths) -> anyhow::Result<FleetHand
     });
     let fleet = |(api_port, api_ssl_port)| FleetConfig {
         devices: config.simulator.devices,
+        towers: towers(&config.simulator),
         seed: config.simulator.seed,
         api_port,
         api_ssl_port,

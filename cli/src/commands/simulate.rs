@@ -30,6 +30,9 @@ pub(crate) struct Args {
     /// What they are.
     #[arg(long, value_enum, default_value_t)]
     mix: Mix,
+    /// Towers that they are on; 0 = as many as the mix wants [default: 0]
+    #[arg(long)]
+    towers: Option<usize>,
     /// Seed of everything: the same seed and events make the same fleet [default: 1]
     #[arg(long)]
     seed: Option<u64>,
@@ -113,6 +116,11 @@ Examples:
   mast simulate ctl --data demo heal                             all of it ends
 simulator/README.md has every event.";
 
+/// Towers of the fleet, where they are told.
+pub(super) fn towers(config: &Simulator) -> Option<usize> {
+    (config.towers > 0).then_some(config.towers)
+}
+
 /// The text of the scenario file, if there is one.
 pub(super) fn scenario(config: &Simulator) -> anyhow::Result<Option<String>> {
     let read = |file: &PathBuf| {
@@ -170,6 +178,7 @@ impl Args {
         flags
             .with("--data", "data", data)?
             .with("--devices", "simulator.devices", self.devices.as_ref())?
+            .with("--towers", "simulator.towers", self.towers.as_ref())?
             .with("--seed", "simulator.seed", self.seed.as_ref())?
             .with("--scenario", "simulator.scenario", self.scenario.as_ref())
     }
@@ -195,6 +204,7 @@ impl Args {
         let fleet = Fleet::start(FleetConfig {
             devices: config.simulator.devices,
             mix: self.mix.into(),
+            towers: towers(&config.simulator),
             seed: config.simulator.seed,
             first_device: self.first_device,
             api_port: self.api_port,

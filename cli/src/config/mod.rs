@@ -77,6 +77,8 @@ pub(crate) struct Demo {
 pub(crate) struct Simulator {
     /// Managed devices.
     pub(crate) devices: usize,
+    /// Towers that they are on; 0 = as many as the mix wants.
+    pub(crate) towers: usize,
     /// Seed of everything.
     pub(crate) seed: u64,
     /// Scenario file.
@@ -159,6 +161,7 @@ impl Default for Simulator {
     fn default() -> Self {
         Self {
             devices: 300,
+            towers: 0,
             seed: 1,
             scenario: None,
         }
@@ -224,6 +227,11 @@ impl Config {
             "simulator.devices",
             (1..=devices).contains(&self.simulator.devices),
             format!("must be 1 to {devices}"),
+        );
+        must(
+            "simulator.towers",
+            self.simulator.towers <= devices,
+            format!("must be 0 to {devices}"),
         );
         for (key, pace, least_ms, most_s) in [
             ("demo.interval", self.demo.interval, 100, 3_600),

@@ -59,12 +59,18 @@ fn tls_of(index: usize, version: Version) -> Tls {
 /// Lays out `devices` devices of every kind; device numbers start at `first_number`.
 #[must_use]
 pub fn lay_out(seed: u64, devices: usize, first_number: u64) -> Plan {
-    lay_out_mix(Mix::default(), seed, devices, first_number)
+    lay_out_mix((Mix::default(), None), seed, devices, first_number)
 }
 
-/// Lays out `devices` devices of a mix; device numbers start at `first_number`.
+/// Lays out `devices` devices of a mix, on so many towers or as many as the mix wants for them; device numbers start at
+/// `first_number`.
 #[must_use]
-pub fn lay_out_mix(mix: Mix, seed: u64, devices: usize, first_number: u64) -> Plan {
+pub fn lay_out_mix(
+    (mix, towers): (Mix, Option<usize>),
+    seed: u64,
+    devices: usize,
+    first_number: u64,
+) -> Plan {
     let mut plan = Plan {
         seed,
         tenants: vec!["north".into(), "south".into()],
@@ -74,10 +80,11 @@ pub fn lay_out_mix(mix: Mix, seed: u64, devices: usize, first_number: u64) -> Pl
         radios: Vec::new(),
         clients: Vec::new(),
     };
-    let sites = match devices {
-        0 => return plan,
-        1..8 => 1,
-        8..50 => 2,
+    let sites = match (devices, towers) {
+        (0, _) => return plan,
+        (_, Some(towers)) => towers.clamp(1, devices),
+        (1..8, None) => 1,
+        (8..50, None) => 2,
         _ => (devices + mix.devices_per_site() / 2) / mix.devices_per_site(),
     };
     let mut builder = Builder {
@@ -422,7 +429,7 @@ mod tests {
 
     #[test]
     fn a_carrier_has_nine_customers_and_twenty_five_clients_to_an_access_point() {
-        let plan = lay_out_mix(Mix::Carrier, 1, 3_300, 0);
+        let plan = lay_out_mix((Mix::Carrier, None), 1, 3_300, 0);
         let with = |role| plan.devices.iter().filter(|d| d.role == role).count();
         let ratio = with(Role::Cpe) as f64 / with(Role::Ap) as f64;
         assert!((8.5..9.5).contains(&ratio), "{ratio}");
@@ -432,6 +439,17 @@ mod tests {
         }
         let macs: HashSet<u64> = plan.clients.iter().map(|c| c.mac).collect();
         assert_eq!(macs.len(), plan.clients.len(), "station MACs are unique");
+    }
+
+    #[test]
+    fn towers_are_as_many_as_asked() {
+        for (devices, towers) in [(1, 3), (60, 2), (400, 2), (300, 1)] {
+            let plan = lay_out_mix((Mix::default(), Some(towers)), 1, devices, 0);
+            assert_eq!(plan.sites.len(), towers.min(devices));
+            assert_eq!(plan.devices.len(), devices);
+            let at = |site| plan.devices.iter().filter(|d| d.site == site).count();
+            assert!((0..plan.sites.len()).all(|site| at(site) >= devices / towers));
+        }
     }
 
     #[test]
