@@ -1,4 +1,4 @@
-//! `cargo run --release -p mast-benches --example dataflow -- [clients] [workers] [rows per epoch, 0 = by the minute] [rounds]`
+//! `cargo run --release -p mast-benches --example dataflow -- [clients] [workers] [rows per epoch, 0 = by the minute] [rounds] [rules]`
 #![expect(clippy::print_stdout, reason = "the figures are what it is for")]
 
 use mast_benches::dataflow::{Options, run};
@@ -11,6 +11,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         workers: usize::try_from(next(1)?)?,
         rows_per_epoch: Some(next(0)?).filter(|rows| *rows > 0),
         rounds: u32::try_from(next(2)?)?,
+        rules: next(0)?,
         ..Options::default()
     };
     let report = run(&options, &mut |line| eprintln!("{line}"))?;

@@ -8,7 +8,7 @@ use rand::{Rng, SeedableRng};
 /// Clients of an access point at the start.
 const CLIENTS_PER_AP: u64 = 30;
 /// Access points of a site.
-const APS_PER_SITE: u64 = 30;
+pub(super) const APS_PER_SITE: u64 = 30;
 /// Sites of a tenant.
 const SITES_PER_TENANT: u64 = 50;
 /// Every so many clients, one is no managed device.
@@ -232,11 +232,11 @@ pub(super) fn tenant_of_client(client: u64) -> TenantId {
     tenant(client / CLIENTS_PER_AP)
 }
 
-fn site_id(n: u64) -> SiteId {
+pub(super) fn site_id(n: u64) -> SiteId {
     SiteId::from_bytes(id(2, n))
 }
 
-fn sector_id(n: u64) -> SectorId {
+pub(super) fn sector_id(n: u64) -> SectorId {
     SectorId::from_bytes(id(3, n))
 }
 
@@ -261,7 +261,7 @@ pub(super) const fn client_mac(client: u64) -> Mac {
 }
 
 /// A version 7 UUID whose random part is a hash of kind and number: ids rise with time and are spread below it.
-fn id(kind: u64, n: u64) -> [u8; 16] {
+pub(super) fn id(kind: u64, n: u64) -> [u8; 16] {
     let mut x = (kind << 56 ^ n).wrapping_add(0x9E37_79B9_7F4A_7C15);
     x = (x ^ x >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     x = (x ^ x >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);

@@ -6,6 +6,7 @@
 mod fleet;
 mod measure;
 mod restart;
+mod rules;
 mod telemetry;
 
 use mast_schemas::time::SLOT;
@@ -32,6 +33,8 @@ pub struct Options {
     pub rounds: u32,
     /// Whether stations report their side of the link, one more row a poll.
     pub station_rows: bool,
+    /// Alert rules in all, of all kinds: a tenth judge a tenant, the others a site or sector each.
+    pub rules: u64,
     /// Event time that a restart replays, s: as long as a checkpoint may be old.
     pub replay_s: u64,
     /// Seed of the fleet's dice.
@@ -49,6 +52,7 @@ impl Default for Options {
             rows_per_epoch: None,
             rounds: 2,
             station_rows: false,
+            rules: 0,
             replay_s: 60,
             seed: 1,
             heap_bytes: None,
@@ -102,6 +106,8 @@ pub struct Report {
     pub aps: u64,
     /// Clients that are managed devices themselves.
     pub managed: u64,
+    /// Alert rules.
+    pub rules: u64,
     /// Worker threads.
     pub workers: usize,
     /// Event time of an epoch, ms.

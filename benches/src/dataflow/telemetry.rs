@@ -58,8 +58,10 @@ impl Telemetry {
         first: Epoch,
         slots_per_round: u64,
         station_rows: bool,
+        rules: u64,
     ) -> Self {
-        let control = fleet.control();
+        let mut control = fleet.control();
+        control.extend(fleet.rules(rules));
         Self {
             fleet,
             parts: (0..PARTITIONS).map(|_| Part::default()).collect(),

@@ -68,6 +68,9 @@ enum What {
         /// Rows fed at once, instead of what the clients make at a poll a minute.
         #[arg(long)]
         rows_per_epoch: Option<u64>,
+        /// Alert rules in all.
+        #[arg(long, default_value_t = 0)]
+        rules: u64,
     },
     /// Ingest: polls a second of its CPU time over open TLS sessions, memory of an idle session, how long a poll takes.
     ///
@@ -189,12 +192,14 @@ impl Args {
                 workers,
                 epoch_ms,
                 rows_per_epoch,
+                rules,
             } => {
                 let options = mast_benches::dataflow::Options {
                     clients,
                     workers,
                     epoch_ms,
                     rows_per_epoch,
+                    rules,
                     ..mast_benches::dataflow::Options::default()
                 };
                 let report =
