@@ -1,14 +1,15 @@
 //! The control tables: where each device stands, rebuilt from `mast.control.v1`. Only what views depend on is kept: names and
 //! addresses are Postgres's business.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 
 use foldhash::fast::FixedState;
 use mast_schemas::checkpoint::{LimitsRecord, StandingRecord};
-use mast_schemas::control::Change;
+use mast_schemas::control::{Change, Role};
 use mast_schemas::thresholds::Thresholds;
 use mast_schemas::views::Place;
-use mast_schemas::{DeviceId, SectorId, SiteId, TenantId};
+use mast_schemas::{DeviceId, GroupId, SectorId, SiteId, TagId, TenantId};
 use mast_state::messages::{DeviceControl, DeviceInfo};
 use mast_state::{ApLimits, PlaceLimits, Scope};
 
@@ -28,17 +29,53 @@ pub(crate) struct ControlTables {
     touched: BTreeSet<Scope>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Row {
     /// `None` = deleted.
     standing: Option<Standing>,
     number: DeviceNumber,
-    enabled: bool,
     limits: ApLimits,
+    enabled: bool,
+    role: Role,
+    interval_ms: u32,
+    /// Of the few devices that have any.
+    ties: Option<Box<Ties>>,
+}
+
+/// What a device belongs to besides places.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Ties {
+    parent: Option<DeviceId>,
+    groups: Vec<GroupId>,
+    tags: Vec<TagId>,
+}
+
+impl Row {
+    /// All that control says of the device; `None` = it is deleted.
+    fn record(
+        &self,
+        device_id: DeviceId,
+        ids: impl Fn(Standing) -> (TenantId, Option<SiteId>, Option<SectorId>),
+    ) -> Option<StandingRecord> {
+        let (tenant_id, site_id, sector_id) = ids(self.standing?);
+        let ties = self.ties.as_deref().cloned().unwrap_or_default();
+        Some(StandingRecord {
+            device_id,
+            tenant_id,
+            site_id,
+            sector_id,
+            enabled: self.enabled,
+            role: self.role,
+            interval_ms: self.interval_ms,
+            parent_id: ties.parent,
+            group_ids: ties.groups,
+            tag_ids: ties.tags,
+        })
+    }
 }
 
 /// What a device looks like before and after a change.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct DeviceDiff {
     /// The device's number.
     pub(crate) number: DeviceNumber,
@@ -143,16 +180,9 @@ impl ControlTables {
 
     /// The devices that `wanted` says, by rising id.
     fn select(&self, wanted: impl Fn(&StandingRecord) -> bool) -> Vec<StandingRecord> {
-        let records = self.devices.iter().filter_map(|(device_id, row)| {
-            let (tenant_id, site_id, sector_id) = self.ids(row.standing?);
-            Some(StandingRecord {
-                device_id: *device_id,
-                tenant_id,
-                site_id,
-                sector_id,
-                enabled: row.enabled,
-            })
-        });
+        let rows = self.devices.iter();
+        let records =
+            rows.filter_map(|(device, row)| row.record(*device, |standing| self.ids(standing)));
         let mut records: Vec<_> = records.filter(wanted).collect();
         records.sort_unstable_by_key(|record| record.device_id);
         records
@@ -160,35 +190,43 @@ impl ControlTables {
 
     /// Says where a device stands from now on.
     pub(crate) fn put(&mut self, record: StandingRecord, diffs: &mut Vec<DeviceDiff>) {
-        let (device, enabled) = (record.device_id, record.enabled);
         let (tenant, site, sector) = (record.tenant_id, record.site_id, record.sector_id);
-        let new = Some(self.places.standing(tenant, site, sector));
+        let standing = Some(self.places.standing(tenant, site, sector));
         let limits = self.limits.of((tenant, site, sector), &self.thresholds);
-        let row = self.devices.entry(device).or_insert_with(|| {
-            self.numbered.push(device);
-            Row {
-                standing: None,
-                number: DeviceNumber(u32::try_from(self.numbered.len() - 1).unwrap_or(u32::MAX)),
-                enabled,
-                limits,
-            }
-        });
-        let old = row.standing;
-        if (old, row.enabled, row.limits) == (new, enabled, limits) {
-            return;
-        }
-        (row.standing, row.enabled, row.limits) = (new, enabled, limits);
-        let info = DeviceInfo {
-            tenant,
-            site,
-            sector,
-            enabled,
+        let device = record.device_id;
+        let info = DeviceInfo::of(&record, limits);
+        let ties = Ties {
+            parent: record.parent_id,
+            groups: record.group_ids,
+            tags: record.tag_ids,
+        };
+        let mut new = Row {
+            standing,
+            number: DeviceNumber(u32::try_from(self.numbered.len()).unwrap_or(u32::MAX)),
             limits,
+            enabled: record.enabled,
+            role: record.role,
+            interval_ms: record.interval_ms,
+            ties: (ties != Ties::default()).then(|| Box::new(ties)),
+        };
+        let old = match self.devices.entry(device) {
+            Entry::Vacant(entry) => {
+                self.numbered.push(device);
+                entry.insert(new.clone());
+                None
+            }
+            Entry::Occupied(mut entry) => {
+                new.number = entry.get().number;
+                if *entry.get() == new {
+                    return;
+                }
+                entry.insert(new.clone()).standing
+            }
         };
         diffs.push(DeviceDiff {
-            number: row.number,
+            number: new.number,
             old,
-            new,
+            new: standing,
             control: DeviceControl {
                 device,
                 info: Some(info),
@@ -242,5 +280,68 @@ impl ControlTables {
     /// Places by number.
     pub(crate) fn places(&self) -> &[Place] {
         self.places.all()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mast_schemas::ThresholdsId;
+    use mast_schemas::thresholds::DEFAULT;
+
+    #[test]
+    fn what_a_device_belongs_to_is_told_and_kept() {
+        let mut tables = ControlTables::new(DEFAULT, &[]);
+        let record = StandingRecord {
+            device_id: DeviceId::new(),
+            tenant_id: TenantId::new(),
+            site_id: None,
+            sector_id: None,
+            enabled: true,
+            role: Role::Router,
+            interval_ms: 30_000,
+            parent_id: Some(DeviceId::new()),
+            group_ids: vec![GroupId::new()],
+            tag_ids: vec![TagId::new()],
+        };
+        let mut diffs = Vec::new();
+        tables.put(record.clone(), &mut diffs);
+        tables.put(record.clone(), &mut diffs);
+        let told = |diff: &DeviceDiff| diff.control.info.clone();
+        let all = DeviceInfo::of(&record, ApLimits::of(&DEFAULT));
+        assert_eq!(
+            diffs.iter().map(told).collect::<Vec<_>>(),
+            [Some(all.clone())]
+        );
+        assert_eq!(tables.records(), std::slice::from_ref(&record));
+
+        // Another parent alone is a change, and what places say is no reason to forget the rest.
+        let parent_id = None;
+        tables.put(
+            StandingRecord {
+                parent_id,
+                ..record.clone()
+            },
+            &mut diffs,
+        );
+        let limits = LimitsRecord {
+            id: ThresholdsId::new(),
+            tenant_id: record.tenant_id,
+            site_id: None,
+            sector_id: None,
+            technology: None,
+            degraded_signal_dbm: Some(-60),
+            active_signal_dbm: None,
+            degraded_ccq_percent: None,
+            active_ccq_percent: None,
+        };
+        let scopes = tables.limits.put(limits);
+        tables.touched.extend(scopes.into_iter().flatten());
+        diffs.extend(tables.apply([]));
+        assert_eq!(diffs.len(), 3);
+        let last = diffs.last().and_then(told).unwrap();
+        assert_eq!(last.parent, None);
+        assert_eq!((last.groups, last.tags), (all.groups, all.tags));
+        assert_ne!(last.limits, all.limits);
     }
 }

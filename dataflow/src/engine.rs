@@ -51,7 +51,7 @@ impl Engine {
         snapshot
             .control
             .iter()
-            .for_each(|record| control.put(*record, &mut diffs));
+            .for_each(|record| control.put(record.clone(), &mut diffs));
         let upto = snapshot.epoch;
         let first = Part {
             first: upto,

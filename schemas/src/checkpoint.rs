@@ -7,10 +7,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::alerts::{IncidentId, Root, RuleKind, Severity, Subject, TrendTest};
-use crate::control::{Device, Thresholds};
+use crate::control::{Device, Role, Thresholds};
 use crate::records::{Outcome, PollId, Source};
 use crate::views::{AddressSource, DeviceState, Health, LinkReason, LinkState, Place};
-use crate::{DeviceId, Mac, RuleId, SectorId, SiteId, TenantId, ThresholdsId, Timestamp};
+use crate::{
+    DeviceId, GroupId, Mac, RuleId, SectorId, SiteId, TagId, TenantId, ThresholdsId, Timestamp,
+};
 
 /// Version of the records in this module.
 pub const VERSION: u32 = 7;
@@ -68,7 +70,7 @@ pub struct FileHeader {
 }
 
 /// What control last said of a device, as far as views depend on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StandingRecord {
     /// The device.
     pub device_id: DeviceId,
@@ -80,16 +82,37 @@ pub struct StandingRecord {
     pub sector_id: Option<SectorId>,
     /// Whether it is polled.
     pub enabled: bool,
+    /// What it is for.
+    pub role: Role,
+    /// Interval of its polls.
+    pub interval_ms: u32,
+    /// The device that it hangs on, as people say.
+    pub parent_id: Option<DeviceId>,
+    /// Groups that it is in, rising.
+    pub group_ids: Vec<GroupId>,
+    /// Tags that it has, rising.
+    pub tag_ids: Vec<TagId>,
 }
 
 impl From<&Device> for StandingRecord {
     fn from(row: &Device) -> Self {
+        fn set<T: Copy + Ord>(ids: &[T]) -> Vec<T> {
+            let mut ids = ids.to_vec();
+            ids.sort_unstable();
+            ids.dedup();
+            ids
+        }
         Self {
             device_id: row.id,
             tenant_id: row.tenant_id,
             site_id: row.site_id,
             sector_id: row.sector_id,
             enabled: row.enabled,
+            role: row.role,
+            interval_ms: row.interval_ms,
+            parent_id: row.parent_id,
+            group_ids: set(&row.group_ids),
+            tag_ids: set(&row.tag_ids),
         }
     }
 }

@@ -136,9 +136,9 @@ impl Oracle {
         let device = self
             .devices
             .entry(id)
-            .or_insert_with(|| Device::new(row, at));
+            .or_insert_with(|| Device::new(row.clone(), at));
         device.row = row;
-        if !row.enabled {
+        if !device.row.enabled {
             device.fail_run = 0;
             device.overdue_at = None;
             self.set_device_state(id, DeviceState::Unobserved, None, at);

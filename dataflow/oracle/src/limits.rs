@@ -11,7 +11,7 @@ use mast_schemas::thresholds::Thresholds;
 pub(crate) fn judged_by(
     limits: &BTreeMap<ThresholdsId, LimitsRecord>,
     default: &Thresholds,
-    stands: Option<StandingRecord>,
+    stands: Option<&StandingRecord>,
     source: Source,
 ) -> Thresholds {
     let mut t = *default;

@@ -227,7 +227,7 @@ impl Oracle {
         let Some(link) = radio.and_then(|r| r.links.get_mut(&id.mac)) else {
             return;
         };
-        let stands = self.devices.get(&id.ap_device_id).map(|d| d.row);
+        let stands = self.devices.get(&id.ap_device_id).map(|d| &d.row);
         let thresholds = &judged_by(&self.limits, &self.thresholds, stands, link.source);
         let events = &mut self.events.links;
         change(&mut Step {

@@ -94,7 +94,7 @@ impl Oracle {
             return;
         };
         *device = Device {
-            row: device.row,
+            row: device.row.clone(),
             state: record.state,
             since: record.since,
             outcome: record.outcome,
@@ -163,7 +163,7 @@ impl Oracle {
     /// All state as records: [`Oracle::restore`] goes on from them as if nothing had been.
     pub fn records(&self) -> Restored {
         Restored {
-            control: self.devices.values().map(|d| d.row).collect(),
+            control: self.devices.values().map(|d| d.row.clone()).collect(),
             limits: self.limits.values().copied().collect(),
             devices: self.devices.values().map(device_record).collect(),
             roam: self.roam.values().cloned().collect(),

@@ -118,7 +118,7 @@ fn place(input: &ApInput) -> (Stamp, DeviceId, u8, Mac, Mac) {
 
 fn controls(messages: &[LinkMessage]) -> Vec<DeviceControl> {
     let control = messages.iter().filter_map(|m| match m {
-        LinkMessage::Control(c) => Some(*c),
+        LinkMessage::Control(c) => Some(c.clone()),
         LinkMessage::Input(_) => None,
     });
     control.collect()

@@ -87,7 +87,7 @@ impl Worker {
         debug_assert!(*self.messages.time() <= slot, "slots rise");
         self.advance(slot);
         for diff in control {
-            self.control.send(*diff);
+            self.control.send(diff.clone());
             if (self.own)(&diff.control.device) {
                 let changes = [(diff.old, -1), (diff.new, 1)];
                 for (standing, change) in changes {

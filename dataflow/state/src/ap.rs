@@ -107,7 +107,7 @@ impl Aps {
     pub fn begin_slot(&mut self, begin: Timestamp, control: &[DeviceControl], out: &mut ApOut) {
         self.slot_end = begin + SLOT;
         for change in control {
-            if let Some(info) = change.info {
+            if let Some(info) = &change.info {
                 if info.limits == ApLimits::of(&self.t) {
                     self.limits.remove(&change.device);
                 } else {

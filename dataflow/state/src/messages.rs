@@ -2,16 +2,25 @@
 //! so that a receiver handles what came from many senders as one sequential program would.
 
 use std::cmp::Reverse;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use mast_schemas::alerts::{
+    AlertChange, AlertEvent, AlertId, AlertStatus, AlertView, Resolution, RuleKind, Severity,
+    Subject, SubjectId, alert_event_id, alert_id,
+};
+use mast_schemas::checkpoint::StandingRecord;
+use mast_schemas::control::Role;
 use mast_schemas::records::{Outcome, PollId, Source, Tables};
 use mast_schemas::views::{
     AddressSource, DeviceEvent, DeviceGauge, DeviceState, DeviceView, InterfaceRates, LinkEvent,
     LinkGauge, LinkReason, LinkState,
 };
 
-use mast_schemas::{DeviceId, LinkId, Mac, SectorId, SiteId, TenantId, Timestamp};
+use mast_schemas::{
+    DeviceId, GroupId, LinkId, Mac, RuleId, SectorId, SiteId, TagId, TenantId, Timestamp,
+};
 
 use crate::limits::ApLimits;
 use crate::signals::Measure;
@@ -89,7 +98,7 @@ impl Stamp {
 }
 
 /// What control says of a device; applies at the begin of a slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceControl {
     /// The device.
     pub device: DeviceId,
@@ -98,7 +107,7 @@ pub struct DeviceControl {
 }
 
 /// What the steps need to know of a device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceInfo {
     /// Owner.
     pub tenant: TenantId,
@@ -110,6 +119,34 @@ pub struct DeviceInfo {
     pub enabled: bool,
     /// What counts as bad where it stands.
     pub limits: ApLimits,
+    /// What it is for.
+    pub role: Role,
+    /// Interval of its polls.
+    pub interval_ms: u32,
+    /// The device that it hangs on, as people say.
+    pub parent: Option<DeviceId>,
+    /// Groups that it is in, rising.
+    pub groups: Arc<[GroupId]>,
+    /// Tags that it has, rising.
+    pub tags: Arc<[TagId]>,
+}
+
+impl DeviceInfo {
+    /// What control says, with what counts as bad there.
+    pub fn of(record: &StandingRecord, limits: ApLimits) -> Self {
+        Self {
+            tenant: record.tenant_id,
+            site: record.site_id,
+            sector: record.sector_id,
+            enabled: record.enabled,
+            limits,
+            role: record.role,
+            interval_ms: record.interval_ms,
+            parent: record.parent_id,
+            groups: record.group_ids.as_slice().into(),
+            tags: record.tag_ids.as_slice().into(),
+        }
+    }
 }
 
 /// A poll as the device step takes it. Rows are borrowed from decoded columns.
@@ -352,7 +389,7 @@ pub struct RadioTable {
     /// In which table.
     pub source: Source,
     /// Interface name.
-    pub interface: std::sync::Arc<str>,
+    pub interface: Arc<str>,
     /// Clients, by rising MAC, each once.
     pub rows: Vec<ClientRow>,
 }
@@ -539,7 +576,7 @@ pub enum ApInput {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkCore {
     /// Interface name.
-    pub interface: std::sync::Arc<str>,
+    pub interface: Arc<str>,
     /// The table that shows it.
     pub source: Source,
     /// State.
@@ -567,4 +604,100 @@ pub struct ApOut {
     pub gauges: Vec<LinkGauge>,
     /// Changes of the signal histograms of live links, by access point's device, consolidated: (device, dBm, ±count).
     pub signals: Vec<(DeviceId, i16, i32)>,
+}
+
+/// A raw change of an alert (§18), before it is known whether people are told of it. Those of one rule and subject come from
+/// one worker, in the order in which they happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleChange {
+    /// Owner.
+    pub tenant: TenantId,
+    /// The rule.
+    pub rule: RuleId,
+    /// Its kind.
+    pub kind: RuleKind,
+    /// Its severity: the new one of [`RuleTurn::Severity`].
+    pub severity: Severity,
+    /// What the alert is of.
+    pub subject: Subject,
+    /// When the alert opened.
+    pub opened_at: Timestamp,
+    /// The value that opened it, thousandths.
+    pub opened_milli: i64,
+    /// When this happened.
+    pub at: Timestamp,
+    /// What happened.
+    pub turn: RuleTurn,
+    /// The threshold that a value was compared with, thousandths; `None` where no value did it, or the kind has none.
+    pub threshold_milli: Option<i64>,
+}
+
+/// What became of an alert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RuleTurn {
+    /// It opened.
+    Opened,
+    /// It is open, and its rule has another severity now. No event.
+    Severity,
+    /// It resolved.
+    Resolved {
+        /// Why.
+        resolution: Resolution,
+        /// The value that did it, thousandths.
+        value_milli: Option<i64>,
+    },
+}
+
+impl RuleChange {
+    /// Id of the alert.
+    pub fn alert_id(&self) -> AlertId {
+        alert_id(self.rule, &self.subject, self.opened_at)
+    }
+
+    /// The alert from now on, as if nothing held it back and it were in no incident; `None` when it resolved.
+    pub fn view(&self) -> Option<AlertView> {
+        (!matches!(self.turn, RuleTurn::Resolved { .. })).then(|| AlertView {
+            alert_id: self.alert_id(),
+            tenant_id: self.tenant,
+            rule_id: self.rule,
+            kind: self.kind,
+            severity: self.severity,
+            subject: self.subject.clone(),
+            opened_at: self.opened_at,
+            value_milli: self.opened_milli,
+            status: AlertStatus::Open,
+            suppressor: None,
+            cause_device_id: None,
+            incident_id: None,
+        })
+    }
+
+    /// The event, if it is one.
+    pub fn event(&self) -> Option<AlertEvent> {
+        let (change, resolution, value_milli) = match self.turn {
+            RuleTurn::Opened => (AlertChange::Opened, None, Some(self.opened_milli)),
+            RuleTurn::Severity => return None,
+            RuleTurn::Resolved {
+                resolution,
+                value_milli,
+            } => (AlertChange::Resolved, Some(resolution), value_milli),
+        };
+        let alert_id = self.alert_id();
+        Some(AlertEvent {
+            event_id: alert_event_id(alert_id, self.at, change),
+            tenant_id: self.tenant,
+            alert_id,
+            rule_id: self.rule,
+            kind: self.kind,
+            severity: self.severity,
+            subject_kind: self.subject.kind(),
+            subject_id: SubjectId(self.subject.id()),
+            interface: self.subject.interface().map(str::to_owned),
+            at: self.at,
+            change,
+            resolution,
+            value_milli,
+            threshold_milli: self.threshold_milli,
+        })
+    }
 }

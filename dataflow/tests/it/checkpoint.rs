@@ -8,7 +8,8 @@ use mast_dataflow::outputs::Snapshot;
 use mast_schemas::checkpoint::{
     AssociationRecord, CapRecord, Manifest, RoamRecord, StandingRecord, VERSION,
 };
-use mast_schemas::{DeviceId, Epoch, Mac, SiteId, TenantId, Timestamp};
+use mast_schemas::control::Role;
+use mast_schemas::{DeviceId, Epoch, GroupId, Mac, SiteId, TagId, TenantId, Timestamp};
 
 fn snapshot(epoch: u64, clients: u64) -> Snapshot {
     let tenant_id = TenantId::new();
@@ -39,6 +40,11 @@ fn snapshot(epoch: u64, clients: u64) -> Snapshot {
             site_id: Some(SiteId::new()),
             sector_id: None,
             enabled: true,
+            role: Role::Cpe,
+            interval_ms: 60_000,
+            parent_id: Some(DeviceId::new()),
+            group_ids: vec![GroupId::new()],
+            tag_ids: vec![TagId::new(), TagId::new()],
         }],
         roam: (0..clients).map(|i| ((i * 37) as u8, roam(i))).collect(),
         caps: vec![(255, cap)],

@@ -102,14 +102,14 @@ impl Devices {
     pub fn begin_slot(&mut self, begin: Timestamp, control: &[DeviceControl], out: &mut DeviceOut) {
         self.slot_end = begin + SLOT;
         for change in control {
-            match change.info {
+            match &change.info {
                 None => self.delete(change.device, out),
                 Some(info) => self.inform(begin, change.device, info, out),
             }
         }
     }
 
-    fn inform(&mut self, begin: Timestamp, id: DeviceId, info: DeviceInfo, out: &mut DeviceOut) {
+    fn inform(&mut self, begin: Timestamp, id: DeviceId, info: &DeviceInfo, out: &mut DeviceOut) {
         let tenant = self.tenants.number(&info.tenant);
         if self
             .place(id)

@@ -1,7 +1,9 @@
 //! Figures of a million clients: `cargo test --release -p mast-state -- --ignored --nocapture figures`. It asserts nothing.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use mast_schemas::control::Role;
 use mast_schemas::records::{Outcome, PollId, Source, Tables};
 use mast_schemas::thresholds::DEFAULT;
 use mast_schemas::time::{SLOT, Span};
@@ -90,6 +92,11 @@ fn figures() {
         sector: None,
         enabled: true,
         limits: ApLimits::of(&DEFAULT),
+        role: Role::Ap,
+        interval_ms: 60_000,
+        parent: None,
+        groups: Arc::default(),
+        tags: Arc::default(),
     };
     let start = Timestamp::from_secs(1_800_000_000);
     let rounds = 6;
@@ -109,7 +116,7 @@ fn figures() {
     let control: Vec<_> = (0..APS)
         .map(|n| DeviceControl {
             device: DeviceId::from_bytes(id(n)),
-            info: Some(info),
+            info: Some(info.clone()),
         })
         .collect();
     world.slot(start, &control, &[]);

@@ -146,7 +146,7 @@ impl Fleet {
         let mut out = ApOut::default();
         for (worker, (state, inputs)) in self.aps.iter_mut().zip(inputs).enumerate() {
             let mine = |c: &&DeviceControl| of_id(&c.device, n) == worker;
-            let control: Vec<_> = control.iter().filter(mine).copied().collect();
+            let control: Vec<_> = control.iter().filter(mine).cloned().collect();
             state.begin_slot(end - SLOT, &control, &mut out);
             inputs
                 .into_iter()
@@ -171,7 +171,7 @@ impl Fleet {
             let control: Vec<_> = control
                 .iter()
                 .filter(|c| mine(&c.device))
-                .copied()
+                .cloned()
                 .collect();
             state.begin_slot(end - SLOT, &control, out);
             for whole in polls.iter().filter(|whole| mine(&whole.poll.device_id)) {
@@ -458,7 +458,7 @@ impl Fleet {
             .collect();
         let mine_of = |all: &[DeviceControl], worker| -> Vec<DeviceControl> {
             let mine = |control: &&DeviceControl| of_id(&control.device, n) == worker;
-            all.iter().filter(mine).copied().collect()
+            all.iter().filter(mine).cloned().collect()
         };
         let mut devices = DeviceOut::default();
         for (worker, state) in fleet.devices.iter_mut().enumerate() {

@@ -107,13 +107,7 @@ impl Rows {
 
     pub(crate) fn info(&self, row: &Device) -> DeviceInfo {
         let scope = (row.tenant_id, row.site_id, row.sector_id);
-        DeviceInfo {
-            tenant: row.tenant_id,
-            site: row.site_id,
-            sector: row.sector_id,
-            enabled: row.enabled,
-            limits: self.limits.of(scope, &self.thresholds),
-        }
+        DeviceInfo::of(&row.into(), self.limits.of(scope, &self.thresholds))
     }
 
     pub(crate) fn apply(&mut self, records: &[ControlRecord]) -> Vec<DeviceControl> {
@@ -124,11 +118,12 @@ impl Rows {
             for device in before.devices.keys().chain(self.devices.keys()) {
                 let info = |rows: &Self| rows.devices.get(device).map(|row| rows.info(row));
                 let (old, new) = (info(&before), info(self));
+                let changed = old != new;
                 let told = DeviceControl {
                     device: *device,
                     info: new,
                 };
-                if old != new && !out.ends_with(&[told]) {
+                if changed && out.last() != Some(&told) {
                     out.push(told);
                 }
             }
