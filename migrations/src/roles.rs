@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Connection as _, PgConnection, PgPool};
 
 use crate::PostgresError;
 
@@ -57,9 +57,14 @@ pub async fn bootstrap_database(superuser: &mut PgConnection) -> Result<(), Post
     Ok(())
 }
 
+/// A connection that was idle for so long is tried before it is given out.
+const UNTRIED: Duration = Duration::from_secs(1);
+
 /// A pool that connects when it is asked to, and says within `patience` that the server is away: for who answers people.
 ///
-/// Statements are planned once a connection: planning a list anew for its values takes longer than reading it.
+/// Statements are planned once a connection: planning a list anew for its values takes longer than reading it. A connection
+/// that was at work a moment ago is given out untried, which saves a round trip each time; a tenant's transaction notices by its
+/// first statement when that one is gone, and takes another.
 pub fn impatient_pool(
     options: PgConnectOptions,
     max_connections: u32,
@@ -68,6 +73,15 @@ pub fn impatient_pool(
     PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(patience)
+        .test_before_acquire(false)
+        .before_acquire(|connection, past| {
+            Box::pin(async move {
+                if past.idle_for >= UNTRIED {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .connect_lazy_with(options.options([("plan_cache_mode", "force_generic_plan")]))
 }
 

@@ -72,16 +72,38 @@ pub async fn rescope(
 }
 
 /// One round trip for all statements. A UUID prints as hexadecimal digits and dashes: there is nothing to escape.
+///
+/// A connection that the pool gave out and that is gone is found out here, when nothing was done yet: another begins. Each of
+/// the pool's may be gone, as after a restart of the server.
 async fn begin(
     pool: &PgPool,
     tenant_id: TenantId,
     begin: &'static str,
 ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
     let tenant_id = tenant_id.0.hyphenated();
-    pool.begin_with(AssertSqlSafe(format!(
-        "{begin}; SET LOCAL mast.tenant_id = '{tenant_id}'"
-    )))
-    .await
+    let statements = format!("{begin}; SET LOCAL mast.tenant_id = '{tenant_id}'");
+    let mut others = pool.options().get_max_connections();
+    loop {
+        match pool.begin_with(AssertSqlSafe(statements.clone())).await {
+            Err(error) if others > 0 && is_closed(&error) => others -= 1,
+            began => return began,
+        }
+    }
+}
+
+/// Whether the server closed a connection: it says so if it can, as it stops or was told to.
+fn is_closed(error: &sqlx::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    match error {
+        sqlx::Error::Io(error) => matches!(
+            error.kind(),
+            BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof
+        ),
+        sqlx::Error::Database(error) => {
+            matches!(error.code().as_deref(), Some("57P01" | "57P02" | "57P05"))
+        }
+        _ => false,
+    }
 }
 
 /// The tenant of a name, before there is a transaction of a tenant. As [`Role::Api`](crate::Role::Api) or the owner.

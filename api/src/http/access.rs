@@ -134,7 +134,7 @@ impl App {
         now: Instant,
     ) -> Result<Arc<Identity>, Problem> {
         let found = match text.starts_with(PREFIX) {
-            true => token::find(&self.0.pool, hash).await?,
+            true => token::find(&mut *self.of_no_tenant().await?, hash).await?,
             false => None,
         };
         let Some(identity) = found.map(Arc::new) else {
@@ -157,6 +157,11 @@ impl App {
         (*until > now).then(|| Arc::clone(identity))
     }
 
+    /// A snapshot that sees no tenant's rows: for questions about all tenants, and those that come before one is known.
+    async fn of_no_tenant(&self) -> Result<Tx, sqlx::Error> {
+        mast_postgres::tenant_snapshot(&self.0.pool, TenantId(Uuid::nil())).await
+    }
+
     /// Ends all live streams: who listens comes back, to whoever serves next.
     pub(crate) fn close_streams(&self) {
         self.0.live.close();
@@ -164,10 +169,7 @@ impl App {
 
     /// Whether Postgres answers. For the health of the process.
     pub(crate) async fn ping(&self) -> Result<(), sqlx::Error> {
-        sqlx::query_scalar!("SELECT 1 AS one")
-            .fetch_one(&self.0.pool)
-            .await
-            .map(drop)
+        self.of_no_tenant().await.map(drop)
     }
 
     /// Drops answers that are kept for repeated requests and are older than a day.
@@ -308,7 +310,9 @@ async fn tenant(app: &App, identity: &Identity, headers: &HeaderMap) -> Result<T
         (None, Some(named)) => {
             let found = match named.parse() {
                 Ok(id) => exists(app, TenantId(id)).await?.then_some(TenantId(id)),
-                Err(_) => mast_postgres::find_tenant(&app.0.pool, named).await?,
+                Err(_) => {
+                    mast_postgres::find_tenant(&mut *app.of_no_tenant().await?, named).await?
+                }
             };
             found.ok_or_else(Problem::not_found)
         }
@@ -418,7 +422,7 @@ impl FromRequestParts<App> for SuperAdmin {
 impl SuperAdmin {
     /// A snapshot for questions about all tenants; it sees no tenant's rows.
     pub(crate) async fn read(&self) -> Result<Tx, Problem> {
-        Ok(mast_postgres::tenant_snapshot(&self.app.0.pool, TenantId(Uuid::nil())).await?)
+        Ok(self.app.of_no_tenant().await?)
     }
 
     /// A transaction that writes this tenant, with the writers' turn.

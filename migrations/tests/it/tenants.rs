@@ -1,7 +1,9 @@
 //! Two tenants and what one can learn of the other, whatever its session tries.
 
-use mast_postgres::{Role, find_tenant, tenant_snapshot, tenant_tx, testing};
-use sqlx::{AssertSqlSafe, PgPool};
+use std::time::Duration;
+
+use mast_postgres::{Role, find_tenant, impatient_pool, tenant_snapshot, tenant_tx, testing};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
 
 use crate::{REFUSED, code, fleet};
 
@@ -81,6 +83,38 @@ async fn outside_of_a_tenant_transaction_nothing_is_seen() {
     }
     assert_eq!(count(&api, "SELECT count(*) FROM devices").await, 0);
     assert_eq!(count(&api, "SELECT count(*) FROM tenants").await, 0);
+}
+
+/// A pool that does not try connections which were at work a moment ago: who begins a transaction meets none that is gone.
+#[tokio::test]
+async fn connections_that_the_server_closed_are_passed_over() {
+    const CONNECTIONS: u32 = 3;
+    let database = testing::database().await;
+    let options = database.options(Role::Api);
+    let api = impatient_pool(options, CONNECTIONS, Duration::from_secs(10));
+    let a = fleet(&api, "a").await;
+    let mut all = Vec::new();
+    for _ in 0..CONNECTIONS {
+        all.push(tenant_snapshot(&api, a.tenant).await.unwrap());
+    }
+    for transaction in all {
+        transaction.commit().await.unwrap();
+    }
+    while api.num_idle() < CONNECTIONS as usize {
+        tokio::task::yield_now().await;
+    }
+    let mut superuser = PgConnection::connect_with(&database.superuser())
+        .await
+        .unwrap();
+    let closed: Vec<bool> = sqlx::query_scalar(
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+         WHERE usename = 'mast_api' AND datname = current_database()",
+    )
+    .fetch_all(&mut superuser)
+    .await
+    .unwrap();
+    assert_eq!(closed, [true; CONNECTIONS as usize]);
+    tenant_tx(&api, a.tenant).await.unwrap();
 }
 
 #[tokio::test]
