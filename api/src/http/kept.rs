@@ -129,6 +129,13 @@ impl Kept {
             if let Ok(outcome) = read.wait_for(Option::is_some).await
                 && let Some(outcome) = outcome.clone()
             {
+                if outcome.as_ref().is_err_and(Problem::is_ours) {
+                    // Its reason is in the log once, under the id of the request that read.
+                    tracing::warn!(
+                        list = question.path,
+                        "the read that this request waited for failed"
+                    );
+                }
                 return Asked::Answered(outcome);
             }
         }

@@ -183,6 +183,11 @@ impl Problem {
         )
     }
 
+    /// Whether it is no fault of the asker's.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.kind.status().is_server_error()
+    }
+
     /// After so long it can be tried again.
     pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after_s = Some(seconds.max(1));
