@@ -28,7 +28,7 @@ pub async fn report(executor: impl PgExecutor<'_>, health: &Health) -> Result<()
     let numbers = serde_json::to_value(&health.numbers).unwrap_or(Value::Null);
     sqlx::query!(
         "INSERT INTO part_reports AS p (part, name, state, reason, remedy, numbers, since, seen_at)
-         VALUES ($1, $2, $3, $4, $5, $6, clock_timestamp(), clock_timestamp())
+         SELECT $1, $2, $3, $4, $5, $6::jsonb, at, at FROM clock_timestamp() AS at
          ON CONFLICT (part, name) DO UPDATE SET
              state = excluded.state, reason = excluded.reason, remedy = excluded.remedy, numbers = excluded.numbers,
              since = CASE WHEN p.state = excluded.state THEN p.since ELSE excluded.since END,
