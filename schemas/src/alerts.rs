@@ -173,7 +173,7 @@ crate::words! {
     IncidentChange, "incident change" {
         /// It opened.
         Opened = "opened",
-        /// Its root is another one that is offline, or it matters more.
+        /// Its root is an offline ancestor of what it was, or it matters more.
         Escalated = "escalated",
         /// All of its alerts resolved.
         Resolved = "resolved",
