@@ -8,6 +8,7 @@ mod listing;
 mod live;
 mod local;
 mod resources;
+pub mod rules;
 pub mod token;
 
 pub use axum::http::Method;

@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock};
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use mast_schemas::Epoch;
+use mast_schemas::alerts::{AlertEvent, IncidentEvent, TrendEvent};
 use mast_schemas::column::Record;
 use mast_schemas::records::{
     Arp, DhcpLease, Event, Firmware, Interface, Neighbor, Poll, Radio, Registration, RouteSummary,
@@ -45,12 +46,18 @@ pub enum Table {
     DeviceLog,
     /// [`HealthSample`] rows.
     SiteHealthHistory,
+    /// [`AlertEvent`] rows.
+    AlertEvents,
+    /// [`IncidentEvent`] rows.
+    IncidentEvents,
+    /// [`TrendEvent`] rows.
+    TrendEvents,
     /// Samples, rolled up.
     Rollup(Rolled, Width),
 }
 
 /// How many tables a job writes.
-const WRITTEN: usize = 13;
+const WRITTEN: usize = 16;
 /// How many there are.
 const ALL: usize = WRITTEN + Rolled::ALL.len() * Width::ALL.len();
 
@@ -71,6 +78,9 @@ impl Table {
         Self::Firmware,
         Self::DeviceLog,
         Self::SiteHealthHistory,
+        Self::AlertEvents,
+        Self::IncidentEvents,
+        Self::TrendEvents,
     ];
 
     /// All tables: those, then what is made of them.
@@ -105,6 +115,9 @@ impl Table {
             Self::Firmware => 10,
             Self::DeviceLog => 11,
             Self::SiteHealthHistory => 12,
+            Self::AlertEvents => 13,
+            Self::IncidentEvents => 14,
+            Self::TrendEvents => 15,
             Self::Rollup(of, width) => WRITTEN + of as usize * Width::ALL.len() + width as usize,
         }
     }
@@ -155,6 +168,9 @@ impl Table {
             Self::Firmware => "firmware",
             Self::DeviceLog => "device_log",
             Self::SiteHealthHistory => "site_health_history",
+            Self::AlertEvents => "alert_events",
+            Self::IncidentEvents => "incident_events",
+            Self::TrendEvents => "trend_events",
             Self::Rollup(of, width) => rollup_name(of, width),
         }
     }
@@ -186,6 +202,9 @@ impl Table {
             Self::Firmware => Firmware::schema(),
             Self::DeviceLog => Event::schema(),
             Self::SiteHealthHistory => HealthSample::schema(),
+            Self::AlertEvents => AlertEvent::schema(),
+            Self::IncidentEvents => IncidentEvent::schema(),
+            Self::TrendEvents => TrendEvent::schema(),
             Self::Rollup(of, _) => of.schema(),
         }
     }
@@ -215,6 +234,9 @@ impl Table {
             Self::Firmware => &["tenant_id", "device_id", "observed_at"],
             Self::DeviceLog => &["tenant_id", "device_id", "observed_at", "line"],
             Self::SiteHealthHistory => &["tenant_id", "place_kind", "place_id", "at"],
+            Self::AlertEvents => &["tenant_id", "subject_id", "rule_id", "at"],
+            Self::IncidentEvents => &["tenant_id", "root_id", "incident_id", "at"],
+            Self::TrendEvents => &["tenant_id", "mac", "at"],
             Self::Rollup(of, _) => of.spec().sort,
         }
     }
@@ -222,9 +244,13 @@ impl Table {
     /// Column with the time of a row.
     pub const fn time_column(self) -> &'static str {
         match self {
-            Self::LinkEvents | Self::DeviceEvents | Self::SiteHealthHistory | Self::Rollup(..) => {
-                "at"
-            }
+            Self::LinkEvents
+            | Self::DeviceEvents
+            | Self::SiteHealthHistory
+            | Self::AlertEvents
+            | Self::IncidentEvents
+            | Self::TrendEvents
+            | Self::Rollup(..) => "at",
             _ => "observed_at",
         }
     }
@@ -253,7 +279,11 @@ impl Table {
                 "source",
                 "interface",
             ],
-            Self::LinkEvents | Self::DeviceEvents => &["event_id"],
+            Self::LinkEvents
+            | Self::DeviceEvents
+            | Self::AlertEvents
+            | Self::IncidentEvents
+            | Self::TrendEvents => &["event_id"],
             Self::ArpEntries => &[
                 "tenant_id",
                 "device_id",

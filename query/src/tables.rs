@@ -2,6 +2,7 @@
 //!
 //! `$1` is the tenant. It is compared here besides row level security, so that either alone would do.
 
+use crate::alerts::{ALERTS, INCIDENTS, RULES, TRENDS};
 use crate::columns::Kind::{self, Bool, F64, I16, I32, I64, Id, Mac, Text, Time};
 use crate::ribbons::{DEVICE_AVAILABILITY, DEVICE_STATES, PLACE_AVAILABILITY, PLACE_STATES};
 
@@ -23,6 +24,10 @@ pub(crate) static NOW: &[NowTable] = &[
     SECTORS,
     LINKS,
     CLIENTS,
+    ALERTS,
+    INCIDENTS,
+    RULES,
+    TRENDS,
     DEVICE_STATES,
     DEVICE_AVAILABILITY,
     PLACE_STATES,

@@ -446,6 +446,26 @@ impl Subject {
     }
 }
 
+impl Root {
+    /// Its kind.
+    pub const fn kind(&self) -> RuleSubject {
+        match self {
+            Self::Device(_) => RuleSubject::Device,
+            Self::Site(_) => RuleSubject::Site,
+            Self::Sector(_) => RuleSubject::Sector,
+        }
+    }
+
+    /// Id of the device, site or sector.
+    pub const fn id(&self) -> Uuid {
+        match self {
+            Self::Device(id) => id.0,
+            Self::Site(id) => id.0,
+            Self::Sector(id) => id.0,
+        }
+    }
+}
+
 impl Operator {
     /// Whether `value` stands so to `threshold`.
     pub const fn holds(self, value: i64, threshold: i64) -> bool {

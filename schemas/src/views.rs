@@ -113,6 +113,12 @@ crate::words! {
         SiteHealth = "site_health",
         /// [`Health`] by sector.
         SectorHealth = "sector_health",
+        /// [`AlertView`](crate::alerts::AlertView) by alert.
+        Alerts = "alerts",
+        /// [`IncidentView`](crate::alerts::IncidentView) by incident.
+        Incidents = "incidents",
+        /// [`TrendView`](crate::alerts::TrendView) by client.
+        Trends = "trends",
     }
 }
 

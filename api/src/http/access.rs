@@ -374,6 +374,11 @@ impl<R: Writes> Access<R> {
         Ok(tx)
     }
 
+    /// Who writes, for what people read: the name of the token.
+    pub(crate) fn by(&self) -> &str {
+        &self.identity.name
+    }
+
     /// What seals credentials.
     pub(crate) fn keys(&self) -> &Arc<dyn KeyProvider> {
         &self.app.0.keys

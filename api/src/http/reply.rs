@@ -60,6 +60,13 @@ pub(crate) fn done<T: Serialize>(what: &T) -> Result<Response, Problem> {
     Ok(response)
 }
 
+/// What a POST added to something.
+pub(crate) fn made<T: Serialize>(what: &T) -> Result<Response, Problem> {
+    let mut response = done(what)?;
+    *response.status_mut() = StatusCode::CREATED;
+    Ok(response)
+}
+
 const JSON: &str = "application/json";
 
 /// What a write left.

@@ -55,6 +55,32 @@ fn table() -> OpenApiRouter<App> {
             r::thresholds::patch,
             r::thresholds::delete
         ))
+        .routes(routes!(r::rules::list, r::rules::create))
+        .routes(routes!(r::rules::get, r::rules::patch, r::rules::delete))
+        .routes(routes!(r::windows::list, r::windows::create))
+        .routes(routes!(
+            r::windows::get,
+            r::windows::patch,
+            r::windows::delete
+        ))
+        .routes(routes!(r::alerts::list))
+        .routes(routes!(r::alerts::get))
+        .routes(routes!(r::alerts::explain::explain))
+        .routes(routes!(r::alerts::acts::ack))
+        .routes(routes!(r::alerts::acts::silence))
+        .routes(routes!(r::alerts::acts::resolve))
+        .routes(routes!(r::alerts::acts::assign))
+        .routes(routes!(r::alerts::acts::comment))
+        .routes(routes!(r::alerts::notes::list))
+        .routes(routes!(r::alert_events::of_alerts))
+        .routes(routes!(r::incidents::list))
+        .routes(routes!(r::incidents::get))
+        .routes(routes!(r::incidents::ack))
+        .routes(routes!(r::incidents::comment))
+        .routes(routes!(r::alert_events::of_incidents))
+        .routes(routes!(r::trends::list))
+        .routes(routes!(r::trends::accept))
+        .routes(routes!(r::alert_events::of_trends))
         .routes(routes!(r::inventory::export, r::inventory::import).layer(r::inventory::limit()))
         .routes(routes!(r::links::list))
         .routes(routes!(r::links::get))
@@ -83,6 +109,15 @@ pub(crate) static LISTINGS: &[&Listing] = &[
     &r::events::LINKS,
     &r::events::DEVICES,
     &r::firmware::LISTING,
+    &r::rules::LISTING,
+    &r::windows::LISTING,
+    &r::alerts::LISTING,
+    &r::alerts::notes::LISTING,
+    &r::alert_events::ALERTS,
+    &r::incidents::LISTING,
+    &r::alert_events::INCIDENTS,
+    &r::trends::LISTING,
+    &r::alert_events::TRENDS,
 ];
 
 /// The router, and the document of what it serves.

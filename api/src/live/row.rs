@@ -1,6 +1,7 @@
 //! The rows of live views: the same from a snapshot and from a change.
 
 use mast_schemas::LinkId;
+use mast_schemas::alerts::{AlertView, IncidentView, TrendView};
 use mast_schemas::views::{ClientAddress, Counts, DeviceView, Health, LinkView, View};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -10,8 +11,11 @@ use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
 use uuid::Uuid;
 
 use crate::http::wire::{MacText, Time};
+use crate::resources::alerts::LiveAlert;
 use crate::resources::devices::{DeviceStatus, LiveDevice};
+use crate::resources::incidents::LiveIncident;
 use crate::resources::links::{LinkRef, LiveLink};
+use crate::resources::trends::LiveTrend;
 
 /// A row of a view. Its `id` is the one that changes name.
 #[derive(Debug, Serialize, ToSchema)]
@@ -22,6 +26,9 @@ pub(crate) enum LiveRow {
     Address(LiveAddress),
     Counts(LiveCounts),
     Health(LiveHealth),
+    Alert(LiveAlert),
+    Incident(LiveIncident),
+    Trend(LiveTrend),
 }
 
 /// What routers say of a client.
@@ -194,7 +201,7 @@ impl RowChange {
             mac: String,
         }
         #[derive(Deserialize)]
-        struct PlaceKey {
+        struct IdKey {
             id: Uuid,
         }
         let (id, row) = match view {
@@ -214,16 +221,31 @@ impl RowChange {
                 (parse::<ClientKey>(key)?.mac, row)
             }
             View::TenantCounts | View::SiteCounts | View::SectorCounts => {
-                let id = parse::<PlaceKey>(key)?.id;
+                let id = parse::<IdKey>(key)?.id;
                 let row = row.map(parse::<Counts>).transpose()?;
                 let row = row.map(|row| LiveRow::Counts(LiveCounts::new(id, row)));
                 (id.to_string(), row)
             }
             View::TenantHealth | View::SiteHealth | View::SectorHealth => {
-                let id = parse::<PlaceKey>(key)?.id;
+                let id = parse::<IdKey>(key)?.id;
                 let row = row.map(parse::<Health>).transpose()?;
                 let row = row.map(|row| LiveRow::Health(LiveHealth::new(id, row)));
                 (id.to_string(), row)
+            }
+            View::Alerts => {
+                let row = row.map(parse::<AlertView>).transpose()?;
+                let row = row.map(|row| LiveRow::Alert(row.into()));
+                (parse::<IdKey>(key)?.id.to_string(), row)
+            }
+            View::Incidents => {
+                let row = row.map(parse::<IncidentView>).transpose()?;
+                let row = row.map(|row| LiveRow::Incident(row.into()));
+                (parse::<IdKey>(key)?.id.to_string(), row)
+            }
+            View::Trends => {
+                let row = row.map(parse::<TrendView>).transpose()?;
+                let row = row.map(|row| LiveRow::Trend(row.into()));
+                (parse::<ClientKey>(key)?.mac, row)
             }
         };
         let op = match row {

@@ -21,8 +21,11 @@ use super::position::Position;
 use super::read;
 use super::row::LiveRow;
 use super::views::Views;
+use crate::resources::alerts::live_alert_columns;
 use crate::resources::devices::device_status_columns;
+use crate::resources::incidents::live_incident_columns;
 use crate::resources::links::live_link_columns;
+use crate::resources::trends::live_trend_columns;
 
 /// Rows of a part.
 const PART: usize = 500;
@@ -96,6 +99,22 @@ const LINKS: &str = concat!(
 const ADDRESSES: &str = "SELECT mac AS id, address, host_name, source, device_id, since
  FROM client_addresses WHERE tenant_id = $1";
 
+const ALERTS: &str = concat!(
+    "SELECT ",
+    live_alert_columns!(),
+    " FROM alerts a WHERE a.tenant_id = $1 AND a.resolved_at IS NULL"
+);
+const INCIDENTS: &str = concat!(
+    "SELECT ",
+    live_incident_columns!(),
+    " FROM incidents i WHERE i.tenant_id = $1 AND i.closed_at IS NULL"
+);
+const TRENDS: &str = concat!(
+    "SELECT ",
+    live_trend_columns!(),
+    " FROM trends t WHERE t.tenant_id = $1 AND t.ended_at IS NULL"
+);
+
 struct Group(Vec<Waiter>);
 
 impl Group {
@@ -126,6 +145,9 @@ impl Group {
                 View::TenantHealth => rows.send(view, health!("tenant"), LiveRow::Health).await?,
                 View::SiteHealth => rows.send(view, health!("site"), LiveRow::Health).await?,
                 View::SectorHealth => rows.send(view, health!("sector"), LiveRow::Health).await?,
+                View::Alerts => rows.send(view, ALERTS, LiveRow::Alert).await?,
+                View::Incidents => rows.send(view, INCIDENTS, LiveRow::Incident).await?,
+                View::Trends => rows.send(view, TRENDS, LiveRow::Trend).await?,
             }
         }
         tx.commit().await?;

@@ -1,5 +1,7 @@
 //! The resources: a file each, with what it reads, what can be written and its SQL.
 
+pub(crate) mod alert_events;
+pub(crate) mod alerts;
 pub(crate) mod availability;
 pub(crate) mod check;
 pub(crate) mod clients;
@@ -11,11 +13,13 @@ pub(crate) mod firmware;
 pub(crate) mod fleet;
 pub(crate) mod groups;
 pub(crate) mod health;
+pub(crate) mod incidents;
 pub(crate) mod interfaces;
 pub(crate) mod inventory;
 pub(crate) mod issues;
 pub(crate) mod links;
 pub(crate) mod me;
+pub(crate) mod rules;
 pub(crate) mod sectors;
 pub(crate) mod series;
 pub(crate) mod sites;
@@ -24,6 +28,8 @@ pub(crate) mod stream;
 pub(crate) mod tags;
 pub(crate) mod tenants;
 pub(crate) mod thresholds;
+pub(crate) mod trends;
+pub(crate) mod windows;
 
 mod history;
 mod places;

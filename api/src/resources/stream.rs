@@ -25,7 +25,7 @@ const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 #[serde(deny_unknown_fields)]
 pub(crate) struct StreamQuery {
     /// Views parted by commas: `devices`, `links`, `client_addresses`, `tenant_counts`, `site_counts`, `sector_counts`,
-    /// `tenant_health`, `site_health`, `sector_health`. Without it: all.
+    /// `tenant_health`, `site_health`, `sector_health`, `alerts`, `incidents`, `trends`. Without it: all.
     #[param(example = "links,site_health")]
     views: Option<String>,
 }

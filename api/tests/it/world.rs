@@ -22,7 +22,7 @@ use mast_schemas::records::{Event, Interface, Poll, Registration};
 use mast_schemas::{Epoch, Mac, TenantId, Timestamp};
 use mast_secrets::{KeyFile, KeyProvider};
 use serde_json::{Value, json};
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgPool};
 use tempfile::TempDir;
 use tower::ServiceExt;
 use uuid::Uuid;
@@ -80,6 +80,33 @@ impl Fleet {
         self.id(0x601)
     }
 
+    pub(crate) fn rule(self) -> Uuid {
+        self.id(0x901)
+    }
+
+    pub(crate) fn window(self) -> Uuid {
+        self.id(0x902)
+    }
+
+    /// An open alert, of the second access point.
+    pub(crate) fn alert(self) -> Uuid {
+        self.id(0x903)
+    }
+
+    /// An alert that resolved.
+    pub(crate) fn resolved(self) -> Uuid {
+        self.id(0x904)
+    }
+
+    pub(crate) fn incident(self) -> Uuid {
+        self.id(0x905)
+    }
+
+    /// The client whose signal degrades.
+    pub(crate) fn degrading(self) -> Mac {
+        self.mac(2)
+    }
+
     fn mac(self, n: u64) -> Mac {
         Mac(0x0200_0000_0000 | u64::try_from(self.number).unwrap() << 8 | n)
     }
@@ -114,6 +141,7 @@ impl World {
         for fleet in [A, B] {
             model(&api, fleet).await;
             views(&dataflow, fleet).await;
+            alerts(&dataflow, fleet).await;
         }
         sqlx::query("INSERT INTO job_progress (job, generation, epoch) VALUES ('main', 1, $1)")
             .bind(i64::try_from(epoch().0).unwrap())
@@ -456,7 +484,70 @@ async fn model(pool: &PgPool, fleet: Fleet) {
         .await
         .unwrap();
     }
+    let (word, site, device) = (fleet.word, fleet.site(), fleet.id(4));
+    let (rule, window) = (fleet.rule(), fleet.window());
+    for sql in [
+        format!(
+            "INSERT INTO alert_rules (id, tenant_id, name, kind, scope, site_id, subject, operator, enter_milli, clear_milli,
+                 severity)
+             VALUES ('{rule}', '{tenant}', 'rule-{word}', 'cpu', 'site', '{site}', 'device', 'gt', 9500, 9000, 'warning')"
+        ),
+        format!(
+            "INSERT INTO maintenance_windows (id, tenant_id, name, scope, device_ids, starts_at, ends_at, time_zone)
+             VALUES ('{window}', '{tenant}', 'window-{word}', 'devices', ARRAY['{device}'::uuid], instant(0), instant(1000000),
+                 'UTC')"
+        ),
+    ] {
+        sqlx::query(AssertSqlSafe(sql)).execute(&mut *tx).await.unwrap();
+    }
     tx.commit().await.unwrap();
+}
+
+/// An open alert in an open incident, an alert that resolved, a client whose signal degrades, and their events.
+async fn alerts(pool: &PgPool, fleet: Fleet) {
+    let (tenant, rule, device) = (fleet.tenant(), fleet.rule(), fleet.id(2));
+    let (alert, resolved, incident) = (fleet.alert(), fleet.resolved(), fleet.incident());
+    let (mac, radio) = (fleet.degrading().0, fleet.mac(0xf1).0);
+    let (ap, at, epoch) = (fleet.ap(), seen_at().0, epoch().0);
+    for sql in [
+        format!(
+            "INSERT INTO alerts (alert_id, tenant_id, rule_id, kind, severity, subject_kind, subject_id, opened_at,
+                 value_milli, status, incident_id, resolved_at, resolution, resolved_value_milli, epoch)
+             VALUES ('{alert}', '{tenant}', '{rule}', 'offline', 'critical', 'device', '{device}', instant({at}), 1000, 'open',
+                 '{incident}', NULL, NULL, NULL, {epoch}),
+                 ('{resolved}', '{tenant}', '{rule}', 'cpu', 'warning', 'device', '{ap}', instant({at} - 60000000), 12500,
+                 'open', NULL, instant({at}), 'cleared', 8000, {epoch})"
+        ),
+        format!(
+            "INSERT INTO incidents (incident_id, tenant_id, root_kind, root_id, kind, severity, opened_at, alerts, devices,
+                 clients, alerts_most, devices_most, clients_most, epoch)
+             VALUES ('{incident}', '{tenant}', 'device', '{device}', 'offline', 'critical', instant({at}), 1, 1, 2, 3, 3, 4,
+                 {epoch})"
+        ),
+        format!(
+            "INSERT INTO trends (tenant_id, mac, since, ap_device_id, radio_mac, test, baseline_cdbm, opened_cdbm, epoch)
+             VALUES ('{tenant}', {mac}, instant({at}), '{ap}', {radio}, 'week', -6125, -6600, {epoch})"
+        ),
+        format!(
+            "INSERT INTO alert_events (event_id, tenant_id, alert_id, rule_id, kind, severity, subject_kind, subject_id, at,
+                 change, value_milli, threshold_milli, epoch)
+             VALUES ('{alert}', '{tenant}', '{alert}', '{rule}', 'offline', 'critical', 'device', '{device}', instant({at}),
+                 'opened', 1000, 0, {epoch})"
+        ),
+        format!(
+            "INSERT INTO incident_events (event_id, tenant_id, incident_id, at, change, root_kind, root_id, kind, severity,
+                 opened_at, alerts, devices, clients, epoch)
+             VALUES ('{incident}', '{tenant}', '{incident}', instant({at}), 'opened', 'device', '{device}', 'offline',
+                 'critical', instant({at}), 1, 1, 2, {epoch})"
+        ),
+        format!(
+            "INSERT INTO trend_events (event_id, tenant_id, mac, ap_device_id, radio_mac, at, change, test, baseline_cdbm,
+                 recent_cdbm, epoch)
+             VALUES ('{alert}', '{tenant}', {mac}, '{ap}', {radio}, instant({at}), 'opened', 'week', -6125, -6600, {epoch})"
+        ),
+    ] {
+        sqlx::query(AssertSqlSafe(sql)).execute(pool).await.unwrap();
+    }
 }
 
 async fn views(pool: &PgPool, fleet: Fleet) {

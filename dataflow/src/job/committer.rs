@@ -79,11 +79,17 @@ impl Committer {
         outputs.device_events.retain(|(epoch, _)| *epoch > told);
         outputs.link_events.retain(|(epoch, _)| *epoch > told);
         outputs.health_events.retain(|(epoch, _)| *epoch > told);
+        outputs.alert_events.retain(|(epoch, _)| *epoch > told);
+        outputs.incident_events.retain(|(epoch, _)| *epoch > told);
+        outputs.trend_events.retain(|(epoch, _)| *epoch > told);
         self.shared.rates.merge(&mut outputs);
         let history = std::mem::take(&mut outputs.history);
         // The lake may be behind Postgres: it filters by what it holds itself.
         let (device_events, link_events) =
             (outputs.device_events.clone(), outputs.link_events.clone());
+        let alert_events = outputs.alert_events.clone();
+        let incident_events = outputs.incident_events.clone();
+        let trend_events = outputs.trend_events.clone();
         let health_history = std::mem::take(&mut outputs.health_history);
         for (epoch, message, reason) in outputs.poison.drain(..) {
             let (partition, offset, epoch) = (message.partition, message.offset, epoch.0);
@@ -112,6 +118,9 @@ impl Committer {
             history,
             device_events,
             link_events,
+            alert_events,
+            incident_events,
+            trend_events,
             health_history,
         };
         self.lake(LakeWork::Rows(Box::new(group))).await?;
@@ -155,6 +164,9 @@ impl Committer {
             counters.device_events += batch.device_events.len() as u64;
             counters.link_events += batch.link_events.len() as u64;
             counters.health_events += batch.health_events.len() as u64;
+            counters.alert_events += batch.alert_events.len() as u64;
+            counters.incident_events += batch.incident_events.len() as u64;
+            counters.trend_events += batch.trend_events.len() as u64;
         });
         Ok(())
     }

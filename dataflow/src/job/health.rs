@@ -111,6 +111,9 @@ impl JobStatus {
             device_events,
             link_events,
             health_events,
+            alert_events,
+            incident_events,
+            trend_events,
             checkpoints,
             clamped,
             silences,
@@ -128,7 +131,12 @@ impl JobStatus {
             (M::DataflowPoison, poison),
             (
                 M::DataflowTransitions,
-                device_events + link_events + health_events,
+                device_events
+                    + link_events
+                    + health_events
+                    + alert_events
+                    + incident_events
+                    + trend_events,
             ),
             (M::DataflowCheckpoints, checkpoints),
             (M::DataflowClamped, clamped),

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use mast_lake::{LakeError, LakeWriter, Table, Writing};
 use mast_log::fault;
+use mast_schemas::alerts::{AlertEvent, IncidentEvent, TrendEvent};
 use mast_schemas::column::Record;
 use mast_schemas::metric::Metric;
 use mast_schemas::views::{DeviceEvent, HealthSample, LinkEvent};
@@ -43,6 +44,9 @@ pub(crate) struct Group {
     pub(crate) history: Vec<(Epoch, Message, Vec<Verdict>)>,
     pub(crate) device_events: Vec<(Epoch, DeviceEvent)>,
     pub(crate) link_events: Vec<(Epoch, LinkEvent)>,
+    pub(crate) alert_events: Vec<(Epoch, AlertEvent)>,
+    pub(crate) incident_events: Vec<(Epoch, IncidentEvent)>,
+    pub(crate) trend_events: Vec<(Epoch, TrendEvent)>,
     pub(crate) health_history: Vec<(Epoch, HealthSample)>,
 }
 
@@ -164,17 +168,24 @@ impl LakeTask {
 
     fn append_untold(&mut self) -> Result<(), LakeError> {
         let (mut devices, mut links) = (Vec::new(), Vec::new());
+        let (mut alerts, mut incidents, mut trends) = (Vec::new(), Vec::new(), Vec::new());
         for EventRecord { epoch, event } in std::mem::take(&mut self.untold) {
             match event {
                 Event::Device(event) => devices.push((epoch, event)),
                 Event::Link(event) => links.push((epoch, event)),
+                Event::Alert { alert } => alerts.push((epoch, alert)),
+                Event::Incident { incident } => incidents.push((epoch, incident)),
+                Event::Trend { trend } => trends.push((epoch, trend)),
                 // History has rows of places, not their events. This start makes them again, also those of slots whose
                 // events it leaves out, and the writer drops what history holds.
                 Event::Place(_) => {}
             }
         }
         events(&mut self.writer, Table::DeviceEvents, &devices)?;
-        events(&mut self.writer, Table::LinkEvents, &links)
+        events(&mut self.writer, Table::LinkEvents, &links)?;
+        events(&mut self.writer, Table::AlertEvents, &alerts)?;
+        events(&mut self.writer, Table::IncidentEvents, &incidents)?;
+        events(&mut self.writer, Table::TrendEvents, &trends)
     }
 
     async fn append(&mut self, group: Group) -> Result<(), DataflowError> {
@@ -183,6 +194,9 @@ impl LakeTask {
             history,
             device_events,
             link_events,
+            alert_events,
+            incident_events,
+            trend_events,
             health_history,
             ..
         } = group;
@@ -199,6 +213,9 @@ impl LakeTask {
         }
         events(&mut self.writer, Table::DeviceEvents, &device_events)?;
         events(&mut self.writer, Table::LinkEvents, &link_events)?;
+        events(&mut self.writer, Table::AlertEvents, &alert_events)?;
+        events(&mut self.writer, Table::IncidentEvents, &incident_events)?;
+        events(&mut self.writer, Table::TrendEvents, &trend_events)?;
         events(&mut self.writer, Table::SiteHealthHistory, &health_history)?;
         let waiting = self.writer.recent().waiting_bytes();
         self.status.send_modify(|status| {

@@ -29,8 +29,9 @@ use crate::checkpoint;
 use crate::engine::{Engine, EngineConfig};
 use crate::error::DataflowError;
 use crate::relay::blocking;
-use crate::relay::events::{self, EventRecord, EventRelay};
+use crate::relay::events::{EventRecord, EventRelay};
 use crate::relay::outbox::OutboxRelay;
+use crate::relay::stored;
 use crate::sink::Sink;
 use crate::sink::gauges::{self, GaugeBatch, GaugeBuffer};
 use crate::tail::{Sources, Tail};
@@ -133,7 +134,7 @@ async fn begin(
     let events = EventRelay::open(&config.pool, config.log.clone(), generation, told).await?;
     let untold = match (anew_after, writer.committed().unwrap_or_default()) {
         (Some(until), stored) if until > stored => {
-            events::committed(&config.pool, stored.next(), until).await?
+            stored::committed(&config.pool, stored.next(), until).await?
         }
         _ => Vec::new(),
     };

@@ -67,6 +67,12 @@ pub struct Counters {
     pub link_events: u64,
     /// Transitions of places.
     pub health_events: u64,
+    /// Openings and resolvings of alerts.
+    pub alert_events: u64,
+    /// What became of incidents.
+    pub incident_events: u64,
+    /// What became of trends.
+    pub trend_events: u64,
     /// Gauge rows written.
     pub gauges: u64,
     /// Rows handed to the lake.

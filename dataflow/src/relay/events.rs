@@ -9,15 +9,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use mast_log::{Log, Record};
+use mast_schemas::alerts::{AlertEvent, IncidentEvent, TrendEvent};
 use mast_schemas::message::{Header, ProducerId};
 use mast_schemas::metric::Metric;
-use mast_schemas::views::{DeviceEvent, EventId, HealthEvent, LinkEvent, PlaceId};
-use mast_schemas::{DeviceId, Epoch, Mac, SchemaError, TenantId, Timestamp, topics};
+use mast_schemas::views::{DeviceEvent, EventId, HealthEvent, LinkEvent};
+use mast_schemas::{Epoch, topics};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
+use super::stored::committed;
 use super::{Lag, blocking, newest};
 use crate::error::DataflowError;
 use crate::sink::Batch;
@@ -50,6 +52,21 @@ pub enum Event {
     Link(LinkEvent),
     /// Of a site, a sector or a tenant.
     Place(HealthEvent),
+    /// Of an alert. Under its own name, since it has a `kind` itself.
+    Alert {
+        /// The event.
+        alert: AlertEvent,
+    },
+    /// Of an incident, likewise.
+    Incident {
+        /// The event.
+        incident: IncidentEvent,
+    },
+    /// Of a client's trend, likewise.
+    Trend {
+        /// The event.
+        trend: TrendEvent,
+    },
 }
 
 impl EventRecord {
@@ -59,6 +76,9 @@ impl EventRecord {
             Event::Device(event) => event.event_id,
             Event::Link(event) => event.event_id,
             Event::Place(event) => event.event_id,
+            Event::Alert { alert } => alert.event_id,
+            Event::Incident { incident } => incident.event_id,
+            Event::Trend { trend } => trend.event_id,
         }
     }
 
@@ -86,9 +106,20 @@ pub fn of(batch: &Batch) -> Vec<EventRecord> {
         .health_events
         .iter()
         .map(|(epoch, e)| (*epoch, Event::Place(e.clone())));
+    let alerts = batch.alert_events.iter();
+    let alerts = alerts.map(|(epoch, e)| (*epoch, Event::Alert { alert: e.clone() }));
+    let incidents = batch.incident_events.iter().map(|(epoch, e)| {
+        let incident = e.clone();
+        (*epoch, Event::Incident { incident })
+    });
+    let trends = batch.trend_events.iter();
+    let trends = trends.map(|(epoch, e)| (*epoch, Event::Trend { trend: e.clone() }));
     let mut events: Vec<EventRecord> = devices
         .chain(links)
         .chain(places)
+        .chain(alerts)
+        .chain(incidents)
+        .chain(trends)
         .map(|(epoch, event)| EventRecord { epoch, event })
         .collect();
     events.sort_by_key(|event| (event.epoch, event.id()));
@@ -215,94 +246,4 @@ impl EventRelay {
         }
         Ok(())
     }
-}
-
-/// Committed events of the epochs `from..=upto`, in the order of the topic.
-pub(crate) async fn committed(
-    pool: &PgPool,
-    from: Epoch,
-    upto: Epoch,
-) -> Result<Vec<EventRecord>, DataflowError> {
-    let (from, upto) = (from.0.cast_signed(), upto.0.cast_signed());
-    let mut events = Vec::new();
-    let rows = sqlx::query!(
-        r#"SELECT event_id, tenant_id, device_id, micros(at) AS "at!", from_state, to_state, outcome, epoch
-           FROM device_events WHERE epoch BETWEEN $1 AND $2"#,
-        from,
-        upto,
-    )
-    .fetch_all(pool)
-    .await?;
-    for row in rows {
-        let event = DeviceEvent {
-            event_id: EventId(row.event_id),
-            tenant_id: TenantId(row.tenant_id),
-            device_id: DeviceId(row.device_id),
-            at: Timestamp(row.at),
-            from_state: word(&row.from_state)?,
-            to_state: word(&row.to_state)?,
-            outcome: row.outcome.as_deref().map(word).transpose()?,
-        };
-        events.push(EventRecord {
-            epoch: Epoch(row.epoch.unsigned_abs()),
-            event: Event::Device(event),
-        });
-    }
-    let rows = sqlx::query!(
-        r#"SELECT event_id, tenant_id, ap_device_id, radio_mac, mac, micros(at) AS "at!", from_state, to_state, reason,
-                  epoch
-           FROM link_events WHERE epoch BETWEEN $1 AND $2"#,
-        from,
-        upto,
-    )
-    .fetch_all(pool)
-    .await?;
-    for row in rows {
-        let event = LinkEvent {
-            event_id: EventId(row.event_id),
-            tenant_id: TenantId(row.tenant_id),
-            ap_device_id: DeviceId(row.ap_device_id),
-            radio_mac: Mac(row.radio_mac.cast_unsigned()),
-            mac: Mac(row.mac.cast_unsigned()),
-            at: Timestamp(row.at),
-            from_state: row.from_state.as_deref().map(word).transpose()?,
-            to_state: row.to_state.as_deref().map(word).transpose()?,
-            reason: word(&row.reason)?,
-        };
-        events.push(EventRecord {
-            epoch: Epoch(row.epoch.unsigned_abs()),
-            event: Event::Link(event),
-        });
-    }
-    let rows = sqlx::query!(
-        r#"SELECT event_id, tenant_id, place_kind, place_id, micros(at) AS "at!", from_state, to_state, epoch
-           FROM health_events WHERE epoch BETWEEN $1 AND $2"#,
-        from,
-        upto,
-    )
-    .fetch_all(pool)
-    .await?;
-    for row in rows {
-        let event = HealthEvent {
-            event_id: EventId(row.event_id),
-            tenant_id: TenantId(row.tenant_id),
-            place_kind: word(&row.place_kind)?,
-            place_id: PlaceId(row.place_id),
-            at: Timestamp(row.at),
-            from_state: row.from_state.as_deref().map(word).transpose()?,
-            to_state: row.to_state.as_deref().map(word).transpose()?,
-        };
-        events.push(EventRecord {
-            epoch: Epoch(row.epoch.unsigned_abs()),
-            event: Event::Place(event),
-        });
-    }
-    events.sort_by_key(|event| (event.epoch, event.id()));
-    Ok(events)
-}
-
-/// A word that the table's own checks let in.
-fn word<T: std::str::FromStr<Err = SchemaError>>(text: &str) -> Result<T, DataflowError> {
-    text.parse()
-        .map_err(|e: SchemaError| DataflowError::Postgres(sqlx::Error::Decode(Box::new(e))))
 }

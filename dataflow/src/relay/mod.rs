@@ -7,6 +7,7 @@
 pub mod events;
 mod lag;
 pub mod outbox;
+pub(crate) mod stored;
 
 pub use lag::Lag;
 

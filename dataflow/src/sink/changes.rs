@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::Batch;
-use super::tables::{Deleted, columns, place};
+use super::tables::{Gone, columns, place};
 
 struct Change {
     epoch: Epoch,
@@ -23,9 +23,9 @@ struct Change {
 pub(super) async fn write(
     conn: &mut PgConnection,
     batch: &Batch,
-    deleted: &Deleted,
+    gone: &Gone,
 ) -> Result<(), sqlx::Error> {
-    let changes = gather(batch, deleted);
+    let changes = gather(batch, gone);
     if changes.is_empty() {
         return Ok(());
     }
@@ -56,19 +56,15 @@ pub(super) async fn write(
     Ok(())
 }
 
-/// All changes by epoch; within one, devices, links, addresses, counts and states of places by rising key.
-fn gather(batch: &Batch, deleted: &Deleted) -> Vec<Change> {
+/// All changes by epoch; within one, devices, links, addresses, counts and states of places, alerts, incidents and trends by
+/// rising key.
+fn gather(batch: &Batch, gone: &Gone) -> Vec<Change> {
     let mut changes =
         Vec::with_capacity(batch.devices.len() + batch.links.len() + batch.counts.len());
     for (epoch, id, view) in &batch.devices {
-        let known = || {
-            deleted
-                .iter()
-                .find(|(device, _)| *device == id.0)
-                .map(|(_, tenant)| *tenant)
-        };
-        // A device that came and went within the commit was never seen.
-        let Some(tenant) = view.as_ref().map(|view| view.tenant_id.0).or_else(known) else {
+        let tenant = view.as_ref().map(|view| view.tenant_id.0);
+        // What came and went within the commit was never seen.
+        let Some(tenant) = tenant.or_else(|| gone.devices.get(&id.0).copied()) else {
             continue;
         };
         let key = format!(r#"{{"device_id":"{id}"}}"#);
@@ -130,8 +126,44 @@ fn gather(batch: &Batch, deleted: &Deleted) -> Vec<Change> {
             row: health.as_ref().map(json),
         });
     }
+    alerts(batch, gone, &mut changes);
     changes.sort_by_key(|change| change.epoch);
     changes
+}
+
+/// Alerts, incidents and trends.
+fn alerts(batch: &Batch, gone: &Gone, changes: &mut Vec<Change>) {
+    for (epoch, id, view) in &batch.alerts {
+        let tenant = view.as_ref().map(|view| view.tenant_id.0);
+        let tenant = tenant.or_else(|| gone.alerts.get(&id.0).copied());
+        changes.extend(tenant.map(|tenant| Change {
+            epoch: *epoch,
+            tenant,
+            view: View::Alerts,
+            key: format!(r#"{{"id":"{}"}}"#, id.0),
+            row: view.as_ref().map(json),
+        }));
+    }
+    for (epoch, id, view) in &batch.incidents {
+        let tenant = view.as_ref().map(|view| view.tenant_id.0);
+        let tenant = tenant.or_else(|| gone.incidents.get(&id.0).copied());
+        changes.extend(tenant.map(|tenant| Change {
+            epoch: *epoch,
+            tenant,
+            view: View::Incidents,
+            key: format!(r#"{{"id":"{}"}}"#, id.0),
+            row: view.as_ref().map(json),
+        }));
+    }
+    for (epoch, (tenant, mac), view) in &batch.trends {
+        changes.push(Change {
+            epoch: *epoch,
+            tenant: tenant.0,
+            view: View::Trends,
+            key: format!(r#"{{"mac":{}}}"#, json(mac)),
+            row: view.as_ref().map(json),
+        });
+    }
 }
 
 /// From 0 within each epoch.

@@ -184,6 +184,7 @@ pub async fn write(pool: &PgPool, batch: &GaugeBatch) -> Result<(), sqlx::Error>
     super::places::air(pool, &batch.air).await?;
     if let Some(epoch) = batch.changes_before {
         forget_changes(pool, epoch).await?;
+        super::ended::forget(pool, epoch).await?;
     }
     Ok(())
 }

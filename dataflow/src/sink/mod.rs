@@ -8,11 +8,15 @@
 //! takes that for its own success, because nobody else can have written our generation.
 
 mod addresses;
+mod alerts;
 mod batch;
 mod changes;
+mod ended;
 pub mod gauges;
+mod incidents;
 mod places;
 mod tables;
+mod trends;
 
 use mast_schemas::Epoch;
 use sqlx::PgPool;
@@ -107,6 +111,10 @@ impl Sink {
             "DELETE FROM place_signals",
             "DELETE FROM place_past_clients",
             "DELETE FROM place_air",
+            // What people said of open ones goes along: whether they open again is not known yet.
+            "DELETE FROM alerts WHERE resolved_at IS NULL",
+            "DELETE FROM incidents WHERE closed_at IS NULL",
+            "DELETE FROM trends WHERE ended_at IS NULL",
             "DELETE FROM view_change",
         ] {
             sqlx::query(table).execute(&mut *tx).await?;
@@ -159,8 +167,8 @@ impl Sink {
                 }),
             };
         }
-        let deleted = tables::write(&mut tx, batch).await?;
-        changes::write(&mut tx, batch, &deleted).await?;
+        let gone = tables::write(&mut tx, batch).await?;
+        changes::write(&mut tx, batch, &gone).await?;
         sqlx::query!(
             "SELECT pg_notify($1, $2)",
             VIEW_CHANNEL,

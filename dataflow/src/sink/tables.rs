@@ -1,5 +1,7 @@
 //! The views as tables: batched upserts and deletions, one statement a table.
 
+use std::collections::HashMap;
+
 use mast_schemas::views::{Counts, DeviceView, LinkView, Place};
 use mast_schemas::{Epoch, LinkId};
 use sqlx::PgConnection;
@@ -7,19 +9,34 @@ use uuid::Uuid;
 
 use super::Batch;
 
-/// Devices that were deleted from the table: what the table knew of them and a batch does not.
-pub(super) type Deleted = Vec<(Uuid, Uuid)>;
+/// Rows that were there and are not any more, with their tenant: what the tables knew of them and a batch does not.
+pub(super) type Deleted = HashMap<Uuid, Uuid>;
 
-/// Writes all views and events of a batch. Returns (device, tenant) of the devices that are no longer there.
-pub(super) async fn write(conn: &mut PgConnection, batch: &Batch) -> Result<Deleted, sqlx::Error> {
-    let deleted = devices(conn, batch).await?;
+/// What a commit took away.
+#[derive(Default)]
+pub(super) struct Gone {
+    pub(super) devices: Deleted,
+    pub(super) alerts: Deleted,
+    pub(super) incidents: Deleted,
+}
+
+/// Writes all views and events of a batch. Returns what is no longer there.
+pub(super) async fn write(conn: &mut PgConnection, batch: &Batch) -> Result<Gone, sqlx::Error> {
+    let devices = devices(conn, batch).await?;
     links(conn, batch).await?;
     super::addresses::write(conn, batch).await?;
     counts(conn, batch).await?;
     super::places::write(conn, batch).await?;
     device_events(conn, batch).await?;
     link_events(conn, batch).await?;
-    Ok(deleted)
+    let alerts = super::alerts::write(conn, batch).await?;
+    let incidents = super::incidents::write(conn, batch).await?;
+    super::trends::write(conn, batch).await?;
+    Ok(Gone {
+        devices,
+        alerts,
+        incidents,
+    })
 }
 
 /// One array a column, for UNNEST.
@@ -43,7 +60,7 @@ async fn devices(conn: &mut PgConnection, batch: &Batch) -> Result<Deleted, sqlx
         upsert_devices(conn, &rows).await?;
     }
     if gone.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Deleted::new());
     }
     let deleted = sqlx::query!(
         "DELETE FROM device_status WHERE device_id = ANY($1) RETURNING device_id, tenant_id",

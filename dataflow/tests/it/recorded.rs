@@ -247,6 +247,30 @@ const TABLES: &[(&str, &str)] = &[
         "link_events",
         "SELECT to_jsonb(t)::text FROM link_events t ORDER BY 1",
     ),
+    (
+        "alerts",
+        "SELECT to_jsonb(t)::text FROM alerts t ORDER BY 1",
+    ),
+    (
+        "incidents",
+        "SELECT to_jsonb(t)::text FROM incidents t ORDER BY 1",
+    ),
+    (
+        "trends",
+        "SELECT to_jsonb(t)::text FROM trends t ORDER BY 1",
+    ),
+    (
+        "alert_events",
+        "SELECT to_jsonb(t)::text FROM alert_events t ORDER BY 1",
+    ),
+    (
+        "incident_events",
+        "SELECT to_jsonb(t)::text FROM incident_events t ORDER BY 1",
+    ),
+    (
+        "trend_events",
+        "SELECT to_jsonb(t)::text FROM trend_events t ORDER BY 1",
+    ),
     ("job_progress", "SELECT epoch::text FROM job_progress"),
 ];
 
@@ -326,7 +350,16 @@ async fn undisturbed(recording: &Path, upto: Epoch) -> (World, Left) {
     assert!(world.run(None, 1).success());
     let left = world.left().await;
     // The recording is of minutes.
-    let empty = ["interface", "radio", "_15m", "_1h", "_1d"];
+    let empty = [
+        "interface",
+        "radio",
+        "_15m",
+        "_1h",
+        "_1d",
+        "alert",
+        "incident",
+        "trend",
+    ];
     for (table, rows) in &left {
         assert!(
             empty.iter().any(|of| table.contains(of)) || !rows.is_empty(),

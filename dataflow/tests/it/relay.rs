@@ -101,27 +101,44 @@ impl World {
     }
 
     fn names(&self) -> Vec<String> {
-        let name = |change: Change| {
-            if let Change::Tenant(t) = change {
-                t.name
-            } else {
-                panic!("{change:?}")
-            }
+        let name = |change: Change| match change {
+            Change::Tenant(t) => Some(t.name),
+            // Those that a tenant begins with.
+            Change::Rule(_) => None,
+            other => panic!("{other:?}"),
         };
         self.control()
             .into_iter()
             .filter_map(|(_, record)| record)
-            .map(|r| name(r.change))
+            .filter_map(|r| name(r.change))
             .collect()
     }
 
     fn events(&self) -> Vec<EventRecord> {
-        let entries = self.log.read(topics::EVENTS, 0, 0, 1 << 20).unwrap();
-        entries
-            .iter()
-            .map(|entry| serde_json::from_slice(&entry.record.body).unwrap())
-            .collect()
+        events_in(self.log.as_ref())
     }
+}
+
+fn events_in(log: &dyn Log) -> Vec<EventRecord> {
+    let entries = log.read(topics::EVENTS, 0, 0, 1 << 20).unwrap();
+    entries
+        .iter()
+        .map(|entry| serde_json::from_slice(&entry.record.body).unwrap())
+        .collect()
+}
+
+/// What a relay with an empty log tells of the events that are committed up to a slot.
+pub(crate) async fn told_anew(pool: &PgPool, upto: Epoch) -> Vec<EventRecord> {
+    let dir = tempfile::tempdir().unwrap();
+    let log: Arc<dyn Log> =
+        Arc::new(EmbeddedLog::open(dir.path(), EmbeddedConfig::default()).unwrap());
+    log.ensure_topic(&TopicSpec {
+        name: topics::EVENTS.to_owned(),
+        partitions: 1,
+    })
+    .unwrap();
+    EventRelay::open(pool, log.clone(), 1, upto).await.unwrap();
+    events_in(log.as_ref())
 }
 
 #[tokio::test]
@@ -297,7 +314,8 @@ async fn a_relay_that_cannot_append_tells_what_waits_and_since_when() {
     w.tenant("second").await;
     let full = outbox.round().await.unwrap_err();
     assert!(full.to_string().contains("full"), "{full}");
-    assert_eq!((lag.records(), lag.ms(now)), (2, caught_up));
+    // Each with the ten rules that it begins with.
+    assert_eq!((lag.records(), lag.ms(now)), (22, caught_up));
 
     let events = EventRelay::open(&w.pool, w.log.clone(), 1, Epoch(0))
         .await

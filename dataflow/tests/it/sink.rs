@@ -14,12 +14,12 @@ use mast_schemas::views::{
     LinkView, Place, Signals, device_event_id, link_event_id,
 };
 use mast_schemas::{DeviceId, Epoch, LinkId, Mac, SiteId, TenantId, Timestamp};
-use sqlx::PgPool;
+use sqlx::{Connection, PgPool};
 
 pub(crate) const AT: Timestamp = Timestamp(1_700_000_000_123_456);
 
 pub(crate) struct World {
-    _database: Database,
+    database: Database,
     pub(crate) pool: PgPool,
     pub(crate) sink: Sink,
     pub(crate) tenant: TenantId,
@@ -32,7 +32,7 @@ pub(crate) async fn world() -> World {
     let (sink, epoch) = Sink::open(pool.clone(), "main", 1).await.unwrap();
     assert_eq!(epoch, Epoch(0));
     World {
-        _database: database,
+        database,
         pool,
         sink,
         tenant: TenantId::new(),
@@ -142,6 +142,14 @@ impl World {
             link_events: vec![(Epoch(5), link_event)],
             ..Outputs::default()
         }
+    }
+
+    /// Does what people do, with another role's rights.
+    pub(crate) async fn superuser(&self, sql: &'static str) {
+        let mut conn = sqlx::PgConnection::connect_with(&self.database.superuser())
+            .await
+            .unwrap();
+        sqlx::query(sql).execute(&mut conn).await.unwrap();
     }
 
     pub(crate) async fn number(&self, sql: &'static str) -> i64 {

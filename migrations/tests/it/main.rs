@@ -5,6 +5,7 @@
     reason = "a test that cannot set up its world fails"
 )]
 
+mod alerts;
 mod leases;
 mod outbox;
 mod parts;

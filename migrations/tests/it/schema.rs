@@ -119,6 +119,7 @@ async fn output_tables_have_no_key_to_the_model() {
     assert_eq!(
         keyed,
         [
+            "alert_rules",
             "api_tokens",
             "device_credentials",
             "device_groups",
@@ -126,6 +127,7 @@ async fn output_tables_have_no_key_to_the_model() {
             "device_pins",
             "devices",
             "lake_retention",
+            "maintenance_windows",
             "sectors",
             "sites",
             "tags",
@@ -136,6 +138,10 @@ async fn output_tables_have_no_key_to_the_model() {
 
 #[tokio::test]
 async fn the_words_of_the_records_are_the_words_of_the_checks() {
+    use mast_schemas::alerts::{
+        AlertChange, AlertStatus, IncidentChange, Operator, Resolution, RuleKind, RuleSubject,
+        Severity, Suppressor, TrendChange, TrendTest,
+    };
     use mast_schemas::control::{Role as DeviceRole, TlsPolicy};
     use mast_schemas::health::{Part, State};
     use mast_schemas::records::{Outcome, Source};
@@ -166,6 +172,20 @@ async fn the_words_of_the_records_are_the_words_of_the_checks() {
         ("health_events", "from_state", words(HealthState::ALL)),
         ("health_events", "to_state", words(HealthState::ALL)),
         ("client_addresses", "source", words(AddressSource::ALL)),
+        ("alert_rules", "kind", words(RuleKind::ALL)),
+        ("alert_rules", "subject", words(RuleSubject::ALL)),
+        ("alert_rules", "operator", words(Operator::ALL)),
+        ("alert_rules", "severity", words(Severity::ALL)),
+        ("alerts", "severity", words(Severity::ALL)),
+        ("alerts", "subject_kind", words(RuleSubject::ALL)),
+        ("alerts", "status", words(AlertStatus::ALL)),
+        ("alerts", "suppressor", words(Suppressor::ALL)),
+        ("alerts", "resolution", words(Resolution::ALL)),
+        ("incidents", "severity", words(Severity::ALL)),
+        ("trends", "test", words(TrendTest::ALL)),
+        ("alert_events", "change", words(AlertChange::ALL)),
+        ("incident_events", "change", words(IncidentChange::ALL)),
+        ("trend_events", "change", words(TrendChange::ALL)),
         ("part_reports", "part", words(Part::ALL)),
         ("part_reports", "state", words(State::ALL)),
     ] {

@@ -7,6 +7,7 @@ use mast_lake::{LakeConfig, LakeWriter, Retention, Stop, Table, Upkeep};
 use mast_postgres::testing::Database;
 use mast_postgres::{Role, tenant_tx, testing};
 use mast_query::{Engine, EngineConfig, Format, QueryError, Session, Tenant, TenantScope, format};
+use mast_schemas::alerts::{AlertEvent, IncidentEvent, TrendEvent};
 use mast_schemas::column::Record;
 use mast_schemas::records::{
     Arp, DhcpLease, Event, Firmware, Interface, Neighbor, Poll, Radio, Registration, RouteSummary,
@@ -15,8 +16,8 @@ use mast_schemas::rollups::{Rolled, Width};
 use mast_schemas::time::Span;
 use mast_schemas::views::{DeviceEvent, HealthSample, LinkEvent};
 use mast_schemas::{Epoch, Mac, TenantId, Timestamp};
-use sqlx::Connection;
 use sqlx::postgres::PgPool;
+use sqlx::{AssertSqlSafe, Connection};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -252,6 +253,7 @@ async fn views(pool: &PgPool, word: &str, number: u128) {
         .unwrap();
     }
     place(pool, number).await;
+    alerts(pool, number).await;
     address(pool, word, number).await;
     for (n, cpu) in [(1, Some(10i16)), (2, Some(60)), (3, None)] {
         sqlx::query(
@@ -346,6 +348,33 @@ async fn place(pool: &PgPool, number: u128) {
     .execute(pool)
     .await
     .unwrap();
+}
+
+/// An open alert in an open incident, one that resolved, and a client whose signal degrades.
+async fn alerts(pool: &PgPool, number: u128) {
+    let (tenant, alert, resolved) = (tenant(number), id(number, 0x330), id(number, 0x331));
+    let device = id(number, 1);
+    for sql in [
+        format!(
+            "INSERT INTO alerts (alert_id, tenant_id, rule_id, kind, severity, subject_kind, subject_id, opened_at,
+                 value_milli, status, incident_id, resolved_at, resolution, epoch)
+             VALUES ('{alert}', '{tenant}', '{alert}', 'cpu', 'warning', 'device', '{device}', instant({AT_US}), 91500, 'open',
+                 '{alert}', NULL, NULL, {EPOCH}),
+                 ('{resolved}', '{tenant}', '{alert}', 'cpu', 'warning', 'device', '{device}', instant({AT_US}), 95000, 'open',
+                 NULL, instant({AT_US}), 'cleared', {EPOCH})"
+        ),
+        format!(
+            "INSERT INTO incidents (incident_id, tenant_id, root_kind, root_id, kind, severity, opened_at, alerts, devices,
+                 clients, alerts_most, devices_most, clients_most, epoch)
+             VALUES ('{alert}', '{tenant}', 'device', '{device}', 'cpu', 'warning', instant({AT_US}), 1, 1, 0, 1, 1, 0, {EPOCH})"
+        ),
+        format!(
+            "INSERT INTO trends (tenant_id, mac, since, ap_device_id, radio_mac, test, baseline_cdbm, opened_cdbm, epoch)
+             VALUES ('{tenant}', 7, instant({AT_US}), '{device}', 8, 'day', -6000, -6650, {EPOCH})"
+        ),
+    ] {
+        sqlx::query(AssertSqlSafe(sql)).execute(pool).await.unwrap();
+    }
 }
 
 /// A record from JSON; what is not named is null.
@@ -457,6 +486,32 @@ async fn lake(pool: &PgPool, root: &Path) {
                 "devices_unmanageable": 0, "devices_unobserved": 0, "links_discovered": 0, "links_active": 1,
                 "links_degraded": 0, "links_down": 0,
             });
+            let event = id(number, 0x340 + u128::try_from(n).unwrap());
+            let mut put = |table, batch| writer.append(table, epoch, false, &batch).unwrap();
+            put(
+                Table::AlertEvents,
+                rows::<AlertEvent>(vec![serde_json::json!({
+                    "event_id": event, "tenant_id": tenant(number), "alert_id": id(number, 0x330), "rule_id": id(number, 1),
+                    "kind": "cpu", "severity": "warning", "subject_kind": "device", "subject_id": id(number, 1),
+                    "at": AT_US, "change": "opened", "value_milli": 91_500, "threshold_milli": 90_000,
+                })]),
+            );
+            put(
+                Table::IncidentEvents,
+                rows::<IncidentEvent>(vec![serde_json::json!({
+                    "event_id": event, "tenant_id": tenant(number), "incident_id": id(number, 0x330), "at": AT_US,
+                    "change": "opened", "root_kind": "device", "root_id": id(number, 1), "kind": "cpu",
+                    "severity": "warning", "opened_at": AT_US, "alerts": 1, "devices": 1, "clients": 0,
+                })]),
+            );
+            put(
+                Table::TrendEvents,
+                rows::<TrendEvent>(vec![serde_json::json!({
+                    "event_id": event, "tenant_id": tenant(number), "mac": "02:00:00:00:00:02", "ap_device_id": id(number, 1),
+                    "radio_mac": "02:00:00:00:00:01", "at": AT_US, "change": "opened", "test": "day",
+                    "baseline_cdbm": -6_000, "recent_cdbm": -6_650,
+                })]),
+            );
             writer
                 .append(
                     Table::SiteHealthHistory,

@@ -1,6 +1,7 @@
 //! Queries as tenant A asks them, over a database and a lake that hold tenant B's rows too.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod alerts;
 mod cancel;
 mod clients;
 mod endless;
@@ -23,6 +24,10 @@ pub(crate) const TABLES: &[&str] = &[
     "sectors",
     "links",
     "clients",
+    "alerts",
+    "incidents",
+    "rules",
+    "trends",
     "device_states",
     "device_availability",
     "place_states",
@@ -40,6 +45,9 @@ pub(crate) const TABLES: &[&str] = &[
     "firmware",
     "device_log",
     "site_health_history",
+    "alert_events",
+    "incident_events",
+    "trend_events",
     "registration_1m",
     "registration_15m",
     "registration_1h",

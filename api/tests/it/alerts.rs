@@ -1,0 +1,493 @@
+//! Rules and maintenance windows as people write them; alerts, incidents and trends, and what people do about them.
+
+use mast_schemas::alerts::{RuleKind, RuleSubject, Scope};
+use mast_schemas::control::Change;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::world::{A, Answer, B, World};
+
+const RULES: &str = "/api/v1/rules";
+const WINDOWS: &str = "/api/v1/maintenance-windows";
+
+fn at(answer: &Answer) -> String {
+    answer.header("location").unwrap().to_owned()
+}
+
+fn cpu() -> Value {
+    json!({ "name": "hot", "kind": "cpu", "operator": "gt", "enter": 90.5, "clear": 80, "hits": 3, "severity": "warning" })
+}
+
+/// Which fields a refusal names.
+fn pointers(answer: &Answer) -> Vec<String> {
+    assert_eq!(answer.problem(), 422);
+    let json = answer.json();
+    let errors = json["errors"].as_array().unwrap().iter();
+    errors
+        .map(|error| error["pointer"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_rule_lives() {
+    let world = World::new().await;
+    let operator = world.operator().await;
+    let since = world.told().await;
+    let made = operator.post(RULES, cpu()).await;
+    assert_eq!(made.status, 201, "{made}");
+    let rule = made.json();
+    for (field, value) in [
+        ("scope", json!("tenant")),
+        ("scope_id", Value::Null),
+        ("subject", json!("device")),
+        ("enter", json!(90.5)),
+        ("clear", json!(80.0)),
+        ("hits", json!(3)),
+        ("clears", json!(2)),
+        ("enabled", json!(true)),
+        ("alerts", json!(0)),
+        ("version", json!(1)),
+    ] {
+        assert_eq!(rule[field], value, "{field}");
+    }
+    let at = at(&made);
+    assert_eq!(operator.get(&at).await.json(), rule);
+
+    // Another threshold, and a scope.
+    let patch = json!({ "enter": 95.125, "scope": "sector", "scope_id": A.sector(), "description": "towers" });
+    let patched = operator.patch(&at, made.etag(), patch).await;
+    assert_eq!(patched.status, 200, "{patched}");
+    assert_eq!(patched.json()["scope_name"], "sector-AAA");
+    assert_eq!(
+        operator
+            .patch(&at, made.etag(), json!({ "hits": 1 }))
+            .await
+            .problem(),
+        412
+    );
+    let same = operator
+        .patch(&at, patched.etag(), json!({ "hits": 3 }))
+        .await;
+    assert_eq!(same.json()["version"], 2, "nothing was changed");
+
+    // Another kind, which has no operator.
+    let patch = json!({ "kind": "site_down", "subject": null, "operator": null, "enter": null, "clear": null,
+        "scope": "site", "scope_id": A.site() });
+    let other = operator.patch(&at, "*", patch).await;
+    assert_eq!(other.status, 200, "{other}");
+    assert_eq!(
+        (&other.json()["subject"], &other.json()["enter"]),
+        (&json!("site"), &Value::Null)
+    );
+    assert_eq!(operator.delete(&at, "*").await.status, 204);
+    assert_eq!(operator.get(&at).await.problem(), 404);
+
+    let records = world.outbox(since).await;
+    let [
+        (_, Change::Rule(first)),
+        (_, Change::Rule(second)),
+        (_, Change::Rule(third)),
+        (_, Change::RuleDeleted { id }),
+    ] = &records[..]
+    else {
+        panic!("{records:?}")
+    };
+    assert_eq!(
+        (first.kind, first.enter_milli, first.scope),
+        (RuleKind::Cpu, 90_500, Scope::Tenant)
+    );
+    assert_eq!((second.enter_milli, second.version), (95_125, 2));
+    assert!(matches!(second.scope, Scope::Sector(id) if id.0 == A.sector()));
+    assert_eq!((third.subject, third.operator), (RuleSubject::Site, None));
+    assert_eq!(*id, first.id);
+}
+
+#[tokio::test]
+async fn a_rule_that_means_nothing_is_refused_with_its_fields() {
+    let world = World::new().await;
+    let operator = world.operator().await;
+    let since = world.told().await;
+    let with = |change: Value| {
+        let mut rule = cpu();
+        for (field, value) in change.as_object().unwrap() {
+            rule[field] = value.clone();
+        }
+        rule
+    };
+    for (change, expected) in [
+        (json!({ "name": "" }), "/name"),
+        (json!({ "kind": "heat" }), "/kind"),
+        (json!({ "severity": "bad" }), "/severity"),
+        (json!({ "operator": "above" }), "/operator"),
+        (json!({ "operator": null }), "/operator"),
+        (json!({ "enter": 90.0005 }), "/enter"),
+        (json!({ "clear": 91 }), "/clear"),
+        (json!({ "hits": 0 }), "/hits"),
+        (json!({ "clears": 1001 }), "/clears"),
+        (json!({ "subject": "site" }), "/subject"),
+        (json!({ "interface": "*" }), "/interface"),
+        (json!({ "kind": "interface_utilization" }), "/interface"),
+        (json!({ "kind": "noise_floor" }), "/subject"),
+        (json!({ "scope": "world" }), "/scope"),
+        (json!({ "scope": "site" }), "/scope_id"),
+        (json!({ "scope_id": A.site() }), "/scope_id"),
+        (
+            json!({ "scope": "site", "scope_id": A.sector() }),
+            "/scope_id",
+        ),
+        (json!({ "scope": "tag", "scope_id": B.tag() }), "/scope_id"),
+        (json!({ "threshold": 1 }), "/threshold"),
+        (json!({ "enter": "90" }), "/enter"),
+    ] {
+        let refused = operator.post(RULES, with(change.clone())).await;
+        assert_eq!(pointers(&refused), [expected], "{change}");
+    }
+    let taken = operator
+        .post(RULES, with(json!({ "name": "CPU load" })))
+        .await;
+    assert_eq!(taken.problem(), 409);
+    assert_eq!(world.outbox(since).await, []);
+}
+
+#[tokio::test]
+async fn a_new_tenant_begins_with_rules_that_can_be_deleted() {
+    let world = World::new().await;
+    let all = world.super_admin().await;
+    let made = all.post("/api/v1/tenants", json!({ "name": "new" })).await;
+    assert_eq!(made.status, 201, "{made}");
+    let theirs = all.of("new");
+    let rules = theirs.get(&format!("{RULES}?sort=name")).await;
+    assert_eq!(rules.items("name").len(), 10, "{rules}");
+    assert!(rules.items("name").contains(&json!("Site down")));
+    for id in rules.items("id") {
+        let at = format!("{RULES}/{}", id.as_str().unwrap());
+        assert_eq!(theirs.delete(&at, "*").await.status, 204);
+    }
+    assert_eq!(theirs.get(RULES).await.items("id"), Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn a_maintenance_window_lives() {
+    let world = World::new().await;
+    let operator = world.operator().await;
+    let since = world.told().await;
+    let window = json!({ "name": "night", "scope": "devices", "device_ids": [A.ap()], "starts_at": "2026-02-01T01:00:00+01:00",
+        "ends_at": "2026-02-01T03:00:00+01:00", "recurrence": "FREQ=WEEKLY;BYDAY=SU", "time_zone": "Europe/Ljubljana" });
+    let made = operator.post(WINDOWS, window.clone()).await;
+    assert_eq!(made.status, 201, "{made}");
+    assert_eq!(made.json()["starts_at"], "2026-02-01T00:00:00Z");
+    let at = at(&made);
+    let patch =
+        json!({ "scope": "site", "site_id": A.site(), "device_ids": [], "recurrence": null });
+    let patched = operator.patch(&at, made.etag(), patch).await;
+    assert_eq!(patched.status, 200, "{patched}");
+    assert_eq!(patched.json()["site"], "site-AAA");
+    let found = operator
+        .get(&format!("{WINDOWS}?filter=device_id={}", A.id(4)))
+        .await;
+    assert_eq!(found.items("name"), ["window-AAA"]);
+    assert_eq!(operator.delete(&at, patched.etag()).await.status, 204);
+    let records = world.outbox(since).await;
+    let [
+        (_, Change::Window(first)),
+        (_, Change::Window(second)),
+        (_, Change::WindowDeleted { id }),
+    ] = &records[..]
+    else {
+        panic!("{records:?}")
+    };
+    assert_eq!(first.recurrence.as_deref(), Some("FREQ=WEEKLY;BYDAY=SU"));
+    assert_eq!((first.ends_at - first.starts_at).0, 7_200_000_000);
+    assert_eq!(
+        (second.site_id.map(|s| s.0), &second.recurrence),
+        (Some(A.site()), &None)
+    );
+    assert_eq!((second.device_ids.len(), *id), (0, first.id));
+
+    for (change, expected) in [
+        (json!({ "scope": "world" }), "/scope"),
+        (json!({ "scope": "tenant" }), "/device_ids"),
+        (json!({ "device_ids": [] }), "/device_ids"),
+        (json!({ "device_ids": [B.ap()] }), "/device_ids"),
+        (json!({ "site_id": A.site() }), "/site_id"),
+        (json!({ "ends_at": "2026-02-01T00:00:00Z" }), "/ends_at"),
+        (json!({ "ends_at": "2028-02-01T00:00:00Z" }), "/ends_at"),
+        (json!({ "starts_at": "soon" }), "/starts_at"),
+    ] {
+        let mut window = window.clone();
+        for (field, value) in change.as_object().unwrap() {
+            window[field] = value.clone();
+        }
+        let refused = operator.post(WINDOWS, window).await;
+        assert_eq!(pointers(&refused), [expected], "{change}");
+    }
+}
+
+#[tokio::test]
+async fn alerts_are_listed_with_what_they_are_of() {
+    let world = World::new().await;
+    let viewer = world.viewer().await;
+    let open = viewer
+        .get("/api/v1/alerts?filter=status=open%7Cwaiting%7Csuppressed")
+        .await;
+    assert_eq!(open.items("id"), [json!(A.alert())]);
+    let alert = viewer
+        .get(&format!("/api/v1/alerts/{}", A.alert()))
+        .await
+        .json();
+    for (field, value) in [
+        ("subject", "bp-AAA"),
+        ("rule", "rule-AAA"),
+        ("site", "site-AAA"),
+        ("sector", "sector-AAA"),
+        ("severity", "critical"),
+    ] {
+        assert_eq!(alert[field], value, "{field}");
+    }
+    assert_eq!(
+        (&alert["value"], &alert["resolved_at"]),
+        (&json!(1.0), &Value::Null)
+    );
+    let resolved = viewer.get("/api/v1/alerts?filter=status=resolved").await;
+    assert_eq!(resolved.items("resolution"), ["cleared"]);
+    assert_eq!(resolved.items("resolved_value"), [json!(8.0)]);
+    for (filter, number) in [
+        (format!("site_id={}", A.site()), 2),
+        (format!("sector_id={},severity=warning", A.sector()), 1),
+        (format!("device_id={}", A.ap()), 1),
+        (format!("rule_id={}", A.rule()), 2),
+        (format!("incident_id={}", A.incident()), 1),
+        ("acknowledged=true".to_owned(), 0),
+        ("severity_level%3E=3".to_owned(), 1),
+    ] {
+        let found = viewer.get(&format!("/api/v1/alerts?filter={filter}")).await;
+        assert_eq!(found.items("id").len(), number, "{filter}: {found}");
+    }
+    let worst = viewer
+        .get("/api/v1/alerts?sort=-severity_level&limit=1")
+        .await;
+    assert_eq!(worst.items("id"), [json!(A.alert())]);
+    let next = worst.json()["next"].as_str().unwrap().to_owned();
+    let rest = viewer
+        .get(&format!(
+            "/api/v1/alerts?sort=-severity_level&cursor={next}"
+        ))
+        .await;
+    assert_eq!(rest.items("id"), [json!(A.resolved())]);
+    let incidents = viewer.get("/api/v1/incidents?filter=status=open").await;
+    assert_eq!(incidents.items("root"), ["bp-AAA"]);
+    assert_eq!(incidents.items("clients_most"), [4]);
+    let trends = viewer
+        .get("/api/v1/trends?filter=status=degrading,fall_db%3E4.7&sort=-fall_db")
+        .await;
+    assert_eq!(trends.items("baseline_dbm"), [json!(-61.25)]);
+    for path in ["alert-events", "incident-events", "trend-events"] {
+        let events = viewer
+            .get(&format!("/api/v1/{path}?filter=change=opened"))
+            .await;
+        assert_eq!(events.items("id").len(), 1, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_people_do_with_an_alert_is_shown_and_noted() {
+    let world = World::new().await;
+    let operator = world.operator().await;
+    let since = world.told().await;
+    let path = format!("/api/v1/alerts/{}", A.alert());
+    let acked = operator
+        .post(&format!("{path}/ack"), json!({ "note": "on the way" }))
+        .await;
+    assert_eq!(acked.status, 200, "{acked}");
+    assert_eq!(acked.json()["acknowledged_by"], "operator");
+    let soon = from_now(3_600);
+    let silenced = operator
+        .post(&format!("{path}/silence"), json!({ "until": soon }))
+        .await;
+    assert_eq!(silenced.status, 200, "{silenced}");
+    assert_eq!(silenced.json()["silenced_until"], soon);
+    for bad in [
+        json!("2020-01-01T00:00:00Z"),
+        json!("2200-01-01T00:00:00Z"),
+        json!(7),
+    ] {
+        let refused = operator
+            .post(&format!("{path}/silence"), json!({ "until": bad }))
+            .await;
+        assert_eq!(pointers(&refused), ["/until"]);
+    }
+    let ended = operator.post(&format!("{path}/silence"), json!({})).await;
+    assert_eq!(ended.json()["silenced_until"], Value::Null);
+    let assigned = operator
+        .post(&format!("{path}/assign"), json!({ "assignee": "Ana" }))
+        .await;
+    assert_eq!(assigned.json()["assignee"], "Ana");
+    let comment = operator
+        .post(&format!("{path}/comments"), json!({ "note": "fuse" }))
+        .await;
+    assert_eq!(
+        (comment.status.as_u16(), &comment.json()["by"]),
+        (201, &json!("operator"))
+    );
+    let back = operator
+        .post(&format!("{path}/ack"), json!({ "acknowledged": false }))
+        .await;
+    assert_eq!(back.json()["acknowledged_at"], Value::Null);
+    assert_eq!(
+        world.outbox(since).await,
+        [],
+        "none of it is the dataflow's matter"
+    );
+
+    let notes = operator
+        .get(&format!(
+            "/api/v1/alert-notes?filter=alert_id={}&sort=at",
+            A.alert()
+        ))
+        .await;
+    assert_eq!(
+        notes.items("action"),
+        [
+            "acknowledge",
+            "silence",
+            "silence",
+            "assign",
+            "comment",
+            "acknowledge"
+        ]
+    );
+    assert_eq!(notes.items("note")[4], "fuse");
+    let silence = operator
+        .post(
+            &format!("/api/v1/alerts/{}/silence", A.resolved()),
+            json!({ "until": soon }),
+        )
+        .await;
+    assert_eq!(silence.problem(), 422);
+    let empty = operator
+        .post(&format!("{path}/comments"), json!({ "note": "" }))
+        .await;
+    assert_eq!(pointers(&empty), ["/note"]);
+}
+
+/// A time so many seconds from now, in whole seconds.
+fn from_now(seconds: i64) -> String {
+    let at = chrono::Utc::now() + chrono::Duration::seconds(seconds);
+    at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+}
+
+#[tokio::test]
+async fn a_person_resolves_an_alert_once() {
+    let world = World::new().await;
+    let operator = world.operator().await;
+    let since = world.told().await;
+    let path = format!("/api/v1/alerts/{}/resolve", A.alert());
+    let headers = [
+        ("content-type", "application/json"),
+        ("idempotency-key", "k"),
+    ];
+    for _ in 0..2 {
+        let answer = operator
+            .send("POST", &path, &headers, r#"{"note":"mended"}"#)
+            .await;
+        assert_eq!(answer.status, 200, "{answer}");
+    }
+    let records = world.outbox(since).await;
+    let [(_, Change::AlertResolved { tenant_id, id })] = &records[..] else {
+        panic!("{records:?}")
+    };
+    assert_eq!((*tenant_id, id.0), (A.tenant(), A.alert()));
+    let path = format!("/api/v1/alerts/{}/resolve", A.resolved());
+    assert_eq!(operator.post(&path, json!({})).await.status, 200);
+    assert_eq!(world.outbox(since).await.len(), 1, "it is resolved already");
+    let unknown = format!("/api/v1/alerts/{}/resolve", Uuid::nil());
+    assert_eq!(operator.post(&unknown, json!({})).await.problem(), 404);
+}
+
+#[tokio::test]
+async fn incidents_are_acknowledged_and_signals_accepted() {
+    let world = World::new().await;
+    let operator = world.operator().await;
+    let since = world.told().await;
+    let path = format!("/api/v1/incidents/{}", A.incident());
+    let acked = operator.post(&format!("{path}/ack"), json!({})).await;
+    assert_eq!(acked.json()["acknowledged_by"], "operator", "{acked}");
+    let comment = operator
+        .post(&format!("{path}/comments"), json!({ "note": "power" }))
+        .await;
+    assert_eq!(comment.json()["incident_id"], json!(A.incident()));
+    assert_eq!(world.outbox(since).await, []);
+
+    let accept = format!("/api/v1/trends/{}/accept", A.degrading());
+    let accepted = operator.post(&accept, json!({ "note": "moved" })).await;
+    assert_eq!(
+        (accepted.status.as_u16(), &accepted.json()["action"]),
+        (201, &json!("accept"))
+    );
+    let records = world.outbox(since).await;
+    let [(_, Change::TrendNormal { tenant_id, mac })] = &records[..] else {
+        panic!("{records:?}")
+    };
+    assert_eq!((*tenant_id, *mac), (A.tenant(), A.degrading()));
+    let other = operator
+        .post("/api/v1/trends/02:00:00:00:00:99/accept", json!({}))
+        .await;
+    assert_eq!(other.problem(), 404);
+    let bad = operator.post("/api/v1/trends/x/accept", json!({})).await;
+    assert_eq!(bad.problem(), 400);
+}
+
+/// Deleting a site takes its rules along, and the dataflow hears of each.
+#[tokio::test]
+async fn what_a_scope_names_takes_its_rules_along() {
+    let world = World::new().await;
+    let admin = world.admin().await;
+    let since = world.told().await;
+    let deleted = admin
+        .delete(&format!("/api/v1/sites/{}", A.site()), "*")
+        .await;
+    assert_eq!(deleted.status, 204);
+    let records = world.outbox(since).await;
+    let gone = records
+        .iter()
+        .any(|(_, change)| matches!(change, Change::RuleDeleted { id } if id.0 == A.rule()));
+    assert!(gone, "{records:?}");
+    assert_eq!(
+        admin.get(&format!("{RULES}/{}", A.rule())).await.problem(),
+        404
+    );
+}
+
+#[tokio::test]
+async fn an_alert_is_explained_by_what_is_known_of_it() {
+    let world = World::new().await;
+    let viewer = world.viewer().await;
+    let why = viewer
+        .get(&format!("/api/v1/alerts/{}/explain", A.resolved()))
+        .await;
+    assert_eq!(why.status, 200, "{why}");
+    let why = why.json();
+    assert_eq!(why["rule"]["enter"], json!(9.5));
+    let values = why["values"].as_array().unwrap();
+    let values: Vec<_> = values
+        .iter()
+        .map(|v| v["value"].as_f64().unwrap())
+        .collect();
+    assert_eq!(values, [10.0, 12.0, 13.0], "as the polls had it");
+    assert_eq!(why["ancestors"][0]["name"], "ap-AAA");
+    assert_eq!(why["incident"], Value::Null);
+
+    let why = viewer
+        .get(&format!("/api/v1/alerts/{}/explain", A.alert()))
+        .await
+        .json();
+    assert_eq!(why["incident"]["root"], "bp-AAA");
+    assert_eq!(why["events"][0]["change"], "opened");
+    assert_eq!(why["threshold"], json!(0.0));
+    assert_eq!(
+        (&why["ancestors"][0]["state"], &why["values"]),
+        (&json!("offline"), &json!([]))
+    );
+    let missing = why["missing"].to_string();
+    assert!(missing.contains("no values of that time"), "{missing}");
+}
