@@ -184,7 +184,16 @@ pub(crate) struct Filter(Vec<String>);
 
 impl Filter {
     /// The column holds this text.
-    pub(crate) fn is(mut self, column: &str, text: &str) -> Self {
+    pub(crate) fn is(self, column: &str, text: &str) -> Self {
+        self.with(column, "=", text)
+    }
+
+    /// The column holds another text.
+    pub(crate) fn but(self, column: &str, text: &str) -> Self {
+        self.with(column, "!=", text)
+    }
+
+    fn with(mut self, column: &str, sign: &str, text: &str) -> Self {
         let mut value = String::new();
         for letter in text.chars() {
             if matches!(letter, ',' | '|' | '\\') {
@@ -192,7 +201,7 @@ impl Filter {
             }
             value.push(letter);
         }
-        self.0.push(format!("{column}={value}"));
+        self.0.push(format!("{column}{sign}{value}"));
         self
     }
 }

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod alerts;
 mod api;
 mod bench;
 mod config;
@@ -13,6 +14,7 @@ mod ingest;
 mod lake;
 mod link;
 mod query;
+mod rules;
 mod schema;
 mod shared;
 mod simulate;
@@ -59,6 +61,10 @@ pub(crate) enum Command {
     Device(device::Args),
     /// List links, the worst first.
     Link(link::Args),
+    /// List alerts, acknowledge, silence and resolve them.
+    Alerts(alerts::Args),
+    /// List alert rules, and check those of a file.
+    Rules(rules::Args),
     /// Follow views as they change.
     Watch(watch::Args),
     /// Run a simulated fleet alone, or talk to a running one.
@@ -103,6 +109,8 @@ impl Command {
             Self::Site(args) => args.flags(flags),
             Self::Device(args) => args.flags(flags),
             Self::Link(args) => args.flags(flags),
+            Self::Alerts(args) => args.flags(flags),
+            Self::Rules(args) => args.flags(flags),
             Self::Watch(args) => args.flags(flags),
             Self::Up(args) => args.flags(flags),
             Self::Export(args) => args.flags(flags),
@@ -134,6 +142,8 @@ impl Command {
             Self::Site(args) => block_on(args.run(config)),
             Self::Device(args) => block_on(args.run(config)),
             Self::Link(args) => block_on(args.run(config)),
+            Self::Alerts(args) => block_on(args.run(config)),
+            Self::Rules(args) => block_on(args.run(config)),
             Self::Watch(args) => block_on(args.run(config)),
             Self::Up(args) => block_on(args.run(config)),
             Self::Export(args) => block_on(args.run(config)),

@@ -14,10 +14,10 @@ use crate::standalone::{Database, Paths, existing};
 
 /// Run a read-only SQL query.
 ///
-/// Views as of now: devices, sites, sectors, links, clients; device_states and place_states as intervals, and what share
+/// Views as of now: devices, sites, sectors, links, clients, alerts, incidents, rules, trends; device_states and place_states as intervals, and what share
 /// of a window each state had, device_availability and place_availability. History: polls, interface_samples,
 /// registration_samples, radio_samples, link_events, device_events, site_health_history, arp_entries, dhcp_leases,
-/// neighbors, route_summaries, firmware, device_log. Now, from the dataflow's memory: interface_rates. `SHOW TABLES` and `DESCRIBE links` tell more. Works beside a running
+/// neighbors, route_summaries, firmware, device_log, alert_events, incident_events, trend_events. Now, from the dataflow's memory: interface_rates. `SHOW TABLES` and `DESCRIBE links` tell more. Works beside a running
 /// installation and without one.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]

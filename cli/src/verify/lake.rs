@@ -162,13 +162,15 @@ impl Ledger {
             lake,
             ranges,
             events,
+            alert_events,
             ..
         } = served;
         let mut breaches = seams(ranges);
         breaches.extend(named_twice(&lake.files));
         let (from, upto) = (self.from, self.upto);
         let inside = move |epoch: Epoch| epoch > from && epoch <= upto;
-        let due = events.iter().filter(|(_, seen)| inside(seen.epoch));
+        let all = events.iter().chain(alert_events);
+        let due = all.filter(|(_, seen)| inside(seen.epoch));
         let mut ids: HashMap<EventId, i64> = due.map(|(id, _)| (*id, 1)).collect();
         let mut places = Places::new(places, &inside, &self.kept);
         let rows: u32 = self.entries.values().flat_map(|e| e.log).sum();
@@ -191,7 +193,8 @@ impl Ledger {
             breaches.extend(read.err().map(named));
         }
         breaches.extend(self.uneven());
-        ids.retain(|id, left| *left != 1 || events.get(id).is_none_or(|seen| !seen.may_be_gone));
+        let known = |id: &EventId| events.get(id).or_else(|| alert_events.get(id));
+        ids.retain(|id, left| *left != 1 || known(id).is_none_or(|seen| !seen.may_be_gone));
         breaches.extend(uneven_events(&ids));
         breaches.extend(places.uneven());
         let (buckets, differ) = self.rollups.settle(from, ranges);

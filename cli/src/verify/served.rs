@@ -24,6 +24,8 @@ pub(super) struct Served {
     pub(super) events: BTreeMap<EventId, Seen>,
     /// Those of places, which are in Postgres only.
     pub(super) place_events: BTreeMap<EventId, Seen>,
+    /// Those of alerts, incidents and trends by their ids, which history has too.
+    pub(super) alert_events: BTreeMap<EventId, Seen>,
     /// Files of the lake.
     pub(super) lake: Contents,
     /// Ranges that the lake's manifest names, table by table in their order.
@@ -79,6 +81,9 @@ async fn read(conn: &mut PgConnection, usual: Retention) -> anyhow::Result<Serve
         views,
         events: events(conn, &kept).await.context("read the events")?,
         place_events: place_events(conn).await.context("read the events")?,
+        alert_events: alert_events(conn, &kept)
+            .await
+            .context("read the events of alerts")?,
         lake,
         ranges: ranges(conn).await.context("read the lake's manifest")?,
         kept,
@@ -119,6 +124,27 @@ async fn events(conn: &mut PgConnection, kept: &Kept) -> anyhow::Result<BTreeMap
         (EventId(id), seen)
     };
     Ok(rows.into_iter().map(seen).collect())
+}
+
+async fn alert_events(
+    conn: &mut PgConnection,
+    kept: &Kept,
+) -> anyhow::Result<BTreeMap<EventId, Seen>> {
+    let rows: Vec<(String, Uuid, Uuid, i64, i64)> = sqlx::query_as(
+        "SELECT 'alert_events', event_id, tenant_id, epoch, micros(at) FROM alert_events
+         UNION ALL SELECT 'incident_events', event_id, tenant_id, epoch, micros(at) FROM incident_events
+         UNION ALL SELECT 'trend_events', event_id, tenant_id, epoch, micros(at) FROM trend_events",
+    )
+    .fetch_all(conn)
+    .await?;
+    let seen = |(table, id, tenant, epoch, at): (String, _, _, i64, _)| {
+        let seen = Seen {
+            epoch: Epoch(epoch.cast_unsigned()),
+            may_be_gone: kept.may_be_gone(table.parse()?, TenantId(tenant), Timestamp(at)),
+        };
+        Ok((EventId(id), seen))
+    };
+    rows.into_iter().map(seen).collect()
 }
 
 async fn place_events(conn: &mut PgConnection) -> anyhow::Result<BTreeMap<EventId, Seen>> {

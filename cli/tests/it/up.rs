@@ -228,6 +228,11 @@ fn an_operator_brings_a_fleet_up_and_sees_its_links() {
         "{shown}"
     );
 
+    let rules = up.json(&of(&["rules", "list"]));
+    assert_eq!(rules.as_array().unwrap().len(), 10, "{rules}");
+    let alerts = up.json(&of(&["alerts", "list", "--state", "resolved"]));
+    assert_eq!(alerts, Value::Array(Vec::new()));
+
     // Out as both formats and in again: all is as it is.
     for file in [path("out.json"), table] {
         up.does(&["export", &file, "--tenant", &tenant]);
