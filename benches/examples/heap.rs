@@ -1,5 +1,6 @@
-//! Bytes on the heap a client: `cargo run --release -p mast-benches --example heap -- [clients] [workers]`. The allocator
-//! counts here, which costs time: the other figures are those of the example `dataflow`.
+//! Bytes on the heap a client: `cargo run --release -p mast-benches --example heap -- [clients] [workers] [rows per epoch]`. The
+//! allocator counts here, which costs time: the other figures are those of the example `dataflow`. Polls that are so far apart by
+//! the rows of an epoch that hours pass give each client a trend.
 #![expect(clippy::print_stdout, reason = "the figures are what it is for")]
 
 use std::alloc::System;
@@ -13,9 +14,11 @@ static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut given = std::env::args().skip(1).map(|word| word.parse::<u64>());
     let mut next = |default| given.next().unwrap_or(Ok(default));
+    let (clients, workers) = (next(100_000)?, next(1)?);
     let options = Options {
-        clients: next(100_000)?,
-        workers: usize::try_from(next(1)?)?,
+        clients,
+        workers: usize::try_from(workers)?,
+        rows_per_epoch: given.next().transpose()?,
         heap_bytes: Some(|| ALLOCATOR.allocated() as u64),
         ..Options::default()
     };

@@ -10,7 +10,7 @@ use mast_schemas::control::{Change, Role};
 use mast_schemas::thresholds::Thresholds;
 use mast_schemas::views::Place;
 use mast_schemas::{DeviceId, GroupId, SectorId, SiteId, TagId, TenantId};
-use mast_state::messages::{DeviceControl, DeviceInfo};
+use mast_state::messages::{DeviceControl, DeviceInfo, TrendControl};
 use mast_state::{ApLimits, PlaceLimits, Scope};
 
 use crate::numbers::{DeviceNumber, PlaceNumber, Places, Standing};
@@ -85,6 +85,15 @@ pub(crate) struct DeviceDiff {
     pub(crate) new: Option<Standing>,
     /// As the steps take it.
     pub(crate) control: DeviceControl,
+}
+
+/// What a change says of trends, if anything. Nothing of it is kept.
+pub(crate) const fn trend(change: &Change) -> Option<TrendControl> {
+    match change {
+        Change::TrendNormal { tenant_id, mac } => Some(TrendControl::Normal(*tenant_id, *mac)),
+        Change::TenantDeleted { id } => Some(TrendControl::TenantGone(*id)),
+        _ => None,
+    }
 }
 
 impl ControlTables {

@@ -9,7 +9,7 @@ use crossbeam_channel::bounded;
 use mast_schemas::Epoch;
 use mast_schemas::thresholds::Thresholds;
 
-use crate::control::ControlTables;
+use crate::control::{self, ControlTables};
 use crate::flow::workers::{Command, Part, Threads};
 use crate::outputs::{Outputs, SlotInput, Snapshot};
 
@@ -59,6 +59,7 @@ impl Engine {
             new_devices: control.numbered().to_vec(),
             new_places: control.places().to_vec(),
             control: diffs,
+            trends: Vec::new(),
             messages: Vec::new(),
         };
         let told = (control.numbered().len(), control.places().len());
@@ -85,6 +86,7 @@ impl Engine {
             new_devices: devices[self.told.0..].to_vec(),
             new_places: places[self.told.1..].to_vec(),
             control: diffs,
+            trends: slot.control.iter().filter_map(control::trend).collect(),
             messages: slot.messages,
         });
         self.told = (devices.len(), places.len());

@@ -324,6 +324,19 @@ pub struct LinkRecord {
     pub signal_dbm: Option<i16>,
     /// When it departed (missing from a table), for the cap on departed links.
     pub departed_at: Option<Timestamp>,
+    /// Its samples since its access point's hour began.
+    pub heard: HeardRecord,
+}
+
+/// The samples of a link within an hour of its access point, see `docs/semantics.md` §17.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeardRecord {
+    /// Sum of their signals.
+    pub sum_dbm: i32,
+    /// How many.
+    pub samples: u16,
+    /// Time that they cover, at most an hour.
+    pub covered_ms: u32,
 }
 
 /// What a device's newest ARP or DHCP table says of a client.
@@ -490,7 +503,8 @@ pub struct IncidentRecord {
     pub opened_at: Timestamp,
 }
 
-/// Signals of a client over days. Levels are in hundredths of dBm; hours and days are numbers since 1970, UTC.
+/// Signals of a client over days. Levels are in hundredths of dBm. Buckets are counted back from the newest, so that a million
+/// clients stay small.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrendRecord {
     /// Owner of the access points.
@@ -501,12 +515,12 @@ pub struct TrendRecord {
     pub ap_device_id: DeviceId,
     /// Radio of it.
     pub radio_mac: Mac,
-    /// Hour of its newest piece.
-    pub hour: i64,
-    /// Buckets that have samples, rising: hour, mean, minutes.
-    pub hours: Vec<(i64, i16, u8)>,
-    /// The same by days.
-    pub days: Vec<(i64, i16, u16)>,
+    /// Hour of its newest piece, since 1970, UTC.
+    pub hour: u32,
+    /// Buckets that have samples, newest first: hours before `hour`, mean, minutes.
+    pub hours: Vec<(u8, i16, u8)>,
+    /// The same by days, before the day of `hour`.
+    pub days: Vec<(u8, i16, u16)>,
     /// The open trend: test, since, baseline, mean of the recent window when it opened.
     pub open: Option<(TrendTest, Timestamp, i16, i16)>,
 }

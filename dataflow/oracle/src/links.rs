@@ -1,6 +1,6 @@
 //! The link machine (§7).
 
-use mast_schemas::checkpoint::{LinkRecord, StationRecord};
+use mast_schemas::checkpoint::{HeardRecord, LinkRecord, StationRecord};
 use mast_schemas::records::Source;
 use mast_schemas::thresholds::Thresholds;
 use mast_schemas::views::{LinkEvent, LinkReason, LinkState, link_event_id};
@@ -551,5 +551,6 @@ fn new_link(
         ambiguous,
         signal_dbm: row.signal_dbm,
         departed_at: None,
+        heard: HeardRecord::default(),
     }
 }

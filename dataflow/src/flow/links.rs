@@ -6,7 +6,7 @@ use std::rc::Rc;
 use mast_schemas::time::SLOT;
 use mast_schemas::{DeviceId, Epoch, LinkId, Mac};
 use mast_state::Aps;
-use mast_state::messages::{ApInput, ApOut, DeviceControl, LinkCore, Stamp};
+use mast_state::messages::{ApInput, ApOut, DeviceControl, LinkCore, Piece, Stamp};
 
 use crate::flow::pairing::ClientLink;
 use crate::flow::types::{Collection, Scope, StageBuilder, Stream, Time};
@@ -30,6 +30,8 @@ pub(crate) struct LinkStreams<'s> {
     pub(crate) clients: Collection<'s, ClientLink>,
     /// Changes of signal histograms, by access point.
     pub(crate) signals: Stream<'s, (DeviceNumber, i16, i32)>,
+    /// To the trends of clients.
+    pub(crate) pieces: Stream<'s, Piece>,
 }
 
 /// Builds the stage; `input` is on the access points' workers already.
@@ -47,6 +49,7 @@ pub(crate) fn links<'s>(
     let (changes_port, changes) = stage.port();
     let (clients_port, clients) = stage.port();
     let (signals_port, signals) = stage.port();
+    let (pieces_port, pieces) = stage.port();
     let timers = state.clone();
     let mut out = restored;
     stage.build(
@@ -55,10 +58,11 @@ pub(crate) fn links<'s>(
                 changes_port.open(c),
                 clients_port.open(c),
                 signals_port.open(c),
+                pieces_port.open(c),
             )
         },
         move || timers.borrow().next_timer(),
-        move |slot, messages, (to_changes, to_clients, to_signals)| {
+        move |slot, messages, (to_changes, to_clients, to_signals, to_pieces)| {
             let state = &mut state.borrow_mut();
             if slot > 0 {
                 run_slot(state, Epoch(slot), messages, &mut out);
@@ -72,6 +76,7 @@ pub(crate) fn links<'s>(
             );
             let numbered = |(ap, dbm, n)| (names.borrow().number(&ap), dbm, n);
             to_signals.send(slot, &mut out.signals.drain(..).map(numbered).collect());
+            to_pieces.send(slot, &mut out.pieces);
             let outputs = &mut outputs.borrow_mut();
             outputs
                 .link_events
@@ -83,6 +88,7 @@ pub(crate) fn links<'s>(
         changes,
         clients: clients.as_collection(),
         signals,
+        pieces,
     }
 }
 

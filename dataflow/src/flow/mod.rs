@@ -5,8 +5,8 @@
 //!                   ├─► bssids ─┬─── remote tables, station words ──┤
 //!                   │     ▲     ▼                                   ▼
 //!                   ├─────┼─► roaming ────────── verdicts ────────► links ─► visible ─► counts ─► health
-//!                   ├─► owners (differential) ◄───── clients ─────────┘ └─► signals
-//!                   └─► addresses
+//!                   ├─► owners (differential) ◄───── clients ─────────┤ └─► signals
+//!                   └─► addresses                                   └─► trends ─┘
 //! ```
 //! No stage depends on a later one, so a slot passes once and nothing circulates. A stage handles a slot when all of it has
 //! arrived, in the order of `docs/semantics.md`; views go to [`Outputs`](crate::outputs::Outputs) at the edge.
@@ -20,6 +20,7 @@ mod pairing;
 mod places;
 mod roaming;
 mod signals;
+mod trends;
 mod types;
 mod visible;
 pub(crate) mod workers;
@@ -31,8 +32,8 @@ use differential_dataflow::input::{Input as _, InputSession};
 use mast_schemas::thresholds::Thresholds;
 use mast_schemas::views::Place;
 use mast_schemas::{DeviceId, Mac, TenantId};
-use mast_state::messages::{ApOut, DeviceOut};
-use mast_state::{Aps, BssidOut, Bssids, Devices, Measure, Places, Roaming};
+use mast_state::messages::{ApOut, DeviceOut, TrendControl};
+use mast_state::{Aps, BssidOut, Bssids, Devices, Measure, Places, Roaming, TrendOut, Trends};
 use timely::dataflow::operators::vec::{Broadcast, Filter, Input as _, Map};
 use timely::dataflow::{InputHandleVec, ProbeHandle};
 
@@ -42,6 +43,7 @@ use crate::flow::devices::DeviceMessage;
 use crate::flow::links::LinkMessage;
 use crate::flow::roaming::RoamMessage;
 use crate::flow::signals::SignalMessage;
+use crate::flow::trends::TrendMessage;
 use crate::flow::types::{Concatenate, Exchange, Probe, Time, route};
 use crate::flow::visible::ViewMessage;
 use crate::numbers::{DeviceNumber, Names, Standing};
@@ -54,6 +56,14 @@ pub(crate) struct State {
     pub(crate) bssids: Rc<RefCell<Bssids>>,
     pub(crate) aps: Rc<RefCell<Aps>>,
     pub(crate) places: Rc<RefCell<Places>>,
+    pub(crate) trends: Rc<RefCell<Trends>>,
+}
+
+/// What a restored state tells in slot 0.
+struct Restored {
+    devices: DeviceOut,
+    aps: ApOut,
+    trends: TrendOut,
 }
 
 /// One worker's end of the flow.
@@ -61,6 +71,7 @@ pub(crate) struct Worker {
     messages: InputHandleVec<Time, Message>,
     control: InputHandleVec<Time, DeviceDiff>,
     standing: InputSession<Time, (DeviceNumber, Standing), isize>,
+    trends: InputHandleVec<Time, TrendControl>,
     names: Rc<RefCell<Names>>,
     /// Whether a device lives here.
     own: Rc<dyn Fn(&DeviceId) -> bool>,
@@ -81,7 +92,7 @@ impl Worker {
     pub(crate) fn feed(
         &mut self,
         slot: Time,
-        control: &[DeviceDiff],
+        (control, trends): (&[DeviceDiff], &[TrendControl]),
         messages: impl IntoIterator<Item = Message>,
     ) {
         debug_assert!(*self.messages.time() <= slot, "slots rise");
@@ -97,6 +108,7 @@ impl Worker {
                 }
             }
         }
+        trends.iter().for_each(|c| self.trends.send(*c));
         messages.into_iter().for_each(|m| self.messages.send(m));
     }
 
@@ -105,6 +117,7 @@ impl Worker {
         if *self.messages.time() < slot {
             self.messages.advance_to(slot);
             self.control.advance_to(slot);
+            self.trends.advance_to(slot);
             self.standing.advance_to(slot);
             self.standing.flush();
         }
@@ -112,7 +125,7 @@ impl Worker {
 }
 
 /// Restores the keyed state of this worker from its part of a snapshot.
-fn restore(thresholds: Thresholds, snapshot: Snapshot) -> (State, DeviceOut, ApOut) {
+fn restore(thresholds: Thresholds, snapshot: Snapshot) -> (State, Restored) {
     let (mut device_out, mut ap_out) = (DeviceOut::default(), ApOut::default());
     let mut devices = Devices::new(thresholds);
     devices.restore(records(snapshot.devices), &mut device_out);
@@ -127,20 +140,29 @@ fn restore(thresholds: Thresholds, snapshot: Snapshot) -> (State, DeviceOut, ApO
     );
     let mut aps = Aps::new(thresholds);
     aps.restore(
+        snapshot.epoch.end(),
         records(snapshot.aps),
         records(snapshot.ap_flags),
         &mut ap_out,
     );
     let mut places = Places::default();
     places.restore(snapshot.epoch, records(snapshot.health));
+    let (mut trends, mut trend_out) = (Trends::new(thresholds), TrendOut::default());
+    trends.restore(records(snapshot.trends), &mut trend_out);
     let state = State {
         devices: Rc::new(RefCell::new(devices)),
         roaming: Rc::new(RefCell::new(roaming)),
         bssids: Rc::new(RefCell::new(bssids)),
         aps: Rc::new(RefCell::new(aps)),
         places: Rc::new(RefCell::new(places)),
+        trends: Rc::new(RefCell::new(trends)),
     };
-    (state, device_out, ap_out)
+    let told = Restored {
+        devices: device_out,
+        aps: ap_out,
+        trends: trend_out,
+    };
+    (state, told)
 }
 
 /// Records without their key groups.
@@ -157,7 +179,7 @@ pub(crate) fn build(
 ) -> Worker {
     let (index, peers) = (worker.index() as u64, worker.peers() as u64);
     let restored_at = snapshot.epoch;
-    let (state, device_out, ap_out) = restore(thresholds, snapshot);
+    let (state, restored) = restore(thresholds, snapshot);
     let outputs = Rc::new(RefCell::new(Outputs::default()));
     let names = Rc::new(RefCell::new(Names::default()));
     let own: Rc<dyn Fn(&DeviceId) -> bool> =
@@ -165,6 +187,7 @@ pub(crate) fn build(
     worker.dataflow::<Time, _, _>(|scope| {
         let (messages, message_stream) = scope.new_input::<Message>();
         let (control, control_stream) = scope.new_input::<DeviceDiff>();
+        let (trend_control, trend_controls) = scope.new_input::<TrendControl>();
         let (standing, standings) = scope.new_collection::<(DeviceNumber, Standing), isize>();
 
         let is_own = own.clone();
@@ -181,7 +204,7 @@ pub(crate) fn build(
             device_input,
             state.devices.clone(),
             names.clone(),
-            (restored_at, device_out),
+            (restored_at, restored.devices),
             outputs.clone(),
         );
 
@@ -234,7 +257,7 @@ pub(crate) fn build(
             link_input,
             state.aps.clone(),
             names.clone(),
-            (restored_at, ap_out),
+            (restored_at, restored.aps),
             outputs.clone(),
         );
 
@@ -262,16 +285,35 @@ pub(crate) fn build(
             outputs.clone(),
         );
 
+        let here = move |control: &TrendControl| match control {
+            TrendControl::Normal(tenant, mac) => client_route(*tenant, *mac) % peers == index,
+            TrendControl::TenantGone(_) => true,
+        };
+        let pieces = out.pieces.exchange(|piece| hash((piece.tenant, piece.mac)));
+        let trend_input = scope.concatenate([
+            trend_controls.filter(here).map(TrendMessage::Control),
+            pieces.map(TrendMessage::Piece),
+        ]);
+        let degrading = trends::trends(
+            scope,
+            trend_input,
+            state.trends.clone(),
+            restored.trends,
+            outputs.clone(),
+        )
+        .exchange(move |(_, ap, _)| route(ap, partitions));
+
         let signal_input = scope.concatenate([
             own_control.map(|diff| SignalMessage::Standing(diff.number, diff.new)),
+            degrading.map(|(tenant, ap, n)| SignalMessage::Degrading(ap, tenant, n)),
             out.signals.map(|(device, dbm, n)| {
                 SignalMessage::Sum(device, Measure::Signal(dbm), i64::from(n))
             }),
             from.air
                 .map(|(device, measure, n)| SignalMessage::Sum(device, measure, n)),
         ]);
-        let by_place =
-            signals::by_place(scope, signal_input).exchange(|(place, ..)| u64::from(place.0));
+        let by_place = signals::by_place(scope, signal_input, names.clone())
+            .exchange(|(place, ..)| u64::from(place.0));
         let signals = signals::signals(scope, by_place, names.clone(), outputs.clone());
 
         let said = from
@@ -284,6 +326,7 @@ pub(crate) fn build(
             messages,
             control,
             standing,
+            trends: trend_control,
             names,
             own,
             probe,

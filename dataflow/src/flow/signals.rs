@@ -1,12 +1,13 @@
-//! What is added up for sites, sectors and tenants: signals, noise and traffic that follow their devices.
+//! What is added up for sites, sectors and tenants: signals, noise, traffic and degrading clients, that follow their devices.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use hashbrown::HashMap;
-use mast_schemas::Epoch;
+use mast_schemas::{DeviceId, Epoch, TenantId};
 use mast_state::{Measure, PlaceSums};
+use uuid::Uuid;
 
 use crate::flow::types::{Scope, StageBuilder, Stream, Time};
 use crate::numbers::{DeviceNumber, Names, PlaceNumber, Standing};
@@ -19,6 +20,8 @@ pub(crate) enum SignalMessage {
     Standing(DeviceNumber, Option<Standing>),
     /// A change of what a device adds.
     Sum(DeviceNumber, Measure, i64),
+    /// A change of how many of a tenant's clients degrade at a device, which may be deleted by now.
+    Degrading(DeviceId, TenantId, i64),
 }
 
 /// A change of a place's sum.
@@ -30,6 +33,8 @@ struct Sums {
     /// By number. Most devices have no clients, so theirs must be small.
     standings: Vec<Standing>,
     sums: HashMap<DeviceNumber, BTreeMap<Measure, i64>>,
+    /// By id: a trend outlives its access point, and finds it again if that comes back.
+    degrading: BTreeMap<(DeviceId, TenantId), i64>,
     /// The slot's changes.
     changes: Vec<PlaceChange>,
 }
@@ -46,7 +51,7 @@ impl Sums {
         );
     }
 
-    fn stand(&mut self, device: DeviceNumber, new: Option<Standing>) {
+    fn stand(&mut self, device: DeviceNumber, new: Option<Standing>, names: &Names) {
         let i = device.0 as usize;
         if self.standings.len() <= i {
             self.standings.resize(i + 1, NOWHERE);
@@ -57,6 +62,33 @@ impl Sums {
             self.add(old, measure, -n);
             self.add(new, measure, n);
         }
+        if self.degrading.is_empty() {
+            return;
+        }
+        let id = names.device(device);
+        let all = (id, TenantId(Uuid::nil()))..=(id, TenantId(Uuid::max()));
+        let here: Vec<_> = self
+            .degrading
+            .range(all)
+            .map(|(key, n)| (key.1, *n))
+            .collect();
+        for (tenant, n) in here {
+            let tenant = names.tenant_number(tenant);
+            self.add(degrading_at(old, tenant), Measure::Degrading, -n);
+            self.add(degrading_at(new, tenant), Measure::Degrading, n);
+        }
+    }
+
+    fn degrading(&mut self, device: DeviceId, tenant: TenantId, n: i64, names: &Names) {
+        let count = self.degrading.entry((device, tenant)).or_default();
+        *count += n;
+        if *count == 0 {
+            self.degrading.remove(&(device, tenant));
+        }
+        let standing = self.standings.get(names.number(&device).0 as usize);
+        let standing = standing.copied().unwrap_or(NOWHERE);
+        let standing = degrading_at(standing, names.tenant_number(tenant));
+        self.add(standing, Measure::Degrading, n);
     }
 
     fn change(&mut self, device: DeviceNumber, measure: Measure, n: i64) {
@@ -88,10 +120,20 @@ impl Sums {
     }
 }
 
+/// Where a client of `tenant` counts at an access point that stands there: at its site and sector, if they are its tenant's.
+fn degrading_at([owner, site, sector]: Standing, tenant: PlaceNumber) -> Standing {
+    if owner == tenant {
+        [PlaceNumber::NONE, site, sector]
+    } else {
+        NOWHERE
+    }
+}
+
 /// First half, beside the links: gives each change to the places of its device, and moves all of its sums when the device moves.
 pub(crate) fn by_place<'s>(
     scope: Scope<'s, Time>,
     input: Stream<'s, SignalMessage>,
+    names: Rc<RefCell<Names>>,
 ) -> Stream<'s, PlaceChange> {
     let mut stage = StageBuilder::new("signals by place", scope, input);
     let (port, changes) = stage.port();
@@ -100,10 +142,14 @@ pub(crate) fn by_place<'s>(
         move |c| (port.open(c),),
         || None,
         move |slot, messages, (to_places,)| {
+            let names = &names.borrow();
             for message in messages {
                 match message {
-                    SignalMessage::Standing(device, new) => sums.stand(device, new),
+                    SignalMessage::Standing(device, new) => sums.stand(device, new, names),
                     SignalMessage::Sum(device, measure, n) => sums.change(device, measure, n),
+                    SignalMessage::Degrading(device, tenant, n) => {
+                        sums.degrading(device, tenant, n, names);
+                    }
                 }
             }
             to_places.send(slot, &mut sums.take());
@@ -131,11 +177,11 @@ pub(crate) fn signals<'s>(
             for (place, measure, n) in changes {
                 places.entry(place).or_default().add(measure, n);
                 let (signals, air) = changed.entry(place).or_default();
-                *if matches!(measure, Measure::Signal(_)) {
-                    signals
-                } else {
-                    air
-                } = true;
+                match measure {
+                    Measure::Signal(_) => *signals = true,
+                    Measure::Degrading => {}
+                    _ => *air = true,
+                }
             }
             let (outputs, names, epoch) = (&mut outputs.borrow_mut(), names.borrow(), Epoch(slot));
             for (number, (signals, air)) in changed {
@@ -157,4 +203,81 @@ pub(crate) fn signals<'s>(
         },
     );
     done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mast_schemas::views::Place;
+    use mast_schemas::{SectorId, SiteId};
+
+    const ONE: DeviceNumber = DeviceNumber(0);
+
+    /// Tenants 0 and 1; site 2 and sector 3 of tenant 0, site 4 of tenant 1; one device.
+    fn world() -> (Names, [TenantId; 2], DeviceId) {
+        let (device, tenants) = (DeviceId::new(), [TenantId::new(), TenantId::new()]);
+        let mut names = Names::default();
+        names.add_devices(&[device], |_| true);
+        names.add_places(&[
+            Place::Tenant(tenants[0]),
+            Place::Tenant(tenants[1]),
+            Place::Site(tenants[0], SiteId::new()),
+            Place::Sector(tenants[0], SectorId::new()),
+            Place::Site(tenants[1], SiteId::new()),
+        ]);
+        (names, tenants, device)
+    }
+
+    const fn stands(places: [u32; 3]) -> Option<Standing> {
+        let [tenant, site, sector] = places;
+        Some([PlaceNumber(tenant), PlaceNumber(site), PlaceNumber(sector)])
+    }
+
+    const NO: u32 = PlaceNumber::NONE.0;
+
+    fn told(sums: &mut Sums) -> Vec<(u32, i64)> {
+        let changes = sums.take().into_iter();
+        changes
+            .map(|(place, measure, n)| {
+                assert_eq!(measure, Measure::Degrading);
+                (place.0, n)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn degrading_clients_follow_their_access_point_and_outlive_it() {
+        let (names, [tenant, other], device) = world();
+        let mut sums = Sums::default();
+        sums.stand(ONE, stands([0, 2, 3]), &names);
+        sums.degrading(device, tenant, 2, &names);
+        assert_eq!(told(&mut sums), [(2, 2), (3, 2)]);
+        sums.stand(ONE, stands([0, 2, NO]), &names);
+        assert_eq!(told(&mut sums), [(3, -2)]);
+        // It is deleted; one of them is well in the meantime; and it comes back.
+        sums.stand(ONE, None, &names);
+        assert_eq!(told(&mut sums), [(2, -2)]);
+        sums.degrading(device, tenant, -1, &names);
+        assert_eq!(told(&mut sums), []);
+        sums.stand(ONE, stands([0, 2, 3]), &names);
+        assert_eq!(told(&mut sums), [(2, 1), (3, 1)]);
+        // Another tenant has it: it learns nothing of clients that were not its own.
+        sums.stand(ONE, stands([1, 4, NO]), &names);
+        assert_eq!(told(&mut sums), [(2, -1), (3, -1)]);
+        sums.degrading(device, other, 1, &names);
+        assert_eq!(told(&mut sums), [(4, 1)]);
+    }
+
+    #[test]
+    fn degrading_clients_of_an_access_point_that_is_not_known_yet_wait_for_it() {
+        let (_, [tenant, _], device) = world();
+        let mut names = Names::default();
+        let mut sums = Sums::default();
+        sums.degrading(device, tenant, 1, &names);
+        assert_eq!(told(&mut sums), []);
+        names.add_devices(&[device], |_| true);
+        names.add_places(&[Place::Tenant(tenant), Place::Site(tenant, SiteId::new())]);
+        sums.stand(ONE, stands([0, 1, NO]), &names);
+        assert_eq!(told(&mut sums), [(1, 1)]);
+    }
 }

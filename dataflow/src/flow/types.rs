@@ -87,6 +87,7 @@ macro_rules! ports {
 ports!(A);
 ports!(A, B);
 ports!(A, B, C);
+ports!(A, B, C, D);
 ports!(A, B, C, D, E, F, G, H);
 
 /// Builds a stage: an operator with one input that handles slot after slot, each when all of it has arrived, timers in the

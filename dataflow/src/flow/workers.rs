@@ -6,6 +6,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use mast_schemas::views::Place;
 use mast_schemas::{DeviceId, Epoch};
+use mast_state::messages::TrendControl;
 
 use crate::control::DeviceDiff;
 use crate::engine::{EngineConfig, Stopped};
@@ -37,6 +38,7 @@ pub(crate) struct Part {
     /// The places that the next numbers stand for.
     pub(crate) new_places: Vec<Place>,
     pub(crate) control: Vec<DeviceDiff>,
+    pub(crate) trends: Vec<TrendControl>,
     pub(crate) messages: Vec<Message>,
 }
 
@@ -167,6 +169,11 @@ fn split(config: EngineConfig, snapshot: Snapshot) -> Vec<Snapshot> {
             .health
             .push(record);
     }
+    for record in snapshot.trends {
+        parts[(flow::client_route(record.1.tenant_id, record.1.mac) % peers) as usize]
+            .trends
+            .push(record);
+    }
     parts
 }
 
@@ -188,7 +195,7 @@ fn run(
             .iter()
             .filter(|m| u64::from(m.partition) % peers == index)
             .cloned();
-        flow.feed(first, &part.control, messages);
+        flow.feed(first, (&part.control, &part.trends), messages);
         flow.advance(part.last.0 + 1);
     };
     // What a restored state told in slot 0 has been committed before: it is not an output.
@@ -234,6 +241,7 @@ fn records(state: &State) -> Snapshot {
         shown: state.roaming.borrow().shown(),
         ap_flags: state.aps.borrow().flags(),
         health: state.places.borrow().records(),
+        trends: state.trends.borrow().records(),
         ..Snapshot::default()
     }
 }

@@ -3,17 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mast_schemas::checkpoint::{ApFlagsRecord, ApRecord};
-use mast_schemas::partition::key_group;
+use mast_schemas::partition::{key_group, mix};
 use mast_schemas::thresholds::Thresholds;
-use mast_schemas::time::SLOT;
+use mast_schemas::time::{SLOT, Span};
 use mast_schemas::views::DeviceState;
 use mast_schemas::{DeviceId, LinkId, Mac, TenantId, Timestamp};
 
-use crate::compact::Map;
+use crate::compact::{Map, Maybe};
 use crate::limits::ApLimits;
 use crate::messages::{ApInput, ApOut, ApStatus, DeviceControl, LinkCore};
 use crate::radio::{Bins, Radio, Step};
 use crate::timers::{UNARMED, Wheel};
+
+/// An hour of an access point.
+const HOUR: Span = Span::hours(1);
 
 /// All access points of a worker.
 #[derive(Debug)]
@@ -40,6 +43,8 @@ struct Ap {
     armed: i64,
     /// By rising BSSID.
     radios: Vec<Radio>,
+    /// End of the hour whose samples the links add up; of links without samples there is none.
+    hour: Maybe,
 }
 
 impl Ap {
@@ -48,6 +53,7 @@ impl Ap {
             tenant,
             armed: UNARMED,
             radios: Vec::new(),
+            hour: Maybe::NONE,
         }
     }
 
@@ -70,10 +76,17 @@ impl Ap {
         &mut self.radios[i]
     }
 
-    /// Fires what is due ≤ `until`: of one link, of one radio, or all.
+    /// Fires what is due ≤ `until`: the end of the hour, and of one link, of one radio, or of all.
     fn fire(&mut self, step: &mut Step<'_>, until: Timestamp, only: Option<(Mac, Option<Mac>)>) {
-        if self.armed.saturating_mul(SLOT.0) > until.0 {
+        // The bucket is the slot in which it is due, so that it may be due as soon as that begins.
+        if self.armed.saturating_sub(1).saturating_mul(SLOT.0) >= until.0 {
             return;
+        }
+        if let Some(end) = self.hour.get().filter(|end| *end <= until) {
+            self.hour = Maybe::NONE;
+            for radio in &mut self.radios {
+                radio.end_hour(step, end);
+            }
         }
         for radio in &mut self.radios {
             match only {
@@ -83,6 +96,21 @@ impl Ap {
             }
         }
     }
+
+    /// If the step gave a link a sample: that of the hour that lasts after `at`.
+    fn begin_hour(&mut self, step: &mut Step<'_>, at: Timestamp) {
+        if step.heard && self.hour == Maybe::NONE {
+            let end = hour_end(&step.ap, at);
+            self.hour = Some(end).into();
+            step.due = Some(step.due.map_or(end, |due| due.min(end)));
+        }
+    }
+}
+
+/// The end of the hour of an access point that lasts after `at`.
+fn hour_end(ap: &DeviceId, at: Timestamp) -> Timestamp {
+    let offset = i64::try_from(mix(ap.as_bytes()) % 3_600).unwrap_or(0) * 1_000_000;
+    at + Span(HOUR.0 - (at.0 - offset).rem_euclid(HOUR.0))
 }
 
 impl Aps {
@@ -151,6 +179,7 @@ impl Aps {
             bins: &mut self.bins,
             out,
             due: None,
+            heard: false,
         };
         act(ap, &mut step);
         step.flush_signals();
@@ -170,6 +199,7 @@ impl Aps {
     }
 
     fn act(&mut self, input: ApInput, at: Timestamp, until: Timestamp, out: &mut ApOut) {
+        let begin = self.slot_end - SLOT;
         match input {
             ApInput::Status(status) => self.status(&status, at, until, out),
             ApInput::Verdict(verdict) => {
@@ -200,6 +230,7 @@ impl Aps {
                     ap.radio(table.radio).begin_poll(&table.stamp);
                     ap.fire(step, until, Some((table.radio, None)));
                     ap.radio(table.radio).table(step, &table);
+                    ap.begin_hour(step, until.max(begin));
                 });
             }
             ApInput::Station { ap, fact } => self.on(ap, None, out, |ap, step| {
@@ -286,6 +317,7 @@ impl Aps {
                     .radios
                     .iter()
                     .filter_map(|radio| radio.next_due(step.t))
+                    .chain(ap.hour.get())
                     .min();
             });
         }
@@ -374,8 +406,14 @@ impl Aps {
             .collect()
     }
 
-    /// Takes records in. `out` gets each link as new, and its signal; no events.
-    pub fn restore(&mut self, aps: Vec<ApRecord>, flags: Vec<ApFlagsRecord>, out: &mut ApOut) {
+    /// Takes records of the end of a slot, `now`, in. `out` gets each link as new, and its signal; no events.
+    pub fn restore(
+        &mut self,
+        now: Timestamp,
+        aps: Vec<ApRecord>,
+        flags: Vec<ApFlagsRecord>,
+        out: &mut ApOut,
+    ) {
         let ids: Vec<_> = aps.iter().map(|record| record.device_id).collect();
         for record in aps {
             let mut ap = Ap::new(record.tenant_id);
@@ -400,6 +438,8 @@ impl Aps {
         for id in ids {
             self.on(id, None, out, |ap, step| {
                 ap.radios.iter().for_each(|radio| radio.announce(step));
+                step.heard = ap.radios.iter().any(Radio::was_heard);
+                ap.begin_hour(step, now);
             });
         }
         self.flush(out);
@@ -413,3 +453,6 @@ const fn order_at_end(input: &ApInput) -> u8 {
         _ => 1,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,7 @@ use mast_schemas::views::{LinkReason, LinkState};
 use smallvec::SmallVec;
 
 use crate::compact::{Mac48, Maybe};
+use crate::heard::Heard;
 use crate::messages::{ClientRow, Sample};
 
 /// What of a link others see.
@@ -34,7 +35,7 @@ pub(crate) struct Head {
     pub(crate) ambiguous: bool,
 }
 
-/// A link: 64 bytes; losses, which few links have, are boxed.
+/// A link: 72 bytes; losses, which few links have, are boxed.
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
     pub(crate) head: Head,
@@ -53,6 +54,7 @@ pub(crate) struct Link {
     bad_run: u8,
     good_run: u8,
     pub(crate) miss_run: u8,
+    heard: Heard,
 }
 
 const NO_SIGNAL: i16 = i16::MIN;
@@ -113,6 +115,7 @@ impl Link {
             bad_run: 0,
             good_run: 0,
             miss_run: 0,
+            heard: Heard::default(),
         };
         let mut changes = Changes::new();
         link.take(row, t);
@@ -264,6 +267,30 @@ impl Link {
         changes
     }
 
+    /// A table showed it, so: a sample for its trend, which covers so much time. True if it counts.
+    pub(crate) fn hear(&mut self, row: &ClientRow, interval_ms: u32) -> bool {
+        let says = !matches!(self.head.state, LinkState::Down | LinkState::Stale);
+        let Some(dbm) = row
+            .sample
+            .signal_dbm
+            .filter(|_| says && !self.head.ambiguous)
+        else {
+            return false;
+        };
+        self.heard.add(dbm, interval_ms);
+        true
+    }
+
+    /// Whether it has samples of the hour.
+    pub(crate) fn was_heard(&self) -> bool {
+        self.heard != Heard::default()
+    }
+
+    /// Ends the hour: mean, hundredths of dBm, and minutes covered, if they say something.
+    pub(crate) fn end_hour(&mut self) -> Option<(i16, u8)> {
+        std::mem::take(&mut self.heard).piece()
+    }
+
     /// Its reporter's whole table lacks it.
     pub(crate) fn missing(&mut self, at: Timestamp, t: &Thresholds) -> Changes {
         let mut changes = Changes::new();
@@ -384,6 +411,7 @@ impl Link {
             ambiguous: self.head.ambiguous,
             signal_dbm: self.signal(),
             departed_at: self.departed_at.get(),
+            heard: self.heard.record(),
         }
     }
 
@@ -410,6 +438,7 @@ impl Link {
             bad_run: if discovered { 0 } else { record.bad_run },
             good_run: record.good_run,
             miss_run: record.miss_run,
+            heard: record.heard.into(),
         }
     }
 }

@@ -390,6 +390,8 @@ pub struct RadioTable {
     pub source: Source,
     /// Interface name.
     pub interface: Arc<str>,
+    /// Time that a row stands for: the interval of the poll.
+    pub interval_ms: u32,
     /// Clients, by rising MAC, each once.
     pub rows: Vec<ClientRow>,
 }
@@ -604,6 +606,36 @@ pub struct ApOut {
     pub gauges: Vec<LinkGauge>,
     /// Changes of the signal histograms of live links, by access point's device, consolidated: (device, dBm, ±count).
     pub signals: Vec<(DeviceId, i16, i32)>,
+    /// What access points whose hour ended say of their clients.
+    pub pieces: Vec<Piece>,
+}
+
+/// What an access point says of a client at the end of its hour, to the trend step of (tenant, MAC).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Piece {
+    /// The end of the hour.
+    pub at: Timestamp,
+    /// Access point.
+    pub ap: DeviceId,
+    /// Radio.
+    pub radio: Mac,
+    /// Owner.
+    pub tenant: TenantId,
+    /// The client.
+    pub mac: Mac,
+    /// Mean of the signals, hundredths of dBm.
+    pub mean_cdbm: i16,
+    /// Minutes covered, 1 to 60.
+    pub minutes: u8,
+}
+
+/// What control says of trends; applies at the begin of a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TrendControl {
+    /// A person says that a client's signal is as it is to be.
+    Normal(TenantId, Mac),
+    /// A tenant was deleted.
+    TenantGone(TenantId),
 }
 
 /// A raw change of an alert (§18), before it is known whether people are told of it. Those of one rule and subject come from

@@ -19,6 +19,8 @@ pub enum Measure {
     Received,
     /// What those send, bits a second.
     Sent,
+    /// Clients whose signal degrades over days.
+    Degrading,
 }
 
 /// The sums of a place.
@@ -29,6 +31,7 @@ pub struct PlaceSums {
     interfaces: i64,
     rx_bps: i64,
     tx_bps: i64,
+    degrading: i64,
 }
 
 impl PlaceSums {
@@ -41,6 +44,7 @@ impl PlaceSums {
             Measure::Rated => self.interfaces += n,
             Measure::Received => self.rx_bps += n,
             Measure::Sent => self.tx_bps += n,
+            Measure::Degrading => self.degrading += n,
         }
     }
 
@@ -62,9 +66,14 @@ impl PlaceSums {
         (air.interfaces > 0 || air.radios > 0).then_some(air)
     }
 
+    /// Clients that degrade.
+    pub const fn degrading(&self) -> i64 {
+        self.degrading
+    }
+
     /// Whether nothing is added up.
     pub fn is_empty(&self) -> bool {
-        self.signals.is_empty() && self.air().is_none()
+        self.signals.is_empty() && self.air().is_none() && self.degrading == 0
     }
 }
 

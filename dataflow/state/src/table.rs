@@ -165,6 +165,7 @@ impl TableStep<'_, '_> {
             reporter: self.poll.device,
             source,
             interface: radio.interface.clone(),
+            interval_ms: self.poll.interval_ms,
             rows: clients,
         };
         if radio.remote {

@@ -21,4 +21,5 @@ mod sink;
 mod support;
 mod tail;
 mod tail_sql;
+mod trends;
 mod twin;

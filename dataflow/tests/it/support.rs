@@ -7,11 +7,13 @@ use mast_dataflow::engine::{Engine, EngineConfig};
 use mast_dataflow::outputs::{Message, Outputs, SlotInput, Snapshot};
 use mast_oracle::script;
 use mast_oracle::{Oracle, Restored, Views};
+use mast_schemas::alerts::{TrendEvent, TrendView};
 use mast_schemas::epochs::Binding;
 use mast_schemas::message::{Header, ProducerId, WholePoll, write_polls};
 use mast_schemas::partition::{partition, shard};
 use mast_schemas::thresholds::{DEFAULT, Thresholds};
 use mast_schemas::views::{DeviceEvent, HealthEvent, HealthSample, LinkEvent};
+use mast_schemas::{Mac, TenantId};
 use uuid::Uuid;
 
 /// Partitions of the tests' telemetry.
@@ -79,6 +81,8 @@ pub(crate) struct Served {
     pub(crate) link_events: Vec<LinkEvent>,
     pub(crate) health_events: Vec<HealthEvent>,
     pub(crate) history: Vec<HealthSample>,
+    pub(crate) trends: BTreeMap<(TenantId, Mac), TrendView>,
+    pub(crate) trend_events: Vec<TrendEvent>,
 }
 
 impl Served {
@@ -99,6 +103,9 @@ impl Served {
             .retain(|device, _| self.views.devices.contains_key(device));
         put(&mut self.views.health, outputs.health);
         put(&mut self.views.past, outputs.past_clients);
+        put(&mut self.trends, outputs.trends);
+        self.trend_events
+            .extend(outputs.trend_events.into_iter().map(|(_, e)| e));
         self.health_events
             .extend(outputs.health_events.into_iter().map(|(_, e)| e));
         self.history

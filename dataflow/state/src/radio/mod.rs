@@ -15,7 +15,7 @@ use mast_schemas::{DeviceId, LinkId, Mac, Timestamp};
 use crate::compact::{Mac48, Maybe};
 use crate::link::Link;
 use crate::messages::{
-    ClientRow, LinkCore, RadioTable, RoamVerdict, Stamp, StationFact, StationSignal,
+    ClientRow, LinkCore, Piece, RadioTable, RoamVerdict, Stamp, StationFact, StationSignal,
 };
 use crate::radio::marks::Marks;
 pub(crate) use crate::radio::step::{Bins, Step};
@@ -151,6 +151,7 @@ impl Radio {
                 }
             };
             shared.settle(step, link, was, &changes);
+            step.heard |= link.hear(row, table.interval_ms);
             let station = word.and_then(|word| word.signal);
             step.out
                 .gauges
@@ -331,6 +332,30 @@ impl Radio {
         for link in self.links.drain(..) {
             shared.forget(step, &link, Was::of(&link), &[link.forgotten(at)]);
         }
+    }
+
+    /// Whether one of its links has samples of the hour.
+    pub(crate) fn was_heard(&self) -> bool {
+        self.links.iter().any(Link::was_heard)
+    }
+
+    /// The access point's hour ended at `at`: says each link's piece.
+    pub(crate) fn end_hour(&mut self, step: &mut Step<'_>, at: Timestamp) {
+        let radio = self.mac;
+        let (ap, tenant) = (step.ap, step.tenant);
+        let pieces = self.links.iter_mut().filter_map(|link| {
+            let (mean_cdbm, minutes) = link.end_hour()?;
+            Some(Piece {
+                at,
+                ap,
+                radio,
+                tenant,
+                mac: link.mac.into(),
+                mean_cdbm,
+                minutes,
+            })
+        });
+        step.out.pieces.extend(pieces);
     }
 
     /// The earliest timer of its links.

@@ -37,6 +37,8 @@ pub(crate) struct Step<'a> {
     pub(crate) out: &'a mut ApOut,
     /// The earliest timer of the links that the step touched.
     pub(crate) due: Option<Timestamp>,
+    /// A link has a sample of the hour.
+    pub(crate) heard: bool,
 }
 
 /// What a link was before a step.

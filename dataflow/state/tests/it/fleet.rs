@@ -516,7 +516,7 @@ impl Fleet {
             let aps = checkpoint.aps.iter().filter(mine).cloned().collect();
             let mine = |r: &&ApFlagsRecord| of_id(&r.device_id, n) == worker;
             let flags = checkpoint.flags.iter().filter(mine).cloned().collect();
-            state.restore(aps, flags, &mut out);
+            state.restore(fleet.now.end(), aps, flags, &mut out);
             let known = mine_of(&known, worker);
             state.begin_slot(fleet.now.end(), &known, &mut out);
         }
