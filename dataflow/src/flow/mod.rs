@@ -5,8 +5,9 @@
 //!                   ├─► bssids ─┬─── remote tables, station words ──┤
 //!                   │     ▲     ▼                                   ▼
 //!                   ├─────┼─► roaming ────────── verdicts ────────► links ─► visible ─► counts ─► health
-//!                   ├─► owners (differential) ◄───── clients ─────────┘ └─► signals
-//!                   └─► addresses
+//!                   ├─► owners (differential) ◄───── clients ─────────┘ └─► signals   └─► rules of places
+//!                   ├─► addresses                                               └──────────────┘   │
+//!                   └─► rules of devices ───────────────────────────────────────────────────► alerts
 //! ```
 //! No stage depends on a later one, so a slot passes once and nothing circulates. A stage handles a slot when all of it has
 //! arrived, in the order of `docs/semantics.md`; views go to [`Outputs`](crate::outputs::Outputs) at the edge.
@@ -19,6 +20,7 @@ mod links;
 mod pairing;
 mod places;
 mod roaming;
+mod rules;
 mod signals;
 mod types;
 mod visible;
@@ -26,12 +28,14 @@ pub(crate) mod workers;
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use differential_dataflow::input::{Input as _, InputSession};
 use mast_schemas::thresholds::Thresholds;
 use mast_schemas::views::Place;
 use mast_schemas::{DeviceId, Mac, TenantId};
-use mast_state::messages::{ApOut, DeviceOut};
+use mast_state::messages::{ApOut, DeviceOut, RuleControl};
+use mast_state::rules::PlaceRules;
 use mast_state::{Aps, BssidOut, Bssids, Devices, Measure, Places, Roaming};
 use timely::dataflow::operators::vec::{Broadcast, Filter, Input as _, Map};
 use timely::dataflow::{InputHandleVec, ProbeHandle};
@@ -39,8 +43,10 @@ use timely::dataflow::{InputHandleVec, ProbeHandle};
 use crate::control::DeviceDiff;
 use crate::flow::bssids::{BssidInput, BssidMessage};
 use crate::flow::devices::DeviceMessage;
+use crate::flow::health::Fact;
 use crate::flow::links::LinkMessage;
 use crate::flow::roaming::RoamMessage;
+use crate::flow::rules::PlaceMessage;
 use crate::flow::signals::SignalMessage;
 use crate::flow::types::{Concatenate, Exchange, Probe, Time, route};
 use crate::flow::visible::ViewMessage;
@@ -54,12 +60,14 @@ pub(crate) struct State {
     pub(crate) bssids: Rc<RefCell<Bssids>>,
     pub(crate) aps: Rc<RefCell<Aps>>,
     pub(crate) places: Rc<RefCell<Places>>,
+    pub(crate) place_rules: Rc<RefCell<PlaceRules>>,
 }
 
 /// One worker's end of the flow.
 pub(crate) struct Worker {
     messages: InputHandleVec<Time, Message>,
     control: InputHandleVec<Time, DeviceDiff>,
+    rules: InputHandleVec<Time, (u32, RuleControl)>,
     standing: InputSession<Time, (DeviceNumber, Standing), isize>,
     names: Rc<RefCell<Names>>,
     /// Whether a device lives here.
@@ -81,7 +89,7 @@ impl Worker {
     pub(crate) fn feed(
         &mut self,
         slot: Time,
-        control: &[DeviceDiff],
+        (control, rules): (&[DeviceDiff], &[(u32, RuleControl)]),
         messages: impl IntoIterator<Item = Message>,
     ) {
         debug_assert!(*self.messages.time() <= slot, "slots rise");
@@ -97,6 +105,9 @@ impl Worker {
                 }
             }
         }
+        rules
+            .iter()
+            .for_each(|control| self.rules.send(control.clone()));
         messages.into_iter().for_each(|m| self.messages.send(m));
     }
 
@@ -105,6 +116,7 @@ impl Worker {
         if *self.messages.time() < slot {
             self.messages.advance_to(slot);
             self.control.advance_to(slot);
+            self.rules.advance_to(slot);
             self.standing.advance_to(slot);
             self.standing.flush();
         }
@@ -114,7 +126,10 @@ impl Worker {
 /// Restores the keyed state of this worker from its part of a snapshot.
 fn restore(thresholds: Thresholds, snapshot: Snapshot) -> (State, DeviceOut, ApOut) {
     let (mut device_out, mut ap_out) = (DeviceOut::default(), ApOut::default());
+    let rules: Vec<_> = snapshot.rules.into_iter().map(Arc::new).collect();
+    let judged = records(snapshot.judged);
     let mut devices = Devices::new(thresholds);
+    devices.restore_rules(&rules, &judged);
     devices.restore(records(snapshot.devices), &mut device_out);
     let mut roaming = Roaming::new(thresholds);
     roaming.restore(records(snapshot.roam), records(snapshot.shown));
@@ -133,12 +148,16 @@ fn restore(thresholds: Thresholds, snapshot: Snapshot) -> (State, DeviceOut, ApO
     );
     let mut places = Places::default();
     places.restore(snapshot.epoch, records(snapshot.health));
+    let mut place_rules = PlaceRules::default();
+    let throughput = records(snapshot.throughput);
+    place_rules.restore(snapshot.epoch, &rules, &judged, throughput);
     let state = State {
         devices: Rc::new(RefCell::new(devices)),
         roaming: Rc::new(RefCell::new(roaming)),
         bssids: Rc::new(RefCell::new(bssids)),
         aps: Rc::new(RefCell::new(aps)),
         places: Rc::new(RefCell::new(places)),
+        place_rules: Rc::new(RefCell::new(place_rules)),
     };
     (state, device_out, ap_out)
 }
@@ -165,6 +184,7 @@ pub(crate) fn build(
     worker.dataflow::<Time, _, _>(|scope| {
         let (messages, message_stream) = scope.new_input::<Message>();
         let (control, control_stream) = scope.new_input::<DeviceDiff>();
+        let (rules, rule_stream) = scope.new_input::<(u32, RuleControl)>();
         let (standing, standings) = scope.new_collection::<(DeviceNumber, Standing), isize>();
 
         let is_own = own.clone();
@@ -174,8 +194,11 @@ pub(crate) fn build(
         let telemetry = message_stream.map(DeviceMessage::Telemetry);
         let known = own_control
             .clone()
-            .map(|diff| DeviceMessage::Control(diff.control));
-        let device_input = scope.concatenate([telemetry, known]);
+            .map(|diff| DeviceMessage::Control(diff.order, diff.control));
+        let ruled = rule_stream
+            .clone()
+            .map(|(order, control)| DeviceMessage::Rule(order, control));
+        let device_input = scope.concatenate([telemetry, known, ruled]);
         let from = devices::devices(
             scope,
             device_input,
@@ -254,7 +277,7 @@ pub(crate) fn build(
         );
 
         let counts = places::counts(from.states, counted, standings);
-        let health = health::health(
+        let place_facts = health::health(
             scope,
             counts,
             (restored_at, state.places.clone()),
@@ -272,17 +295,27 @@ pub(crate) fn build(
         ]);
         let by_place =
             signals::by_place(scope, signal_input).exchange(|(place, ..)| u64::from(place.0));
-        let signals = signals::signals(scope, by_place, names.clone(), outputs.clone());
+        let sums = signals::signals(scope, by_place, names.clone(), outputs.clone())
+            .exchange(|(place, _): &Fact| health::place_route(place));
+        let place_input = scope.concatenate([
+            rule_stream.map(|(order, control)| PlaceMessage::Control(order, control)),
+            place_facts.map(PlaceMessage::Fact),
+            sums.map(PlaceMessage::Fact),
+        ]);
+        let of_places = rules::places(scope, place_input, state.place_rules.clone());
+        let changes = scope.concatenate([from.rules, of_places]);
+        let alerts = rules::alerts(scope, changes, outputs.clone());
 
         let said = from
             .addresses
             .exchange(|change| hash((change.tenant, change.mac)));
         let addresses = addresses::addresses(scope, said, outputs.clone());
 
-        let (probe, _) = scope.concatenate([health, signals, addresses]).probe();
+        let (probe, _) = scope.concatenate([alerts, addresses]).probe();
         Worker {
             messages,
             control,
+            rules,
             standing,
             names,
             own,

@@ -6,8 +6,10 @@ use std::rc::Rc;
 
 use hashbrown::HashMap;
 use mast_schemas::Epoch;
+use mast_state::rules::PlaceFact;
 use mast_state::{Measure, PlaceSums};
 
+use crate::flow::health::Fact;
 use crate::flow::types::{Scope, StageBuilder, Stream, Time};
 use crate::numbers::{DeviceNumber, Names, PlaceNumber, Standing};
 use crate::outputs::Outputs;
@@ -112,20 +114,21 @@ pub(crate) fn by_place<'s>(
     changes
 }
 
-/// Second half, by place: adds up and tells what changed. `input` is exchanged by place already.
+/// Second half, by place: adds up and tells what changed, also to the rules. `input` is exchanged by place already.
 pub(crate) fn signals<'s>(
     scope: Scope<'s, Time>,
     input: Stream<'s, PlaceChange>,
     names: Rc<RefCell<Names>>,
     outputs: Rc<RefCell<Outputs>>,
-) -> Stream<'s, ()> {
+) -> Stream<'s, Fact> {
     let mut stage = StageBuilder::new("signals", scope, input);
-    let (port, done) = stage.port();
+    let (port, facts) = stage.port();
     let mut places: HashMap<PlaceNumber, PlaceSums> = HashMap::new();
     stage.build(
         move |c| (port.open(c),),
         || None,
-        move |slot, changes, _ports| {
+        move |slot, changes, (to_rules,)| {
+            let mut facts = Vec::new();
             // Whether the signals changed, and whether the rest did.
             let mut changed: BTreeMap<PlaceNumber, (bool, bool)> = BTreeMap::new();
             for (place, measure, n) in changes {
@@ -144,9 +147,11 @@ pub(crate) fn signals<'s>(
                 };
                 if let Some(place) = names.place(number) {
                     if signals {
+                        facts.push((place, PlaceFact::Signals(sums.signals())));
                         outputs.signals.push((epoch, place, sums.signals()));
                     }
                     if air {
+                        facts.push((place, PlaceFact::Air(sums.air())));
                         outputs.air.push((epoch, place, sums.air()));
                     }
                 }
@@ -154,7 +159,8 @@ pub(crate) fn signals<'s>(
                     places.remove(&number);
                 }
             }
+            to_rules.send(slot, &mut facts);
         },
     );
-    done
+    facts
 }
