@@ -9,7 +9,7 @@ use crossbeam_channel::bounded;
 use mast_schemas::Epoch;
 use mast_schemas::thresholds::Thresholds;
 
-use crate::control::{self, ControlTables};
+use crate::control::{self, ControlTables, Diffs};
 use crate::flow::workers::{Command, Part, Threads};
 use crate::outputs::{Outputs, SlotInput, Snapshot};
 
@@ -46,8 +46,8 @@ impl Engine {
     /// # Errors
     /// [`Stopped`] when the threads cannot be started.
     pub fn start(config: EngineConfig, snapshot: Snapshot) -> Result<Self, Stopped> {
-        let mut control = ControlTables::new(config.thresholds, &snapshot.limits);
-        let mut diffs = Vec::new();
+        let mut control = ControlTables::new(config.thresholds, &snapshot.limits, &snapshot.rules);
+        let mut diffs = Diffs::default();
         snapshot
             .control
             .iter()
@@ -58,7 +58,8 @@ impl Engine {
             last: upto,
             new_devices: control.numbered().to_vec(),
             new_places: control.places().to_vec(),
-            control: diffs,
+            control: diffs.devices,
+            rules: diffs.rules,
             trends: Vec::new(),
             messages: Vec::new(),
         };
@@ -85,7 +86,8 @@ impl Engine {
             last: slot.binding.last,
             new_devices: devices[self.told.0..].to_vec(),
             new_places: places[self.told.1..].to_vec(),
-            control: diffs,
+            control: diffs.devices,
+            rules: diffs.rules,
             trends: slot.control.iter().filter_map(control::trend).collect(),
             messages: slot.messages,
         });
@@ -124,6 +126,7 @@ impl Engine {
             epoch: self.upto,
             control: self.control.records(),
             limits: self.control.limits(),
+            rules: self.control.rules(),
             ..Snapshot::default()
         };
         for _ in 0..self.threads.len() {

@@ -185,6 +185,24 @@ pub struct DeviceRecord {
     pub tables: Vec<TableRecord>,
     /// What its ARP and DHCP tables say.
     pub said: Vec<SaidRecord>,
+    /// What its interface and radio tables say of traffic and noise, once it has shown one.
+    pub air: Option<AirRecord>,
+}
+
+/// Counters of a device's newest interface table, and what it adds to its places.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AirRecord {
+    /// When the newest interface table was read.
+    pub at: Timestamp,
+    /// Uptime of the device then.
+    pub uptime_s: Option<u64>,
+    /// Interfaces of that table with both counters, in its order: name, received and sent bytes.
+    pub counters: Vec<(String, u64, u64)>,
+    /// Noise of the radios that serve clients, dBm, by the newest radio table, as long as the device is online.
+    pub noise: Vec<i16>,
+    /// Likewise, by the newest interface table: how many interfaces of such radios have rates, and what they receive and send in all, bits a
+    /// second.
+    pub traffic: [i64; 3],
 }
 
 /// An address that a device has.

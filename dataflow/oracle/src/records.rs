@@ -118,7 +118,7 @@ impl Oracle {
                 .into_iter()
                 .map(|s| ((s.source, s.mac, s.address), (s.since, s.host_name)))
                 .collect(),
-            air: Air::default(),
+            air: record.air.map(Air::from).unwrap_or_default(),
         };
         if let Some(due) = record.overdue_at {
             self.timers.insert((due, Timer::Overdue(id)));
@@ -267,6 +267,7 @@ fn device_record(device: &Device) -> DeviceRecord {
             .map(|(source, table)| table_record(*source, table))
             .collect(),
         said: said_records(device),
+        air: Some(device.air.record()),
     }
 }
 

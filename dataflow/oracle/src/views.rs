@@ -36,12 +36,18 @@ pub struct Views {
 }
 
 impl Views {
-    /// Without what begins anew after a restore: rates, traffic and noise.
+    /// Without what begins anew after a restore: rates.
+    #[must_use]
+    pub fn without_rates(mut self) -> Self {
+        self.rates.clear();
+        self
+    }
+
+    /// Without rates, traffic and noise.
     #[must_use]
     pub fn without_air(mut self) -> Self {
         self.air.clear();
-        self.rates.clear();
-        self
+        self.without_rates()
     }
 }
 

@@ -5,8 +5,9 @@
 //!                   ├─► bssids ─┬─── remote tables, station words ──┤
 //!                   │     ▲     ▼                                   ▼
 //!                   ├─────┼─► roaming ────────── verdicts ────────► links ─► visible ─► counts ─► health
-//!                   ├─► owners (differential) ◄───── clients ─────────┤ └─► signals
-//!                   └─► addresses                                   └─► trends ─┘
+//!                   ├─► owners (differential) ◄───── clients ─────────┤ └─► signals   └─► rules of places
+//!                   ├─► addresses                                     └─► trends ─┘  └───────┘      │
+//!                   └─► rules of devices ───────────────────────────────────────────────────► alerts
 //! ```
 //! No stage depends on a later one, so a slot passes once and nothing circulates. A stage handles a slot when all of it has
 //! arrived, in the order of `docs/semantics.md`; views go to [`Outputs`](crate::outputs::Outputs) at the edge.
@@ -19,6 +20,7 @@ mod links;
 mod pairing;
 mod places;
 mod roaming;
+mod rules;
 mod signals;
 mod trends;
 mod types;
@@ -27,12 +29,14 @@ pub(crate) mod workers;
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use differential_dataflow::input::{Input as _, InputSession};
 use mast_schemas::thresholds::Thresholds;
 use mast_schemas::views::Place;
 use mast_schemas::{DeviceId, Mac, TenantId};
-use mast_state::messages::{ApOut, DeviceOut, TrendControl};
+use mast_state::messages::{ApOut, DeviceOut, RuleControl, TrendControl};
+use mast_state::rules::PlaceRules;
 use mast_state::{Aps, BssidOut, Bssids, Devices, Measure, Places, Roaming, TrendOut, Trends};
 use timely::dataflow::operators::vec::{Broadcast, Filter, Input as _, Map};
 use timely::dataflow::{InputHandleVec, ProbeHandle};
@@ -40,8 +44,10 @@ use timely::dataflow::{InputHandleVec, ProbeHandle};
 use crate::control::DeviceDiff;
 use crate::flow::bssids::{BssidInput, BssidMessage};
 use crate::flow::devices::DeviceMessage;
+use crate::flow::health::Fact;
 use crate::flow::links::LinkMessage;
 use crate::flow::roaming::RoamMessage;
+use crate::flow::rules::PlaceMessage;
 use crate::flow::signals::SignalMessage;
 use crate::flow::trends::TrendMessage;
 use crate::flow::types::{Concatenate, Exchange, Probe, Time, route};
@@ -57,6 +63,7 @@ pub(crate) struct State {
     pub(crate) aps: Rc<RefCell<Aps>>,
     pub(crate) places: Rc<RefCell<Places>>,
     pub(crate) trends: Rc<RefCell<Trends>>,
+    pub(crate) place_rules: Rc<RefCell<PlaceRules>>,
 }
 
 /// What a restored state tells in slot 0.
@@ -70,6 +77,7 @@ struct Restored {
 pub(crate) struct Worker {
     messages: InputHandleVec<Time, Message>,
     control: InputHandleVec<Time, DeviceDiff>,
+    rules: InputHandleVec<Time, (u32, RuleControl)>,
     standing: InputSession<Time, (DeviceNumber, Standing), isize>,
     trends: InputHandleVec<Time, TrendControl>,
     names: Rc<RefCell<Names>>,
@@ -92,7 +100,7 @@ impl Worker {
     pub(crate) fn feed(
         &mut self,
         slot: Time,
-        (control, trends): (&[DeviceDiff], &[TrendControl]),
+        (control, rules, trends): (&[DeviceDiff], &[(u32, RuleControl)], &[TrendControl]),
         messages: impl IntoIterator<Item = Message>,
     ) {
         debug_assert!(*self.messages.time() <= slot, "slots rise");
@@ -109,6 +117,9 @@ impl Worker {
             }
         }
         trends.iter().for_each(|c| self.trends.send(*c));
+        rules
+            .iter()
+            .for_each(|control| self.rules.send(control.clone()));
         messages.into_iter().for_each(|m| self.messages.send(m));
     }
 
@@ -118,6 +129,7 @@ impl Worker {
             self.messages.advance_to(slot);
             self.control.advance_to(slot);
             self.trends.advance_to(slot);
+            self.rules.advance_to(slot);
             self.standing.advance_to(slot);
             self.standing.flush();
         }
@@ -127,7 +139,10 @@ impl Worker {
 /// Restores the keyed state of this worker from its part of a snapshot.
 fn restore(thresholds: Thresholds, snapshot: Snapshot) -> (State, Restored) {
     let (mut device_out, mut ap_out) = (DeviceOut::default(), ApOut::default());
+    let rules: Vec<_> = snapshot.rules.into_iter().map(Arc::new).collect();
+    let judged = records(snapshot.judged);
     let mut devices = Devices::new(thresholds);
+    devices.restore_rules(&rules, &judged);
     devices.restore(records(snapshot.devices), &mut device_out);
     let mut roaming = Roaming::new(thresholds);
     roaming.restore(records(snapshot.roam), records(snapshot.shown));
@@ -149,6 +164,9 @@ fn restore(thresholds: Thresholds, snapshot: Snapshot) -> (State, Restored) {
     places.restore(snapshot.epoch, records(snapshot.health));
     let (mut trends, mut trend_out) = (Trends::new(thresholds), TrendOut::default());
     trends.restore(records(snapshot.trends), &mut trend_out);
+    let mut place_rules = PlaceRules::default();
+    let throughput = records(snapshot.throughput);
+    place_rules.restore(snapshot.epoch, &rules, &judged, throughput);
     let state = State {
         devices: Rc::new(RefCell::new(devices)),
         roaming: Rc::new(RefCell::new(roaming)),
@@ -156,6 +174,7 @@ fn restore(thresholds: Thresholds, snapshot: Snapshot) -> (State, Restored) {
         aps: Rc::new(RefCell::new(aps)),
         places: Rc::new(RefCell::new(places)),
         trends: Rc::new(RefCell::new(trends)),
+        place_rules: Rc::new(RefCell::new(place_rules)),
     };
     let told = Restored {
         devices: device_out,
@@ -188,6 +207,7 @@ pub(crate) fn build(
         let (messages, message_stream) = scope.new_input::<Message>();
         let (control, control_stream) = scope.new_input::<DeviceDiff>();
         let (trend_control, trend_controls) = scope.new_input::<TrendControl>();
+        let (rules, rule_stream) = scope.new_input::<(u32, RuleControl)>();
         let (standing, standings) = scope.new_collection::<(DeviceNumber, Standing), isize>();
 
         let is_own = own.clone();
@@ -197,8 +217,11 @@ pub(crate) fn build(
         let telemetry = message_stream.map(DeviceMessage::Telemetry);
         let known = own_control
             .clone()
-            .map(|diff| DeviceMessage::Control(diff.control));
-        let device_input = scope.concatenate([telemetry, known]);
+            .map(|diff| DeviceMessage::Control(diff.order, diff.control));
+        let ruled = rule_stream
+            .clone()
+            .map(|(order, control)| DeviceMessage::Rule(order, control));
+        let device_input = scope.concatenate([telemetry, known, ruled]);
         let from = devices::devices(
             scope,
             device_input,
@@ -277,7 +300,7 @@ pub(crate) fn build(
         );
 
         let counts = places::counts(from.states, counted, standings);
-        let health = health::health(
+        let place_facts = health::health(
             scope,
             counts,
             (restored_at, state.places.clone()),
@@ -314,17 +337,27 @@ pub(crate) fn build(
         ]);
         let by_place = signals::by_place(scope, signal_input, names.clone())
             .exchange(|(place, ..)| u64::from(place.0));
-        let signals = signals::signals(scope, by_place, names.clone(), outputs.clone());
+        let sums = signals::signals(scope, by_place, names.clone(), outputs.clone())
+            .exchange(|(place, _): &Fact| health::place_route(place));
+        let place_input = scope.concatenate([
+            rule_stream.map(|(order, control)| PlaceMessage::Control(order, control)),
+            place_facts.map(PlaceMessage::Fact),
+            sums.map(PlaceMessage::Fact),
+        ]);
+        let of_places = rules::places(scope, place_input, state.place_rules.clone());
+        let changes = scope.concatenate([from.rules, of_places]);
+        let alerts = rules::alerts(scope, changes, outputs.clone());
 
         let said = from
             .addresses
             .exchange(|change| hash((change.tenant, change.mac)));
         let addresses = addresses::addresses(scope, said, outputs.clone());
 
-        let (probe, _) = scope.concatenate([health, signals, addresses]).probe();
+        let (probe, _) = scope.concatenate([alerts, addresses]).probe();
         Worker {
             messages,
             control,
+            rules,
             standing,
             trends: trend_control,
             names,

@@ -13,6 +13,7 @@ mod link;
 pub mod messages;
 mod radio;
 mod roam;
+pub mod rules;
 mod signals;
 mod table;
 mod timers;

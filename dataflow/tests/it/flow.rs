@@ -58,11 +58,11 @@ pub(crate) fn compare(at: &str, served: &Served, truth: &mast_oracle::Views) {
         &truth.addresses,
     );
     same(&format!("{at}: past"), &served.views.past, &truth.past);
+    same(&format!("{at}: air"), &served.views.air, &truth.air);
 }
 
-/// Rates, traffic and noise: of a flow and an oracle of which neither was restored.
-pub(crate) fn compare_air(at: &str, served: &Served, truth: &mast_oracle::Views) {
-    same(&format!("{at}: air"), &served.views.air, &truth.air);
+/// Rates: of a flow and an oracle of which neither was restored.
+pub(crate) fn compare_rates(at: &str, served: &Served, truth: &mast_oracle::Views) {
     same(&format!("{at}: rates"), &served.views.rates, &truth.rates);
 }
 
@@ -95,7 +95,7 @@ fn views_equal_the_oracle_after_every_slot() {
                 &served,
                 &oracle.views(),
             );
-            compare_air(&format!("seed {seed}"), &served, &oracle.views());
+            compare_rates(&format!("seed {seed}"), &served, &oracle.views());
         }
         let mut events = oracle.take_events();
         compare_places(&format!("seed {seed}"), &mut served, &mut events);

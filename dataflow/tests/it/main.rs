@@ -17,6 +17,7 @@ mod rates;
 mod recorded;
 mod recording;
 mod relay;
+mod rules;
 mod sink;
 mod support;
 mod tail;

@@ -27,7 +27,7 @@ pub(super) struct Device {
     /// By rising MAC: the address and when it was first seen.
     pub(super) claims: Box<[(Mac48, Timestamp)]>,
     pub(super) tables: Box<[SourceTable]>,
-    /// Once it has shown an interface or a radio. Not part of a record: after a restart rates begin anew.
+    /// Once it has shown an interface or a radio.
     pub(super) air: Option<Box<Air>>,
     /// Once it has shown an ARP or DHCP table.
     pub(super) said: Option<Box<Said>>,
@@ -37,8 +37,8 @@ pub(super) struct Device {
     identity: u32,
     /// Version, board, architecture and firmware, as numbers of words; [`NO_WORD`] where none is known.
     shared: [u32; 4],
-    /// The owner's number.
-    pub(super) tenant: u32,
+    /// Number of its standing, which tells its owner: see [`crate::rules`].
+    pub(super) standing: u32,
     pub(super) polled: bool,
     pub(super) enabled: bool,
     pub(super) state: DeviceState,
@@ -73,7 +73,7 @@ const KEPT: [Kept; 6] = [
 pub(super) type Words = Interner<Arc<str>>;
 
 impl Device {
-    pub(super) fn new(id: DeviceId, tenant: u32, since: Timestamp, enabled: bool) -> Self {
+    pub(super) fn new(id: DeviceId, standing: u32, since: Timestamp, enabled: bool) -> Self {
         Self {
             id,
             since,
@@ -87,7 +87,7 @@ impl Device {
             own: Box::default(),
             identity: NO_WORD,
             shared: [NO_WORD; 4],
-            tenant,
+            standing,
             polled: false,
             enabled,
             state: DeviceState::Unobserved,
@@ -192,11 +192,12 @@ impl Device {
             claims: self.claims.iter().map(claim).collect(),
             tables: self.tables.iter().map(SourceTable::record).collect(),
             said: self.said.iter().flat_map(|said| said.records()).collect(),
+            air: self.air.as_ref().map(|air| air.record(words)),
         }
     }
 
-    pub(super) fn restore(record: DeviceRecord, tenant: u32, words: &mut Words) -> Self {
-        let mut device = Self::new(record.device_id, tenant, record.since, true);
+    pub(super) fn restore(record: DeviceRecord, standing: u32, words: &mut Words) -> Self {
+        let mut device = Self::new(record.device_id, standing, record.since, true);
         device.state = record.state;
         device.outcome = record.outcome;
         device.fail_run = record.fail_run;
@@ -213,6 +214,8 @@ impl Device {
         {
             *kept = word.map_or(NO_WORD, |word| words.number(&Arc::<str>::from(word)));
         }
+        let air = record.air.map(|air| Air::restore(air, words));
+        device.air = air.map(Box::new);
         if !record.said.is_empty() {
             device.said = Some(Box::new(Said::restore(record.said)));
         }

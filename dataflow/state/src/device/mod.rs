@@ -9,10 +9,12 @@ mod entry;
 
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
-use mast_schemas::checkpoint::DeviceRecord;
+use mast_schemas::checkpoint::{DeviceRecord, JudgedRecord};
+use mast_schemas::control::Rule;
 use mast_schemas::partition::key_group;
 use mast_schemas::records::{Outcome, Source, Tables};
 use mast_schemas::thresholds::Thresholds;
@@ -26,9 +28,10 @@ use crate::compact::{Interner, Mac48, Maybe, Slab};
 use crate::device::air::Seen;
 use crate::device::entry::{Device, Words};
 use crate::messages::{
-    ApStatus, ClaimChange, DeviceControl, DeviceInfo, DeviceOut, PollInput, RadioKnown, Stamp,
-    StationFact, Verdict,
+    ApStatus, ClaimChange, Control, DeviceControl, DeviceInfo, DeviceOut, PollInput, RadioKnown,
+    Stamp, StationFact, Verdict,
 };
+use crate::rules::{DeviceRules, PollValues, Stands};
 use crate::table::{Scratch, SourceTable, TableStep};
 use crate::timers::{UNARMED, Wheel};
 
@@ -45,7 +48,7 @@ pub struct Devices {
     devices: Slab<Device>,
     /// Places of the devices, by id.
     places: HashTable<u32>,
-    tenants: Interner<TenantId>,
+    rules: DeviceRules,
     wheel: Wheel<u32>,
     words: Words,
     /// Views as they were before the slot, of devices that changed in it.
@@ -66,7 +69,7 @@ impl Devices {
             t,
             devices: Slab::default(),
             places: HashTable::new(),
-            tenants: Interner::default(),
+            rules: DeviceRules::default(),
             wheel: Wheel::default(),
             words: Interner::default(),
             before: BTreeMap::new(),
@@ -83,10 +86,7 @@ impl Devices {
     }
 
     fn tenant(&self, device: &Device) -> TenantId {
-        self.tenants
-            .value(device.tenant)
-            .copied()
-            .unwrap_or_default()
+        self.rules.tenant(device.standing)
     }
 
     fn insert(&mut self, device: Device) -> u32 {
@@ -99,27 +99,40 @@ impl Devices {
     }
 
     /// Opens a slot that begins at `begin`, with what control says in it, in order.
-    pub fn begin_slot(&mut self, begin: Timestamp, control: &[DeviceControl], out: &mut DeviceOut) {
+    pub fn begin_slot(&mut self, begin: Timestamp, control: &[Control], out: &mut DeviceOut) {
         self.slot_end = begin + SLOT;
         for change in control {
-            match &change.info {
-                None => self.delete(change.device, out),
-                Some(info) => self.inform(begin, change.device, info, out),
+            match change {
+                Control::Device(DeviceControl { device, info: None }) => {
+                    self.delete(begin, *device, out);
+                }
+                Control::Device(DeviceControl {
+                    device,
+                    info: Some(info),
+                }) => self.inform(begin, *device, info, out),
+                Control::Rule(control) => {
+                    let stands = &mut Places {
+                        devices: &mut self.devices,
+                        places: &self.places,
+                    };
+                    self.rules.control(control, begin, stands, &mut out.rules);
+                }
             }
         }
     }
 
     fn inform(&mut self, begin: Timestamp, id: DeviceId, info: &DeviceInfo, out: &mut DeviceOut) {
-        let tenant = self.tenants.number(&info.tenant);
+        let tenant = |place: u32| self.tenant(&self.devices[place]);
         if self
             .place(id)
-            .is_some_and(|place| self.devices[place].tenant != tenant)
+            .is_some_and(|place| tenant(place) != info.tenant)
         {
-            self.delete(id, out);
+            self.delete(begin, id, out);
         }
+        let standing = self.rules.stand(id, info);
         let Some(place) = self.place(id) else {
             self.before.entry(id).or_insert(None);
-            self.insert(Device::new(id, tenant, begin, info.enabled));
+            self.insert(Device::new(id, standing, begin, info.enabled));
             let state = DeviceState::Unobserved;
             out.statuses.push(ApStatus {
                 stamp: Stamp::begin(id),
@@ -131,7 +144,12 @@ impl Devices {
         let device = &mut self.devices[place];
         let disabled = device.enabled && !info.enabled;
         device.enabled = info.enabled;
+        let before = std::mem::replace(&mut device.standing, standing);
+        if before != standing && self.rules.has(id) {
+            self.rules.moved(id, standing, begin, &mut out.rules);
+        }
         if disabled {
+            self.rules.gone(id, begin, &mut out.rules);
             device.overdue_at = Maybe::NONE;
             device.fail_run = 0;
             let stamp = Stamp::begin(id);
@@ -139,10 +157,11 @@ impl Devices {
         }
     }
 
-    fn delete(&mut self, id: DeviceId, out: &mut DeviceOut) {
+    fn delete(&mut self, begin: Timestamp, id: DeviceId, out: &mut DeviceOut) {
         let Some(place) = self.place(id) else {
             return;
         };
+        self.rules.gone(id, begin, &mut out.rules);
         self.remember(place);
         let unwanted = Device::new(id, 0, Timestamp(0), false);
         let mut device = std::mem::replace(&mut self.devices[place], unwanted);
@@ -255,7 +274,7 @@ impl Devices {
             return Verdict::UnknownDevice;
         }
         let device = &mut self.devices[place];
-        if self.tenants.value(device.tenant) != Some(&poll.tenant) {
+        if self.rules.tenant(device.standing) != poll.tenant {
             return Verdict::WrongTenant;
         }
         if !device.enabled {
@@ -279,6 +298,7 @@ impl Devices {
         if poll.tables.has(Tables::INTERFACE) {
             claims(device, poll, out);
         }
+        let (tables, rates) = (out.tables.len(), out.rates.len());
         let mut step = TableStep {
             poll,
             tolerance: self.t.association_tolerance,
@@ -294,6 +314,13 @@ impl Devices {
         if poll.outcome.reached() {
             self.air(place, poll, out);
             out.gauges.push(gauge(poll));
+        }
+        if poll.outcome != Outcome::Internal {
+            let device = &self.devices[place];
+            let (of, state) = ((device.id, device.standing), device.state);
+            let (tables, rates) = (&out.tables[tables..], out.rates[rates..].first());
+            let values = || PollValues::new(poll, state, tables, rates);
+            self.rules.judge(of, poll.at, values, &mut out.rules);
         }
         Verdict::Accepted
     }
@@ -419,13 +446,26 @@ impl Devices {
             .collect()
     }
 
+    /// How far rules are, with key groups.
+    pub fn judged(&self) -> Vec<(u8, JudgedRecord)> {
+        self.rules.records()
+    }
+
+    /// Takes in what control said of rules, and how far they are.
+    pub fn restore_rules(&mut self, rules: &[Arc<Rule>], judged: &[JudgedRecord]) {
+        self.rules.restore(rules, judged);
+    }
+
     /// Takes records in. `out` gets what others must be preloaded with: claims, states (new) and radios; no events and no
     /// views, which were told before.
     pub fn restore(&mut self, records: Vec<DeviceRecord>, out: &mut DeviceOut) {
         for record in records {
             let (id, tenant) = (record.device_id, record.tenant_id);
-            let number = self.tenants.number(&tenant);
-            let device = Device::restore(record, number, &mut self.words);
+            let standing = self.rules.stand_of_tenant(tenant);
+            let device = Device::restore(record, standing, &mut self.words);
+            if let Some(air) = &device.air {
+                air.tell(id, &mut out.air);
+            }
             out.claims.extend(device.claims(tenant, 1));
             let said = device.said.iter();
             out.addresses
@@ -446,6 +486,33 @@ impl Devices {
             if let Some(due) = due {
                 self.wheel.arm(due, place, &mut self.devices[place].armed);
             }
+        }
+    }
+}
+
+/// Where the devices stand.
+struct Places<'a> {
+    devices: &'a mut Slab<Device>,
+    places: &'a HashTable<u32>,
+}
+
+impl Places<'_> {
+    fn place(&self, id: DeviceId) -> Option<u32> {
+        let found = self
+            .places
+            .find(hash(&id), |place| self.devices[*place].id == id);
+        found.copied()
+    }
+}
+
+impl Stands for Places<'_> {
+    fn get(&self, device: DeviceId) -> Option<u32> {
+        self.place(device).map(|place| self.devices[place].standing)
+    }
+
+    fn set(&mut self, device: DeviceId, standing: u32) {
+        if let Some(place) = self.place(device) {
+            self.devices[place].standing = standing;
         }
     }
 }
