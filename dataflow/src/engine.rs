@@ -12,6 +12,7 @@ use mast_schemas::thresholds::Thresholds;
 use crate::control::{self, ControlTables, Diffs};
 use crate::flow::workers::{Command, Part, Threads};
 use crate::outputs::{Outputs, SlotInput, Snapshot};
+use crate::policy::PolicyTables;
 
 /// How the engine is to run.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +36,7 @@ pub struct Stopped;
 pub struct Engine {
     threads: Threads,
     control: ControlTables,
+    policy: PolicyTables,
     /// Numbers of devices and places that the workers have been told.
     told: (usize, usize),
     upto: Epoch,
@@ -52,6 +54,7 @@ impl Engine {
             .control
             .iter()
             .for_each(|record| control.put(record.clone(), &mut diffs));
+        let policy = PolicyTables::new(&snapshot.cores, &snapshot.windows);
         let upto = snapshot.epoch;
         let first = Part {
             first: upto,
@@ -61,6 +64,7 @@ impl Engine {
             control: diffs.devices,
             rules: diffs.rules,
             trends: Vec::new(),
+            policy: policy.all(),
             messages: Vec::new(),
         };
         let told = (control.numbered().len(), control.places().len());
@@ -68,6 +72,7 @@ impl Engine {
         Ok(Self {
             threads,
             control,
+            policy,
             told,
             upto,
         })
@@ -89,6 +94,7 @@ impl Engine {
             control: diffs.devices,
             rules: diffs.rules,
             trends: slot.control.iter().filter_map(control::trend).collect(),
+            policy: self.policy.apply(&slot.control),
             messages: slot.messages,
         });
         self.told = (devices.len(), places.len());
@@ -127,6 +133,8 @@ impl Engine {
             control: self.control.records(),
             limits: self.control.limits(),
             rules: self.control.rules(),
+            windows: self.policy.windows(),
+            cores: self.policy.cores(),
             ..Snapshot::default()
         };
         for _ in 0..self.threads.len() {

@@ -54,6 +54,8 @@ pub enum Part {
     Alerts,
     /// [`IncidentRecord`]s by tenant.
     Incidents,
+    /// [`CoreRecord`]s of the control tables; one file, key group 0.
+    Cores,
 }
 
 /// First bytes of a file, postcard.
@@ -115,6 +117,15 @@ impl From<&Device> for StandingRecord {
             tag_ids: set(&row.tag_ids),
         }
     }
+}
+
+/// A site that control says is of the core of its tenant's network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct CoreRecord {
+    /// Owner.
+    pub tenant_id: TenantId,
+    /// The site.
+    pub site_id: SiteId,
 }
 
 /// What control last said of what counts as bad in a place, see [`Thresholds`].
@@ -496,7 +507,7 @@ pub struct AlertRecord {
     pub subject: Subject,
     /// The open alert: when it opened, and by which value, thousandths.
     pub open: Option<(Timestamp, i64)>,
-    /// It was once told of.
+    /// It took part in an incident once: it no longer waits.
     pub told: bool,
     /// The incident that it is in.
     pub incident_id: Option<IncidentId>,

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use mast_schemas::views::DeviceState;
 use mast_schemas::{Epoch, TenantId};
 use mast_state::messages::{
-    AddressChange, ApInput, Control, DeviceControl, DeviceOut, RoamEvent, RuleChange, RuleControl,
-    Verdict,
+    AddressChange, ApInput, Control, DeviceControl, DeviceOut, IncidentInput, RoamEvent,
+    RuleChange, RuleControl, Verdict,
 };
 use mast_state::{Devices, Measure};
 
@@ -49,6 +49,8 @@ pub(crate) struct DeviceStreams<'s> {
     pub(crate) air: Stream<'s, (DeviceNumber, Measure, i64)>,
     /// Changes of alerts.
     pub(crate) rules: Stream<'s, RuleChange>,
+    /// Devices that began or ceased to be offline or failing.
+    pub(crate) conditions: Stream<'s, IncidentInput>,
 }
 
 /// Polls whose devices are looked for together: what their steps read fits a core's cache.
@@ -77,6 +79,7 @@ pub(crate) fn devices<'s>(
     let (air_port, air) = stage.port();
     let (addresses_port, addresses) = stage.port();
     let (rules_port, rules) = stage.port();
+    let (conditions_port, conditions) = stage.port();
     let timers = state.clone();
     let mut out = restored;
     let open = move |c: &[_]| {
@@ -90,6 +93,7 @@ pub(crate) fn devices<'s>(
             air_port.open(c),
             addresses_port.open(c),
             rules_port.open(c),
+            conditions_port.open(c),
         )
     };
     stage.build(
@@ -107,6 +111,7 @@ pub(crate) fn devices<'s>(
             to_air,
             to_addresses,
             to_rules,
+            to_conditions,
         )| {
             if slot > 0 {
                 let history = run_slot(
@@ -131,6 +136,8 @@ pub(crate) fn devices<'s>(
             let numbered = |(device, measure, n)| (names.number(&device), measure, n);
             to_addresses.send(slot, &mut out.addresses);
             to_rules.send(slot, &mut out.rules);
+            let conditions = out.conditions.drain(..).map(IncidentInput::Condition);
+            to_conditions.send(slot, &mut conditions.collect());
             to_air.send(slot, &mut out.air.drain(..).map(numbered).collect());
             to_bssids.send(slot, &mut bssid_messages(&mut out));
             to_claims.send(slot, &mut claim_changes(slot, &mut out, names));
@@ -147,6 +154,7 @@ pub(crate) fn devices<'s>(
         air,
         addresses,
         rules,
+        conditions,
     }
 }
 

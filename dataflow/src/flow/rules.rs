@@ -1,5 +1,4 @@
-//! The stage of rules of places, and what becomes of all raw changes of alerts. Rules of devices are judged in the device stage,
-//! where polls are.
+//! The stage of rules of places. Rules of devices are judged in the device stage, where polls are.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -10,7 +9,6 @@ use mast_state::rules::PlaceRules;
 
 use crate::flow::health::Fact;
 use crate::flow::types::{Scope, StageBuilder, Stream, Time};
-use crate::outputs::Outputs;
 
 /// What the stage of places reads.
 #[derive(Clone, Debug)]
@@ -53,28 +51,4 @@ pub(crate) fn places<'s>(
         },
     );
     changes
-}
-
-/// The last stage: tells alerts as they are, and what became of them.
-pub(crate) fn alerts<'s>(
-    scope: Scope<'s, Time>,
-    changes: Stream<'s, RuleChange>,
-    outputs: Rc<RefCell<Outputs>>,
-) -> Stream<'s, ()> {
-    let mut stage = StageBuilder::new("alerts", scope, changes);
-    let (port, done) = stage.port();
-    stage.build(
-        move |c| (port.open(c),),
-        || None,
-        move |slot, changes, _ports| {
-            let (outputs, epoch) = (&mut outputs.borrow_mut(), Epoch(slot));
-            for change in changes {
-                let row = (epoch, change.alert_id(), change.view());
-                outputs.alerts.push(row);
-                let event = change.event();
-                outputs.alert_events.extend(event.map(|e| (epoch, e)));
-            }
-        },
-    );
-    done
 }

@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use mast_schemas::alerts::Subject;
 use mast_schemas::views::Place;
 use mast_schemas::{DeviceId, Epoch};
-use mast_state::messages::{RuleControl, TrendControl};
+use mast_state::messages::{IncidentInput, RuleControl, TrendControl};
 
 use crate::control::DeviceDiff;
 use crate::engine::{EngineConfig, Stopped};
@@ -42,6 +42,8 @@ pub(crate) struct Part {
     pub(crate) trends: Vec<TrendControl>,
     /// What control says of rules, and where it stands among `control`.
     pub(crate) rules: Vec<(u32, RuleControl)>,
+    /// What is different of core sites and windows.
+    pub(crate) policy: Vec<IncidentInput>,
     pub(crate) messages: Vec<Message>,
 }
 
@@ -193,6 +195,13 @@ fn split(config: EngineConfig, snapshot: Snapshot) -> Vec<Snapshot> {
             .throughput
             .push(record);
     }
+    let of = |tenant| (flow::incidents::tenant_route(tenant) % peers) as usize;
+    for record in snapshot.alerts {
+        parts[of(record.1.tenant_id)].alerts.push(record);
+    }
+    for record in snapshot.incidents {
+        parts[of(record.1.tenant_id)].incidents.push(record);
+    }
     parts
 }
 
@@ -214,7 +223,7 @@ fn run(
             .iter()
             .filter(|m| u64::from(m.partition) % peers == index)
             .cloned();
-        flow.feed(first, (&part.control, &part.rules, &part.trends), messages);
+        flow.feed(first, &part, messages);
         flow.advance(part.last.0 + 1);
     };
     // What a restored state told in slot 0 has been committed before: it is not an output.
@@ -267,6 +276,8 @@ fn records(state: &State) -> Snapshot {
             judged
         },
         throughput: state.place_rules.borrow().throughput(),
+        alerts: state.incidents.borrow().alert_records(),
+        incidents: state.incidents.borrow().incident_records(),
         ..Snapshot::default()
     }
 }

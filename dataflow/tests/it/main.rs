@@ -9,6 +9,7 @@ mod defects;
 mod flow;
 mod gap;
 mod handover;
+mod incidents;
 mod job;
 mod lake_away;
 mod lake_upkeep;

@@ -47,6 +47,18 @@ pub(super) struct Device {
     pub(super) fail_unmanageable: bool,
     /// Whether a serial is known.
     serial: bool,
+    /// Whether it was told to be offline, and to be failing.
+    pub(super) told: Told,
+}
+
+/// What was told of a device's condition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Told {
+    #[default]
+    Neither,
+    Offline,
+    Failing,
 }
 
 const NO_WORD: u32 = u32::MAX;
@@ -95,6 +107,17 @@ impl Device {
             fail_run: 0,
             fail_unmanageable: false,
             serial: false,
+            told: Told::Neither,
+        }
+    }
+
+    /// What is to be told of its condition (§19).
+    pub(super) const fn condition(&self) -> Told {
+        match self.state {
+            DeviceState::Offline => Told::Offline,
+            DeviceState::Unmanageable => Told::Neither,
+            DeviceState::Online | DeviceState::Unobserved if self.fail_run > 0 => Told::Failing,
+            DeviceState::Online | DeviceState::Unobserved => Told::Neither,
         }
     }
 

@@ -26,10 +26,10 @@ use mast_schemas::{DeviceId, TenantId, Timestamp};
 
 use crate::compact::{Interner, Mac48, Maybe, Slab};
 use crate::device::air::Seen;
-use crate::device::entry::{Device, Words};
+use crate::device::entry::{Device, Told, Words};
 use crate::messages::{
-    ApStatus, ClaimChange, Control, DeviceControl, DeviceInfo, DeviceOut, PollInput, RadioKnown,
-    Stamp, StationFact, Verdict,
+    ApStatus, ClaimChange, Condition, Control, DeviceControl, DeviceInfo, DeviceOut, PollInput,
+    RadioKnown, Stamp, StationFact, Verdict,
 };
 use crate::rules::{DeviceRules, PollValues, Stands};
 use crate::table::{Scratch, SourceTable, TableStep};
@@ -53,6 +53,8 @@ pub struct Devices {
     words: Words,
     /// Views as they were before the slot, of devices that changed in it.
     before: BTreeMap<DeviceId, Option<DeviceView>>,
+    /// Devices whose condition may have changed in the slot.
+    stirred: Vec<u32>,
     scratch: Scratch,
     seen: Seen,
     slot_end: Timestamp,
@@ -73,6 +75,7 @@ impl Devices {
             wheel: Wheel::default(),
             words: Interner::default(),
             before: BTreeMap::new(),
+            stirred: Vec::new(),
             scratch: Scratch::default(),
             seen: Seen::default(),
             slot_end: Timestamp(i64::MIN),
@@ -152,6 +155,7 @@ impl Devices {
             self.rules.gone(id, begin, &mut out.rules);
             device.overdue_at = Maybe::NONE;
             device.fail_run = 0;
+            self.stirred.push(place);
             let stamp = Stamp::begin(id);
             self.enter(place, DeviceState::Unobserved, begin, None, stamp, out);
         }
@@ -173,6 +177,9 @@ impl Devices {
         }
         self.devices.free(place);
         let (tenant, stamp) = (self.tenant(&device), Stamp::begin(id));
+        if device.told != Told::Neither {
+            out.conditions.push(condition(tenant, id, Told::Neither));
+        }
         out.claims.extend(device.claims(tenant, -1));
         let said = device.said.iter();
         out.addresses
@@ -347,6 +354,10 @@ impl Devices {
         let overdue_at = poll.next_due_at + Span::millis(patience);
         device.overdue_at = Some(overdue_at).into();
         self.wheel.arm(overdue_at, place, &mut device.armed);
+        // Of a device that is well, nothing is to be told.
+        if device.fail_run > 0 || !poll.outcome.reached() {
+            self.stirred.push(place);
+        }
         let state = if poll.outcome.reached() {
             device.fail_run = 0;
             DeviceState::Online
@@ -390,6 +401,7 @@ impl Devices {
         };
         device.overdue_at = Maybe::NONE;
         device.fail_run = 0;
+        self.stirred.push(place);
         let stamp = Stamp {
             at: due,
             device: device.id,
@@ -412,6 +424,7 @@ impl Devices {
                 _ => self.fire(place, end, out),
             }
         }
+        self.tell_conditions(out);
         for (id, before) in std::mem::take(&mut self.before) {
             let now = self.place(id).map(|place| {
                 let device = &self.devices[place];
@@ -424,6 +437,19 @@ impl Devices {
                 }
                 out.views.push((id, before, now));
             }
+        }
+    }
+
+    fn tell_conditions(&mut self, out: &mut DeviceOut) {
+        for place in std::mem::take(&mut self.stirred) {
+            let device = &mut self.devices[place];
+            let now = device.condition();
+            if std::mem::replace(&mut device.told, now) == now {
+                continue;
+            }
+            let device = &self.devices[place];
+            let tenant = self.tenant(device);
+            out.conditions.push(condition(tenant, device.id, now));
         }
     }
 
@@ -462,7 +488,7 @@ impl Devices {
         for record in records {
             let (id, tenant) = (record.device_id, record.tenant_id);
             let standing = self.rules.stand_of_tenant(tenant);
-            let device = Device::restore(record, standing, &mut self.words);
+            let mut device = Device::restore(record, standing, &mut self.words);
             if let Some(air) = &device.air {
                 air.tell(id, &mut out.air);
             }
@@ -482,6 +508,10 @@ impl Devices {
             let radios = device.tables.iter().flat_map(SourceTable::radios);
             out.radios.extend(radios.map(known));
             let due = device.overdue_at.get();
+            device.told = device.condition();
+            if device.told != Told::Neither {
+                out.conditions.push(condition(tenant, id, device.told));
+            }
             let place = self.insert(device);
             if let Some(due) = due {
                 self.wheel.arm(due, place, &mut self.devices[place].armed);
@@ -575,6 +605,15 @@ fn said(device: &mut Device, poll: &PollInput<'_>, out: &mut DeviceOut) {
             let said = device.said.get_or_insert_default();
             said.table(source, rows, poll.at, of, &mut out.addresses);
         }
+    }
+}
+
+fn condition(tenant: TenantId, device: DeviceId, told: Told) -> Condition {
+    Condition {
+        tenant,
+        device,
+        offline: told == Told::Offline,
+        failing: told == Told::Failing,
     }
 }
 
