@@ -3,21 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mast_schemas::checkpoint::StandingRecord;
-use mast_schemas::control::Change;
+use mast_schemas::control::{self, Change, Role};
 use mast_schemas::message::WholePoll;
 use mast_schemas::records::{Outcome, Poll, PollId, Source, Tables};
 use mast_schemas::time::Span;
 use mast_schemas::views::{DeviceEvent, DeviceState, device_event_id};
-use mast_schemas::{DeviceId, Mac, Timestamp};
+use mast_schemas::{DeviceId, GroupId, Mac, TagId, Timestamp};
 
 use crate::addresses::Said;
 use crate::air::Air;
 use crate::oracle::{Address, Oracle, Timer};
+use crate::windows::Window;
 
 /// A device that control knows.
 #[derive(Clone, Debug)]
 pub(crate) struct Device {
     pub(crate) row: StandingRecord,
+    pub(crate) more: More,
     pub(crate) state: DeviceState,
     pub(crate) since: Timestamp,
     pub(crate) outcome: Option<Outcome>,
@@ -33,6 +35,26 @@ pub(crate) struct Device {
     pub(crate) said: Said,
     /// Not part of a record: after a restart rates begin anew.
     pub(crate) air: Air,
+}
+
+/// What control says of a device besides where it stands.
+#[derive(Clone, Debug)]
+pub(crate) struct More {
+    pub(crate) role: Role,
+    pub(crate) parent_id: Option<DeviceId>,
+    pub(crate) group_ids: Vec<GroupId>,
+    pub(crate) tag_ids: Vec<TagId>,
+}
+
+impl From<&control::Device> for More {
+    fn from(row: &control::Device) -> Self {
+        Self {
+            role: row.role,
+            parent_id: row.parent_id,
+            group_ids: row.group_ids.clone(),
+            tag_ids: row.tag_ids.clone(),
+        }
+    }
 }
 
 /// The last whole registration table of one source.
@@ -57,6 +79,12 @@ impl Device {
     pub(crate) fn new(row: StandingRecord, since: Timestamp) -> Self {
         Self {
             row,
+            more: More {
+                role: Role::Other,
+                parent_id: None,
+                group_ids: Vec::new(),
+                tag_ids: Vec::new(),
+            },
             state: DeviceState::Unobserved,
             since,
             outcome: None,
@@ -78,16 +106,34 @@ impl Oracle {
     pub(crate) fn control(&mut self, change: &Change, at: Timestamp) {
         self.places_touched = true;
         match change {
-            Change::Tenant(_) | Change::Site(_) | Change::Sector(_) => {}
+            Change::Site(row) => {
+                let site = (row.tenant_id, row.id);
+                if row.core {
+                    self.cores.insert(site);
+                } else {
+                    self.cores.remove(&site);
+                }
+            }
+            Change::Tenant(_) | Change::Sector(_) => {}
             Change::Group(_) | Change::GroupDeleted { .. } => {}
             Change::Tag(_) | Change::TagDeleted { .. } => {}
-            Change::Rule(_) | Change::RuleDeleted { .. } => {}
-            Change::Window(_) | Change::WindowDeleted { .. } => {}
-            Change::AlertResolved { .. } | Change::TrendNormal { .. } => {}
+            Change::Rule(row) => self.rule_changed(row, at),
+            Change::RuleDeleted { id } => self.rule_deleted(*id, at),
+            Change::Window(row) => {
+                let window = Window { row: row.clone() };
+                self.windows.insert(row.id, window);
+            }
+            Change::WindowDeleted { id } => drop(self.windows.remove(id)),
+            Change::AlertResolved { tenant_id, id } => self.resolved_by_hand(*tenant_id, *id, at),
+            Change::TrendNormal { tenant_id, mac } => self.new_normal((*tenant_id, *mac), at),
             Change::Thresholds(row) => drop(self.limits.insert(row.id, row.into())),
             Change::ThresholdsDeleted { id } => drop(self.limits.remove(id)),
             Change::TenantDeleted { id } => {
+                self.tenant_rules_deleted(*id, at);
+                self.forget_trends(*id);
                 self.limits.retain(|_, row| row.tenant_id != *id);
+                self.windows.retain(|_, window| window.row.tenant_id != *id);
+                self.cores.retain(|site| site.0 != *id);
                 let theirs: Vec<DeviceId> = self
                     .devices
                     .values()
@@ -100,6 +146,7 @@ impl Oracle {
             }
             Change::SiteDeleted { id } => {
                 self.limits.retain(|_, row| row.site_id != Some(*id));
+                self.cores.retain(|site| site.1 != *id);
                 for device in self
                     .devices
                     .values_mut()
@@ -118,9 +165,15 @@ impl Oracle {
                     device.row.sector_id = None;
                 }
             }
-            Change::Device(row) => self.device_changed(row.into(), at),
+            Change::Device(row) => {
+                self.device_changed(row.into(), at);
+                if let Some(device) = self.devices.get_mut(&row.id) {
+                    device.more = row.into();
+                }
+            }
             Change::DeviceDeleted { id } => self.delete_device(*id, at),
         }
+        self.check_subjects(at);
     }
 
     /// Control says this of a device from now on.

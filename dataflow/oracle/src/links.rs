@@ -206,11 +206,12 @@ pub(crate) struct RadioTable<'a> {
     pub(crate) reporter: (DeviceId, Source),
     pub(crate) interface: &'a str,
     pub(crate) rows: &'a [(Mac, Row)],
+    pub(crate) interval_ms: u32,
     pub(crate) at: Timestamp,
 }
 
 impl Oracle {
-    fn link(&self, id: &LinkId) -> Option<&LinkRecord> {
+    pub(crate) fn link(&self, id: &LinkId) -> Option<&LinkRecord> {
         self.aps
             .get(&id.ap_device_id)?
             .get(&id.radio_mac)?
@@ -316,6 +317,7 @@ impl Oracle {
                 self.step(&id, |link| link.seen(row, station.as_ref(), table.at));
             }
         }
+        self.sample(&id, row.signal_dbm, table.interval_ms, table.at);
     }
 
     /// A radio keeps only so many departed links.
@@ -345,6 +347,7 @@ impl Oracle {
         let Some(link) = radio.and_then(|r| r.links.remove(&id.mac)) else {
             return;
         };
+        self.sums.remove(id);
         if !link.ambiguous {
             self.events
                 .links
