@@ -2,6 +2,7 @@
 
 mod addresses;
 mod air;
+mod alert_laws;
 mod caps;
 mod devices;
 mod health;
@@ -20,6 +21,7 @@ mod trends;
 mod views;
 mod windows;
 
+pub use alert_laws::rule_laws;
 pub use laws::{Breach, laws, place_laws};
 pub use oracle::{Counters, Events, Oracle};
 pub use records::Restored;
