@@ -99,7 +99,7 @@ fn status(alert: &AlertView, breaches: &mut Vec<Breach>) {
             id,
         );
     }
-    if (open || dependency) && alert.incident_id.is_none() {
+    if open && alert.incident_id.is_none() {
         breach(breaches, "what people are told of is in an incident", id);
     }
     let waits = alert.kind == mast_schemas::alerts::RuleKind::Offline || !alert.kind.by_polls();

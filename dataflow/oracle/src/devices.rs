@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mast_schemas::checkpoint::StandingRecord;
-use mast_schemas::control::{self, Change, Role};
+use mast_schemas::control::Change;
 use mast_schemas::message::WholePoll;
 use mast_schemas::records::{Outcome, Poll, PollId, Source, Tables};
 use mast_schemas::time::Span;
 use mast_schemas::views::{DeviceEvent, DeviceState, device_event_id};
-use mast_schemas::{DeviceId, GroupId, Mac, TagId, Timestamp};
+use mast_schemas::{DeviceId, Mac, Timestamp};
 
 use crate::addresses::Said;
 use crate::air::Air;
@@ -19,7 +19,6 @@ use crate::windows::Window;
 #[derive(Clone, Debug)]
 pub(crate) struct Device {
     pub(crate) row: StandingRecord,
-    pub(crate) more: More,
     pub(crate) state: DeviceState,
     pub(crate) since: Timestamp,
     pub(crate) outcome: Option<Outcome>,
@@ -35,26 +34,6 @@ pub(crate) struct Device {
     pub(crate) said: Said,
     /// Not part of a record: after a restart rates begin anew.
     pub(crate) air: Air,
-}
-
-/// What control says of a device besides where it stands.
-#[derive(Clone, Debug)]
-pub(crate) struct More {
-    pub(crate) role: Role,
-    pub(crate) parent_id: Option<DeviceId>,
-    pub(crate) group_ids: Vec<GroupId>,
-    pub(crate) tag_ids: Vec<TagId>,
-}
-
-impl From<&control::Device> for More {
-    fn from(row: &control::Device) -> Self {
-        Self {
-            role: row.role,
-            parent_id: row.parent_id,
-            group_ids: row.group_ids.clone(),
-            tag_ids: row.tag_ids.clone(),
-        }
-    }
 }
 
 /// The last whole registration table of one source.
@@ -79,12 +58,6 @@ impl Device {
     pub(crate) fn new(row: StandingRecord, since: Timestamp) -> Self {
         Self {
             row,
-            more: More {
-                role: Role::Other,
-                parent_id: None,
-                group_ids: Vec::new(),
-                tag_ids: Vec::new(),
-            },
             state: DeviceState::Unobserved,
             since,
             outcome: None,
@@ -165,12 +138,7 @@ impl Oracle {
                     device.row.sector_id = None;
                 }
             }
-            Change::Device(row) => {
-                self.device_changed(row.into(), at);
-                if let Some(device) = self.devices.get_mut(&row.id) {
-                    device.more = row.into();
-                }
-            }
+            Change::Device(row) => self.device_changed(row.into(), at),
             Change::DeviceDeleted { id } => self.delete_device(*id, at),
         }
         self.check_subjects(at);

@@ -20,6 +20,8 @@ use crate::views::Views;
 struct Alert {
     view: AlertView,
     root: Root,
+    /// What is above it may still be the cause.
+    undecided: bool,
 }
 
 impl Alert {
@@ -30,7 +32,7 @@ impl Alert {
 
     fn takes_part(&self) -> bool {
         self.view.status == AlertStatus::Open
-            || self.view.suppressor == Some(Suppressor::Dependency)
+            || (self.view.suppressor == Some(Suppressor::Dependency) && !self.undecided)
     }
 
     fn device(&self) -> Option<DeviceId> {
@@ -49,7 +51,7 @@ pub(crate) struct Told {
     rule: Option<(RuleKind, Severity)>,
     /// Newest openings and resolvings, oldest first.
     changes: Vec<Timestamp>,
-    /// The open alert was once told of.
+    /// The open alert took part in an incident once.
     told: bool,
     incident: Option<IncidentId>,
 }
@@ -140,13 +142,14 @@ impl Oracle {
                 .into_iter()
                 .any(|root| self.in_maintenance(rule.tenant_id, root, end));
             let early = end < settled;
+            let undecided = waits(rule.kind) && !told && (early || failing);
             let (status, suppressor) = if maintained {
                 (AlertStatus::Suppressed, Some(Suppressor::Maintenance))
             } else if flaps_until.is_some() {
                 (AlertStatus::Suppressed, Some(Suppressor::Flapping))
             } else if cause.is_some() {
                 (AlertStatus::Suppressed, Some(Suppressor::Dependency))
-            } else if waits(rule.kind) && !told && (early || failing) {
+            } else if undecided {
                 (AlertStatus::Waiting, None)
             } else {
                 (AlertStatus::Open, None)
@@ -154,11 +157,6 @@ impl Oracle {
             let dues = [flaps_until, early.then_some(settled)];
             let dues = dues.into_iter().flatten().chain(self.incidents_due);
             self.incidents_due = dues.min();
-            if status == AlertStatus::Open
-                && let Some(told) = self.told.get_mut(&pair)
-            {
-                told.told = true;
-            }
             let view = AlertView {
                 alert_id: alert_id(pair.0, &pair.1, opened_at),
                 tenant_id: rule.tenant_id,
@@ -173,7 +171,17 @@ impl Oracle {
                 cause_device_id: cause,
                 incident_id: None,
             };
-            alerts.insert(pair, Alert { view, root });
+            let alert = Alert {
+                view,
+                root,
+                undecided,
+            };
+            if alert.takes_part()
+                && let Some(told) = self.told.get_mut(&pair)
+            {
+                told.told = true;
+            }
+            alerts.insert(pair, alert);
         }
         alerts
     }
@@ -299,9 +307,11 @@ impl Oracle {
             }
             let mut escalated = false;
             if let Some(root) = self.new_root(&incident, &inside, parents) {
+                let above = self.ancestors(parents, tenant, incident.root);
+                escalated =
+                    matches!(root, Root::Device(id) if self.is_offline(id) && above.contains(&id));
                 incident.root = root;
                 incident.kind = first_kind(&inside, root);
-                escalated = matches!(root, Root::Device(id) if self.is_offline(id));
             }
             let severity = inside.iter().map(|(_, alert)| alert.view.severity).max();
             let severity = severity.unwrap_or(incident.severity);

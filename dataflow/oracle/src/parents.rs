@@ -45,10 +45,10 @@ impl Oracle {
             let other = self.devices.get(other);
             other.is_some_and(|o| o.row.tenant_id == tenant && o.row.device_id != id)
         };
-        if let Some(by_hand) = device.more.parent_id.filter(another) {
+        if let Some(by_hand) = device.row.parent_id.filter(another) {
             return Some(by_hand);
         }
-        match device.more.role {
+        match device.row.role {
             Role::Cpe => {
                 let ends_here = |link: &&LinkView| {
                     link.cpe_device_id == Some(id) && another(&link.id.ap_device_id)
@@ -85,7 +85,7 @@ impl Oracle {
             let site = |d: &Device| Some((d.row.tenant_id, d.row.site_id?));
             if let (Some(a), Some(b)) = (site(ap), site(far))
                 && a != b
-                && far.more.role != Role::Cpe
+                && far.row.role != Role::Cpe
             {
                 for (from, to, far) in [(a, b, far), (b, a, ap)] {
                     let far = far.row.device_id;
@@ -119,7 +119,7 @@ impl Oracle {
     fn router_of(&self, tenant: TenantId, site: SiteId) -> Option<DeviceId> {
         let routes = |d: &&Device| {
             d.row.enabled
-                && d.more.role == Role::Router
+                && d.row.role == Role::Router
                 && (d.row.tenant_id, d.row.site_id) == (tenant, Some(site))
         };
         let mut routers = self.devices.values().filter(routes);

@@ -157,8 +157,8 @@ impl Oracle {
             Scope::Tenant => true,
             Scope::Site(site) => device.row.site_id == Some(site),
             Scope::Sector(sector) => device.row.sector_id == Some(sector),
-            Scope::Group(group) => device.more.group_ids.contains(&group),
-            Scope::Tag(tag) => device.more.tag_ids.contains(&tag),
+            Scope::Group(group) => device.row.group_ids.contains(&group),
+            Scope::Tag(tag) => device.row.tag_ids.contains(&tag),
             Scope::Device(id) => device.row.device_id == id,
         }
     }

@@ -101,7 +101,7 @@ fn round(script: &mut Script, rng: &mut Rng, clients: &mut [Wanderer], hour: i64
     }
     for n in 1..=APS {
         if !rng.percent(8) {
-let second = hour * HOUR + rng.below(3_600) as i64;
+            let second = hour * HOUR + rng.below(3_600) as i64;
             poll(script, rng, clients, n, second);
         }
     }

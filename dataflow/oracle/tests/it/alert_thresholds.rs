@@ -2,11 +2,11 @@
 
 use mast_oracle::script::{Script, SlotInput, at, device_row, mac, rule_row, tenant};
 use mast_oracle::{Events, Oracle};
+use mast_schemas::Timestamp;
 use mast_schemas::alerts::{AlertView, RuleKind};
 use mast_schemas::control::{Change, Role};
 use mast_schemas::records::Outcome;
 use mast_schemas::thresholds::{DEFAULT, Thresholds};
-use mast_schemas::Timestamp;
 
 type Flip = fn(&mut Thresholds, i64);
 
@@ -47,9 +47,24 @@ fn a_decibel_more_or_less_of_a_trend() {
     let back = |hour| Some(if (200..300).contains(&hour) { -66 } else { -60 });
     let back = hours(330, back);
     for d in [-1, 1] {
-        decides(&day, "trend_day_db", |t, d| t.trend_day_db = t.trend_day_db.wrapping_add_signed(d as i8), d);
-        decides(&week, "trend_week_db", |t, d| t.trend_week_db = t.trend_week_db.wrapping_add_signed(d as i8), d);
-        decides(&back, "trend_clear_db", |t, d| t.trend_clear_db = t.trend_clear_db.wrapping_add_signed(d as i8), d);
+        decides(
+            &day,
+            "trend_day_db",
+            |t, d| t.trend_day_db = t.trend_day_db.wrapping_add_signed(d as i8),
+            d,
+        );
+        decides(
+            &week,
+            "trend_week_db",
+            |t, d| t.trend_week_db = t.trend_week_db.wrapping_add_signed(d as i8),
+            d,
+        );
+        decides(
+            &back,
+            "trend_clear_db",
+            |t, d| t.trend_clear_db = t.trend_clear_db.wrapping_add_signed(d as i8),
+            d,
+        );
     }
 }
 
@@ -60,7 +75,9 @@ fn a_percent_more_or_less_of_what_is_covered() {
     };
     // Of the week before, 84 hours are a half, and 83 are 49.4 %.
     for (d, first) in [(1, 100), (-1, 101)] {
-        let late = hours(228, |hour| (hour >= first).then_some(if hour < 208 { -60 } else { -66 }));
+        let late = hours(228, |hour| {
+            (hour >= first).then_some(if hour < 208 { -60 } else { -66 })
+        });
         decides(&late, "trend_coverage_percent", flip, d);
     }
 }

@@ -136,9 +136,19 @@ fn alert_words(events: &Events, told: &mut BTreeSet<String>) {
         told.insert(format!("{} {}", e.kind, e.change));
         told.insert(format!("{} {resolution}", e.change));
     }
-    told.extend(events.incidents.iter().map(|e| format!("incident {}", e.change)));
+    told.extend(
+        events
+            .incidents
+            .iter()
+            .map(|e| format!("incident {}", e.change)),
+    );
     told.extend(events.trends.iter().map(|e| format!("trend {}", e.change)));
-    told.extend(events.trends.iter().map(|e| format!("trend of the {}", e.test)));
+    told.extend(
+        events
+            .trends
+            .iter()
+            .map(|e| format!("trend of the {}", e.test)),
+    );
 }
 
 #[test]
