@@ -84,6 +84,17 @@ pub struct Events {
     pub incidents: Vec<IncidentEvent>,
 }
 
+impl Events {
+    /// Without those of alerts, incidents and trends.
+    #[must_use]
+    pub fn without_alerts(mut self) -> Self {
+        self.alerts.clear();
+        self.incidents.clear();
+        self.trends.clear();
+        self
+    }
+}
+
 /// The views as a plain fold over whole polls. See the crate's documentation.
 #[derive(Clone, Debug)]
 pub struct Oracle {

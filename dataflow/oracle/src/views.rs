@@ -59,6 +59,15 @@ impl Views {
         self.rates.clear();
         self
     }
+
+    /// Without alerts, incidents and trends.
+    #[must_use]
+    pub fn without_alerts(mut self) -> Self {
+        self.alerts.clear();
+        self.incidents.clear();
+        self.trends.clear();
+        self
+    }
 }
 
 impl Oracle {

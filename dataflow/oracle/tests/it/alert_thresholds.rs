@@ -41,7 +41,7 @@ fn hours(n: i64, dbm: impl Fn(i64) -> Option<i16>) -> Vec<SlotInput> {
 
 #[test]
 fn a_decibel_more_or_less_of_a_trend() {
-    let step = |first, less| move |hour| Some(if hour < first { -60 } else { -60 - less });
+    let step = |first, less: i16| move |hour| Some(if hour < first { -60 } else { -60 - less });
     let day = hours(320, step(200, 6));
     let week = hours(920, step(712, 4));
     let back = |hour| Some(if (200..300).contains(&hour) { -66 } else { -60 });
