@@ -78,6 +78,7 @@ impl Oracle {
     /// Applies a change at `at`, the slot's begin.
     pub(crate) fn control(&mut self, change: &Change, at: Timestamp) {
         self.places_touched = true;
+        self.topology = None;
         match change {
             Change::Site(row) => {
                 let site = (row.tenant_id, row.id);
@@ -346,6 +347,7 @@ impl Oracle {
     }
 
     fn claim_changes(&mut self, address: Address) {
+        self.topology = None;
         let owner = self.owner(address, None);
         self.owners_before.entry(address).or_insert(owner);
         self.caps_touched.insert(address);

@@ -8,13 +8,11 @@ use mast_schemas::alerts::{
     incident_id,
 };
 use mast_schemas::checkpoint::{AlertRecord, IncidentRecord};
-use mast_schemas::views::LinkState;
 use mast_schemas::{DeviceId, TenantId, Timestamp};
 
 use crate::oracle::Oracle;
-use crate::parents::{Parents, itself};
+use crate::parents::{Parents, Topology, itself};
 use crate::rules::Pair;
-use crate::views::Views;
 
 /// An open alert at the end of a slot.
 struct Alert {
@@ -99,16 +97,14 @@ impl Oracle {
             .values()
             .filter_map(|w| w.next_change(end))
             .min();
-        let views = self.seen();
-        let views = &views.views;
-        let parents = self.parents(views);
-        let alerts = self.open_alerts(end, &parents);
+        let topology = self.topology();
+        let alerts = self.open_alerts(end, &topology.parents);
         let tenants = alerts.values().map(|a| a.view.tenant_id);
         let tenants: BTreeSet<TenantId> = tenants
             .chain(self.incidents.values().map(|i| i.tenant_id))
             .collect();
         for tenant in tenants {
-            self.settle(end, tenant, &alerts, &parents, views);
+            self.settle(end, tenant, &alerts, &topology);
         }
         self.alerts = BTreeMap::new();
         for (pair, alert) in alerts {
@@ -215,8 +211,7 @@ impl Oracle {
         end: Timestamp,
         tenant: TenantId,
         alerts: &BTreeMap<Pair, Alert>,
-        parents: &Parents,
-        views: &Views,
+        topology: &Topology,
     ) {
         let of_tenant = |(_, alert): &(&Pair, &Alert)| alert.view.tenant_id == tenant;
         let alerts: Vec<(&Pair, &Alert)> = alerts.iter().filter(of_tenant).collect();
@@ -306,8 +301,8 @@ impl Oracle {
                 continue;
             }
             let mut escalated = false;
-            if let Some(root) = self.new_root(&incident, &inside, parents) {
-                let above = self.ancestors(parents, tenant, incident.root);
+            if let Some(root) = self.new_root(&incident, &inside, &topology.parents) {
+                let above = self.ancestors(&topology.parents, tenant, incident.root);
                 escalated =
                     matches!(root, Root::Device(id) if self.is_offline(id) && above.contains(&id));
                 incident.root = root;
@@ -322,12 +317,10 @@ impl Oracle {
                 .iter()
                 .filter_map(|(_, alert)| alert.device())
                 .collect();
-            let down = views.links.values().filter(|link| {
-                link.state == LinkState::Down && devices.contains(&link.id.ap_device_id)
-            });
+            let down = devices.iter().filter_map(|id| topology.down.get(id));
             incident.alerts = inside.len() as u32;
             incident.devices = devices.len() as u32;
-            incident.clients = down.count() as u32;
+            incident.clients = down.sum();
             self.incidents.insert(id, incident);
             if !before.contains_key(&id) {
                 events.push((IncidentChange::Opened, incident, None));

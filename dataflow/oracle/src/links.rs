@@ -231,12 +231,16 @@ impl Oracle {
         let stands = self.devices.get(&id.ap_device_id).map(|d| &d.row);
         let thresholds = &judged_by(&self.limits, &self.thresholds, stands, link.source);
         let events = &mut self.events.links;
+        let before = (link.state, link.reason, link.discovered_at);
         change(&mut Step {
             id: *id,
-            link,
+            link: &mut *link,
             thresholds,
             events,
         });
+        if before != (link.state, link.reason, link.discovered_at) {
+            self.topology = None;
+        }
         self.arm_link(id);
     }
 
@@ -304,6 +308,7 @@ impl Oracle {
                 radio
                     .links
                     .insert(mac, new_link(mac, table, row, roamed, ambiguous));
+                self.topology = None;
                 self.step(&id, |link| link.made(row, station.as_ref(), table.at));
             }
             Some(link) => {
@@ -348,6 +353,7 @@ impl Oracle {
             return;
         };
         self.sums.remove(id);
+        self.topology = None;
         if !link.ambiguous {
             self.events
                 .links

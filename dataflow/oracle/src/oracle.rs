@@ -23,6 +23,7 @@ use mast_schemas::{
 use crate::devices::Device;
 use crate::health::PlaceNow;
 use crate::incidents::Told;
+use crate::parents::Topology;
 use crate::rules::{Judged, Pair};
 use crate::trends::{Client, Piece, Sums};
 use crate::views::Seen;
@@ -126,6 +127,8 @@ pub struct Oracle {
     pub(crate) place_counts: Option<BTreeMap<Place, Counts>>,
     /// What can be seen, while nothing has happened since it was looked at.
     pub(crate) seen: Option<Arc<Seen>>,
+    /// What hangs on what, while no link changed its state and no control record or address came.
+    pub(crate) topology: Option<Arc<Topology>>,
     /// Samples of links since the last hours of their access points.
     pub(crate) sums: BTreeMap<LinkId, Sums>,
     /// What hours said in this slot.
@@ -172,6 +175,7 @@ impl Oracle {
             follows_places: true,
             place_counts: None,
             seen: None,
+            topology: None,
             sums: BTreeMap::new(),
             pieces: Vec::new(),
             trends: BTreeMap::new(),

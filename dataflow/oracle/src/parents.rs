@@ -1,6 +1,7 @@
 //! What devices and places hang on (§19).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use mast_schemas::alerts::{Root, Subject};
 use mast_schemas::control::Role;
@@ -14,6 +15,13 @@ use crate::views::Views;
 /// The parent of each device that has one.
 pub(crate) type Parents = BTreeMap<DeviceId, DeviceId>;
 
+/// What hangs on what, and the links that are down by access point.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Topology {
+    pub(crate) parents: Parents,
+    pub(crate) down: BTreeMap<DeviceId, u32>,
+}
+
 /// A link between two sites, from one of its ends: the sites, and the device at the other end.
 struct Between {
     from: (TenantId, SiteId),
@@ -22,7 +30,24 @@ struct Between {
 }
 
 impl Oracle {
-    pub(crate) fn parents(&self, views: &Views) -> Parents {
+    pub(crate) fn topology(&mut self) -> Arc<Topology> {
+        if let Some(topology) = &self.topology {
+            return Arc::clone(topology);
+        }
+        let views = self.views();
+        let mut down = BTreeMap::new();
+        for link in views.links.values() {
+            if link.state == LinkState::Down {
+                *down.entry(link.id.ap_device_id).or_default() += 1;
+            }
+        }
+        let parents = self.parents(&views);
+        let topology = Arc::new(Topology { parents, down });
+        self.topology = Some(Arc::clone(&topology));
+        topology
+    }
+
+    fn parents(&self, views: &Views) -> Parents {
         let between = self.between_sites(views);
         let distances = self.distances(&between);
         let all = self.devices.values();

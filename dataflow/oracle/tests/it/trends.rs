@@ -157,7 +157,10 @@ fn an_open_trend_of_a_client_that_is_seldom_seen_stays_as_it_is() {
         200..240 => Some(-66),
         _ => (hour % 4 == 0).then_some(-60),
     };
-    assert_eq!(story(320, curve), [(219, Opened, Day, -6_000, Some(-6_500))]);
+    assert_eq!(
+        story(320, curve),
+        [(219, Opened, Day, -6_000, Some(-6_500))]
+    );
 }
 
 #[test]
