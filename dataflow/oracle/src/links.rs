@@ -352,7 +352,6 @@ impl Oracle {
         let Some(link) = radio.and_then(|r| r.links.remove(&id.mac)) else {
             return;
         };
-        self.sums.remove(id);
         self.topology = None;
         if !link.ambiguous {
             self.events

@@ -25,7 +25,7 @@ use crate::health::PlaceNow;
 use crate::incidents::Told;
 use crate::parents::Topology;
 use crate::rules::{Judged, Pair};
-use crate::trends::{Client, Piece, Sums};
+use crate::trends::{Client, Piece};
 use crate::views::Seen;
 use crate::windows::Window;
 
@@ -129,8 +129,6 @@ pub struct Oracle {
     pub(crate) seen: Option<Arc<Seen>>,
     /// What hangs on what, while no link changed its state and no control record or address came.
     pub(crate) topology: Option<Arc<Topology>>,
-    /// Samples of links since the last hours of their access points.
-    pub(crate) sums: BTreeMap<LinkId, Sums>,
     /// What hours said in this slot.
     pub(crate) pieces: Vec<Piece>,
     pub(crate) trends: BTreeMap<Address, Client>,
@@ -176,7 +174,6 @@ impl Oracle {
             place_counts: None,
             seen: None,
             topology: None,
-            sums: BTreeMap::new(),
             pieces: Vec::new(),
             trends: BTreeMap::new(),
             rules: BTreeMap::new(),

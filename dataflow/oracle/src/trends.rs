@@ -10,7 +10,7 @@ use mast_schemas::time::{SLOT, Span};
 use mast_schemas::views::{LinkState, Place};
 use mast_schemas::{DeviceId, LinkId, Mac, TenantId, Timestamp};
 
-use crate::oracle::{Address, Oracle, Timer};
+use crate::oracle::{Address, Oracle, Radio, Timer};
 use crate::views::places_of;
 
 const HOUR: Span = Span::hours(1);
@@ -18,14 +18,6 @@ const DAY: Span = Span::hours(24);
 
 /// A mean in hundredths of dBm, and the minutes that it is of.
 type Bucket = (i64, i64);
-
-/// Samples of a link since the last hour of its access point ended.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Sums {
-    pub(crate) sum_dbm: i64,
-    pub(crate) samples: i64,
-    pub(crate) covered_ms: i64,
-}
 
 /// What an access point says of a client at the end of its hour.
 #[derive(Clone, Copy, Debug)]
@@ -134,35 +126,40 @@ impl Client {
     }
 
     fn record(&self, (tenant_id, mac): Address) -> TrendRecord {
-        let hours = self.hours.iter();
-        let days = self.days.iter();
+        let day = self.hour.div_euclid(24);
+        let hours = self.hours.iter().rev();
+        let days = self.days.iter().rev();
         let of = |o: Open| (o.test, o.since, o.baseline as i16, o.recent as i16);
         TrendRecord {
             tenant_id,
             mac,
             ap_device_id: self.ap_device_id,
             radio_mac: self.radio_mac,
-            hour: self.hour,
-            hours: hours.map(|(h, b)| (*h, b.0 as i16, b.1 as u8)).collect(),
-            days: days.map(|(d, b)| (*d, b.0 as i16, b.1 as u16)).collect(),
+            hour: self.hour as u32,
+            hours: hours
+                .map(|(h, b)| ((self.hour - h) as u8, b.0 as i16, b.1 as u8))
+                .collect(),
+            days: days
+                .map(|(d, b)| ((day - d) as u8, b.0 as i16, b.1 as u16))
+                .collect(),
             open: self.open.map(of),
         }
     }
 }
 
 fn restored(record: &TrendRecord) -> Client {
-    let hours = record.hours.iter();
-    let days = record.days.iter();
+    let hour = i64::from(record.hour);
+    let day = hour.div_euclid(24);
+    let hours = (record.hours.iter())
+        .map(|(back, mean, w)| (hour - i64::from(*back), (i64::from(*mean), i64::from(*w))));
+    let days = (record.days.iter())
+        .map(|(back, mean, w)| (day - i64::from(*back), (i64::from(*mean), i64::from(*w))));
     Client {
         ap_device_id: record.ap_device_id,
         radio_mac: record.radio_mac,
-        hour: record.hour,
-        hours: hours
-            .map(|(h, mean, minutes)| (*h, (i64::from(*mean), i64::from(*minutes))))
-            .collect(),
-        days: days
-            .map(|(d, mean, minutes)| (*d, (i64::from(*mean), i64::from(*minutes))))
-            .collect(),
+        hour,
+        hours: hours.collect(),
+        days: days.collect(),
         open: record.open.map(|(test, since, baseline, recent)| Open {
             test,
             since,
@@ -181,17 +178,20 @@ impl Oracle {
         interval_ms: u32,
         at: Timestamp,
     ) {
-        let Some((signal, link)) = signal.zip(self.link(id)) else {
+        let radio = (self.aps.get_mut(&id.ap_device_id)).and_then(|r| r.get_mut(&id.radio_mac));
+        let link = radio.and_then(|r| r.links.get_mut(&id.mac));
+        let Some((signal, link)) = signal.zip(link) else {
             return;
         };
         use LinkState::{Active, Degraded, Discovered};
-        if link.ambiguous || !matches!(link.state, Discovered | Active | Degraded) {
+        let here = matches!(link.state, Discovered | Active | Degraded) && !link.ambiguous;
+        if !here || link.heard.samples == u16::MAX {
             return;
         }
-        let sums = self.sums.entry(*id).or_default();
-        sums.sum_dbm += i64::from(signal);
-        sums.samples += 1;
-        sums.covered_ms += i64::from(interval_ms);
+        let heard = &mut link.heard;
+        heard.sum_dbm += i32::from(signal);
+        heard.samples += 1;
+        heard.covered_ms = heard.covered_ms.saturating_add(interval_ms).min(3_600_000);
         // What ended in earlier slots, or before the poll, has been said.
         let ended = (self.end - SLOT).max(at.min(self.end));
         self.arm_hour(id.ap_device_id, ended);
@@ -203,21 +203,35 @@ impl Oracle {
 
     /// After a restart, the hours of all access points that have samples.
     pub(crate) fn arm_hours(&mut self, ended: Timestamp) {
-        let aps: Vec<DeviceId> = self.sums.keys().map(|id| id.ap_device_id).collect();
+        let heard = |radio: &Radio| radio.links.values().any(|link| link.heard.samples > 0);
+        let aps = self.aps.iter();
+        let aps: Vec<DeviceId> = aps
+            .filter(|(_, radios)| radios.values().any(heard))
+            .map(|(ap, _)| *ap)
+            .collect();
         aps.into_iter().for_each(|ap| self.arm_hour(ap, ended));
     }
 
     /// An access point's hour ends.
-    pub(crate) fn hour_ended(&mut self, ap: DeviceId, at: Timestamp) {
-        let of_ap = |id: &&LinkId| id.ap_device_id == ap;
-        let ids: Vec<LinkId> = self.sums.keys().filter(of_ap).copied().collect();
-        for link in ids {
-            let Some(sums) = self.sums.remove(&link) else {
-                continue;
-            };
-            let minutes = round(sums.covered_ms, 60_000).min(60);
-            if minutes > 0 {
-                let bucket = (round(100 * sums.sum_dbm, sums.samples), minutes);
+    pub(crate) fn hour_ended(&mut self, ap_device_id: DeviceId, at: Timestamp) {
+        let Some(tenant_id) = self.devices.get(&ap_device_id).map(|d| d.row.tenant_id) else {
+            return;
+        };
+        for (radio_mac, radio) in self.aps.entry(ap_device_id).or_default() {
+            for link in radio.links.values_mut() {
+                let heard = std::mem::take(&mut link.heard);
+                let minutes = round(i64::from(heard.covered_ms), 60_000).min(60);
+                if heard.samples == 0 || minutes == 0 {
+                    continue;
+                }
+                let mean = round(100 * i64::from(heard.sum_dbm), i64::from(heard.samples));
+                let bucket = (mean.clamp(-32_768, 32_767), minutes);
+                let link = LinkId {
+                    tenant_id,
+                    ap_device_id,
+                    radio_mac: *radio_mac,
+                    mac: link.mac,
+                };
                 self.pieces.push(Piece { at, link, bucket });
             }
         }
@@ -281,6 +295,11 @@ impl Oracle {
             }
             return;
         }
+        // A fall that is over lowers the week for days yet.
+        let over = |client: &Client, baseline: i64| {
+            let day = client.recent(TrendTest::Day, percent);
+            day.is_some_and(|day| baseline - day <= 100 * i64::from(t.trend_clear_db))
+        };
         for (test, db) in [
             (TrendTest::Day, t.trend_day_db),
             (TrendTest::Week, t.trend_week_db),
@@ -290,6 +309,7 @@ impl Oracle {
                 .zip(client.recent(test, percent));
             if let Some((baseline, recent)) = windows
                 && baseline - recent >= 100 * i64::from(db)
+                && !(test == TrendTest::Week && over(client, baseline))
             {
                 client.open = Some(Open {
                     test,
@@ -361,10 +381,7 @@ impl Oracle {
         for view in self.trend_views().values() {
             let ap = self.devices.get(&view.ap_device_id);
             let ap = ap.filter(|ap| ap.row.tenant_id == view.tenant_id);
-            let places = ap.map_or_else(
-                || vec![Place::Tenant(view.tenant_id)],
-                |ap| places_of(&ap.row),
-            );
+            let places = ap.map(|ap| places_of(&ap.row)).unwrap_or_default();
             for place in places {
                 *all.entry(place).or_default() += 1;
             }

@@ -83,6 +83,7 @@ proptest! {
         prop_assert_eq!(a.caps, b.caps);
         prop_assert_eq!(a.bssids, b.bssids);
         prop_assert_eq!(a.health, b.health);
+        prop_assert_eq!(a.trends, b.trends);
         let events = |oracle: &mut Oracle| oracle.take_events().without_alerts();
         prop_assert_eq!(events(&mut restored), events(&mut oracle));
     }
@@ -110,12 +111,19 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(3))]
 
     #[test]
-    fn weeks_of_trends_hold_the_laws(seed: u64) {
-        let mut oracle = Oracle::new(DEFAULT);
-        for slot in days(seed) {
-            oracle.slot(slot.first, slot.last, &slot.control, slot.polls);
+    fn weeks_of_trends_hold_the_laws_and_go_on_from_their_records(seed: u64, cut in 0.0..1.0f64) {
+        let slots = days(seed);
+        let (early, late) = slots.split_at((slots.len() as f64 * cut) as usize);
+        let (mut oracle, _) = folded(early);
+        let mut restored = Oracle::restore(DEFAULT, oracle.records());
+        fold(&mut restored, late);
+        for slot in late {
+            oracle.slot(slot.first, slot.last, &slot.control, slot.polls.clone());
             prop_assert_eq!(laws(&oracle.views()), vec![]);
         }
+        prop_assert_eq!(restored.views().without_air(), oracle.views().without_air());
+        prop_assert_eq!(restored.records().trends, oracle.records().trends);
+        prop_assert_eq!(restored.take_events(), oracle.take_events());
     }
 }
 
