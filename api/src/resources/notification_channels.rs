@@ -218,7 +218,7 @@ pub(crate) async fn list(
     Query(query): Query<ListQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    crud::list::<NotificationChannel>(&who, &LISTING, &query, &headers).await
+    crud::list::<NotificationChannel>(&who, &LISTING, query, &headers).await
 }
 
 /// A channel of notifications, without its secrets.

@@ -105,7 +105,7 @@ pub(crate) async fn list(
     Query(query): Query<ListQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    crud::list::<NotificationDelivery>(&who, &LISTING, &query, &headers).await
+    crud::list::<NotificationDelivery>(&who, &LISTING, query, &headers).await
 }
 
 /// A delivery with its attempts.

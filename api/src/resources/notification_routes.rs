@@ -352,7 +352,7 @@ pub(crate) async fn list(
     Query(query): Query<ListQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    crud::list::<NotificationRoute>(&who, &LISTING, &query, &headers).await
+    crud::list::<NotificationRoute>(&who, &LISTING, query, &headers).await
 }
 
 /// A route of notifications.
