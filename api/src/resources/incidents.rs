@@ -9,12 +9,12 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::alerts::acts::AckInput;
+use super::alerts::deed::{Deed, Noted};
 use super::alerts::notes::{self, CommentInput, Note, On};
-use super::check::Checks;
 use super::crud;
 use crate::http::access::{Operator, Viewer};
 use crate::http::extract::{Body, Path, Query};
-use crate::http::idempotency::{Begun, IdempotencyKey, Once};
+use crate::http::idempotency::IdempotencyKey;
 use crate::http::problem::Problem;
 use crate::http::reply;
 use crate::http::wire::Time;
@@ -152,19 +152,12 @@ pub(crate) async fn get(
     reply::list(&headers, &incident)
 }
 
-/// Begins a deed on an incident that there is.
-async fn begin(
-    who: &Operator,
-    id: Uuid,
-    key: IdempotencyKey,
-    input: &impl Serialize,
-) -> Result<Result<Once, Response>, Problem> {
-    let mut once = match key.begin(who, input).await? {
-        Begun::Now(once) => once,
-        Begun::Before(answer) => return Ok(Err(answer)),
-    };
-    let _: Incident = LISTING.by_id(&mut once.tx, who.tenant().0, id).await?;
-    Ok(Ok(once))
+impl Noted for Incident {
+    const LISTING: &'static Listing = &LISTING;
+
+    fn on(id: Uuid) -> On {
+        On::Incident(id)
+    }
 }
 
 /// Says that somebody has seen an incident.
@@ -176,33 +169,23 @@ pub(crate) async fn ack(
     key: IdempotencyKey,
     Body(input): Body<AckInput>,
 ) -> Result<Response, Problem> {
-    let mut checks = Checks::default();
-    checks.text("/note", input.note.as_deref());
-    checks.done()?;
-    let mut once = match begin(&who, id, key, &input).await? {
-        Ok(once) => once,
+    notes::check(input.note.as_deref())?;
+    let mut deed = match Deed::<Incident>::begin(&who, id, key, &input).await? {
+        Ok((deed, _)) => deed,
         Err(answer) => return Ok(answer),
     };
-    let tenant = who.tenant().0;
     sqlx::query!(
         "UPDATE incidents SET acknowledged_at = CASE WHEN $3 THEN now() END, acknowledged_by = CASE WHEN $3 THEN $4 END
          WHERE tenant_id = $1 AND incident_id = $2",
-        tenant,
+        who.tenant().0,
         id,
         input.acknowledged,
         who.by(),
     )
-    .execute(&mut *once.tx)
+    .execute(deed.tx())
     .await?;
-    let said = match (input.acknowledged, input.note.as_deref()) {
-        (false, None) => Some("taken back"),
-        (_, note) => note,
-    };
-    let (by, on) = ((tenant, who.by()), On::Incident(id));
-    notes::add(&mut once.tx, by, on, "acknowledge", said).await?;
-    let incident: Incident = LISTING.by_id(&mut once.tx, tenant, id).await?;
-    let answer = reply::done(&incident)?;
-    once.done(answer).await
+    deed.note("acknowledge", input.said()).await?;
+    deed.done().await
 }
 
 /// Comments on an incident.
@@ -215,10 +198,8 @@ pub(crate) async fn comment(
     Body(input): Body<CommentInput>,
 ) -> Result<Response, Problem> {
     input.check()?;
-    match begin(&who, id, key, &input).await? {
-        Ok(once) => {
-            notes::comment(once, (who.tenant().0, who.by()), On::Incident(id), &input).await
-        }
+    match Deed::<Incident>::begin(&who, id, key, &input).await? {
+        Ok((deed, _)) => deed.comment(&input).await,
         Err(answer) => Ok(answer),
     }
 }

@@ -10,13 +10,11 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::alerts::notes::{self, Note, On};
-use super::check::Checks;
 use super::crud;
 use crate::http::access::{Operator, Viewer};
 use crate::http::extract::{Body, Path, Query};
 use crate::http::idempotency::{Begun, IdempotencyKey};
 use crate::http::problem::Problem;
-use crate::http::reply;
 use crate::http::wire::{MacText, Time};
 use crate::listing::{Column, Kind, ListQuery, Listing, Page};
 
@@ -138,9 +136,7 @@ pub(crate) async fn accept(
     key: IdempotencyKey,
     Body(input): Body<AcceptInput>,
 ) -> Result<Response, Problem> {
-    let mut checks = Checks::default();
-    checks.text("/note", input.note.as_deref());
-    checks.done()?;
+    notes::check(input.note.as_deref())?;
     let mut once = match key.begin(&who, &input).await? {
         Begun::Now(once) => once,
         Begun::Before(answer) => return Ok(answer),
@@ -157,8 +153,5 @@ pub(crate) async fn accept(
         return Err(Problem::not_found());
     }
     let (by, on) = ((tenant, who.by()), On::Client(mac));
-    let id = notes::add(&mut once.tx, by, on, "accept", input.note.as_deref()).await?;
-    let note: Note = notes::LISTING.by_id(&mut once.tx, tenant, id).await?;
-    let answer = reply::made(&note)?;
-    once.done(answer).await
+    notes::made(once, by, on, "accept", input.note.as_deref()).await
 }

@@ -3,18 +3,18 @@
 use axum::response::Response;
 use mast_schemas::Timestamp;
 use serde::{Deserialize, Serialize};
-use sqlx::PgConnection;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::deed::{Deed, Noted};
 use super::notes::{self, CommentInput, Note, On};
 use super::{Alert, LISTING};
 use crate::http::access::Operator;
 use crate::http::extract::{Body, Path};
-use crate::http::idempotency::{Begun, IdempotencyKey, Once};
+use crate::http::idempotency::IdempotencyKey;
 use crate::http::problem::Problem;
-use crate::http::reply;
 use crate::http::wire::Time;
+use crate::listing::Listing;
 use crate::resources::check::Checks;
 
 /// Longest silence, microseconds: 90 days.
@@ -30,6 +30,16 @@ pub(crate) struct AckInput {
     pub(crate) acknowledged: bool,
     #[serde(default)]
     pub(crate) note: Option<String>,
+}
+
+impl AckInput {
+    /// What is noted of it.
+    pub(crate) fn said(&self) -> Option<&str> {
+        match (self.acknowledged, self.note.as_deref()) {
+            (false, None) => Some("taken back"),
+            (_, note) => note,
+        }
+    }
 }
 
 const fn yes() -> bool {
@@ -66,64 +76,20 @@ pub(crate) struct AssignInput {
     note: Option<String>,
 }
 
-/// A deed, begun: the transaction, the alert's tenant and id, and who does it.
-struct Deed<'a> {
-    once: Once,
-    tenant: Uuid,
-    id: Uuid,
-    by: &'a str,
-}
+impl Noted for Alert {
+    const LISTING: &'static Listing = &LISTING;
 
-impl Deed<'_> {
-    fn tx(&mut self) -> &mut PgConnection {
-        &mut self.once.tx
-    }
-
-    async fn note(&mut self, action: &str, note: Option<&str>) -> Result<(), Problem> {
-        let (who, on) = ((self.tenant, self.by), On::Alert(self.id));
-        notes::add(&mut self.once.tx, who, on, action, note).await?;
-        Ok(())
-    }
-
-    /// Answers with the alert as it is now.
-    async fn done(mut self) -> Result<Response, Problem> {
-        let alert: Alert = LISTING
-            .by_id(&mut self.once.tx, self.tenant, self.id)
-            .await?;
-        let answer = reply::done(&alert)?;
-        self.once.done(answer).await
+    fn on(id: Uuid) -> On {
+        On::Alert(id)
     }
 }
 
-fn check(note: Option<&str>) -> Result<(), Problem> {
-    let mut checks = Checks::default();
-    checks.text("/note", note);
-    checks.done()
-}
-
-/// Begins a deed on an alert that there is.
-async fn begin<'a>(
-    who: &'a Operator,
-    id: Uuid,
-    key: IdempotencyKey,
-    input: &impl Serialize,
-) -> Result<Result<(Deed<'a>, Alert), Response>, Problem> {
-    let mut once = match key.begin(who, input).await? {
-        Begun::Now(once) => once,
-        Begun::Before(answer) => return Ok(Err(answer)),
-    };
-    let tenant = who.tenant().0;
-    let alert: Alert = LISTING.by_id(&mut once.tx, tenant, id).await?;
-    let by = who.by();
-    Ok(Ok((
-        Deed {
-            once,
-            tenant,
-            id,
-            by,
-        },
-        alert,
-    )))
+/// What was done, and what was said of it.
+fn with_note(done: String, note: Option<&str>) -> String {
+    match note {
+        Some(note) => format!("{done}: {note}"),
+        None => done,
+    }
 }
 
 /// Says that somebody has seen an alert.
@@ -135,27 +101,22 @@ pub(crate) async fn ack(
     key: IdempotencyKey,
     Body(input): Body<AckInput>,
 ) -> Result<Response, Problem> {
-    check(input.note.as_deref())?;
-    let mut deed = match begin(&who, id, key, &input).await? {
+    notes::check(input.note.as_deref())?;
+    let mut deed = match Deed::<Alert>::begin(&who, id, key, &input).await? {
         Ok((deed, _)) => deed,
         Err(answer) => return Ok(answer),
     };
-    let (tenant, by) = (deed.tenant, deed.by.to_owned());
     sqlx::query!(
         "UPDATE alerts SET acknowledged_at = CASE WHEN $3 THEN now() END, acknowledged_by = CASE WHEN $3 THEN $4 END
          WHERE tenant_id = $1 AND alert_id = $2",
-        tenant,
+        who.tenant().0,
         id,
         input.acknowledged,
-        by,
+        who.by(),
     )
     .execute(deed.tx())
     .await?;
-    let said = match (input.acknowledged, input.note.as_deref()) {
-        (false, None) => Some("taken back"),
-        (_, note) => note,
-    };
-    deed.note("acknowledge", said).await?;
+    deed.note("acknowledge", input.said()).await?;
     deed.done().await
 }
 
@@ -179,7 +140,7 @@ pub(crate) async fn silence(
         "must be within 90 days from now",
     );
     checks.done()?;
-    let mut deed = match begin(&who, id, key, &input).await? {
+    let mut deed = match Deed::<Alert>::begin(&who, id, key, &input).await? {
         Ok((_, alert)) if alert.resolved_at.is_some() => {
             return Err(Problem::field(
                 "",
@@ -189,10 +150,9 @@ pub(crate) async fn silence(
         Ok((deed, _)) => deed,
         Err(answer) => return Ok(answer),
     };
-    let tenant = deed.tenant;
     sqlx::query!(
         "UPDATE alerts SET silenced_until = instant($3) WHERE tenant_id = $1 AND alert_id = $2",
-        tenant,
+        who.tenant().0,
         id,
         input.until.map(|until| until.0),
     )
@@ -201,10 +161,7 @@ pub(crate) async fn silence(
     let until = input
         .until
         .map_or_else(|| "ended".to_owned(), |until| format!("until {until}"));
-    let said = match &input.note {
-        Some(note) => format!("{until}: {note}"),
-        None => until,
-    };
+    let said = with_note(until, input.note.as_deref());
     deed.note("silence", Some(&said)).await?;
     deed.done().await
 }
@@ -219,8 +176,8 @@ pub(crate) async fn resolve(
     key: IdempotencyKey,
     Body(input): Body<ResolveInput>,
 ) -> Result<Response, Problem> {
-    check(input.note.as_deref())?;
-    let (mut deed, alert) = match begin(&who, id, key, &input).await? {
+    notes::check(input.note.as_deref())?;
+    let (mut deed, alert) = match Deed::<Alert>::begin(&who, id, key, &input).await? {
         Ok(begun) => begun,
         Err(answer) => return Ok(answer),
     };
@@ -246,24 +203,20 @@ pub(crate) async fn assign(
         checks.name("/assignee", assignee);
     }
     checks.done()?;
-    let mut deed = match begin(&who, id, key, &input).await? {
+    let mut deed = match Deed::<Alert>::begin(&who, id, key, &input).await? {
         Ok((deed, _)) => deed,
         Err(answer) => return Ok(answer),
     };
-    let tenant = deed.tenant;
     sqlx::query!(
         "UPDATE alerts SET assignee = $3 WHERE tenant_id = $1 AND alert_id = $2",
-        tenant,
+        who.tenant().0,
         id,
         input.assignee,
     )
     .execute(deed.tx())
     .await?;
     let to = input.assignee.as_deref().unwrap_or("nobody");
-    let said = match &input.note {
-        Some(note) => format!("to {to}: {note}"),
-        None => format!("to {to}"),
-    };
+    let said = with_note(format!("to {to}"), input.note.as_deref());
     deed.note("assign", Some(&said)).await?;
     deed.done().await
 }
@@ -278,9 +231,8 @@ pub(crate) async fn comment(
     Body(input): Body<CommentInput>,
 ) -> Result<Response, Problem> {
     input.check()?;
-    let deed = match begin(&who, id, key, &input).await? {
-        Ok((deed, _)) => deed,
-        Err(answer) => return Ok(answer),
-    };
-    notes::comment(deed.once, (deed.tenant, deed.by), On::Alert(id), &input).await
+    match Deed::<Alert>::begin(&who, id, key, &input).await? {
+        Ok((deed, _)) => deed.comment(&input).await,
+        Err(answer) => Ok(answer),
+    }
 }

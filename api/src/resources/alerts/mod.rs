@@ -1,6 +1,7 @@
 //! Alerts: open ones, and those of the last 90 days.
 
 pub(crate) mod acts;
+pub(crate) mod deed;
 pub(crate) mod explain;
 pub(crate) mod notes;
 

@@ -45,10 +45,15 @@ pub(crate) struct CommentInput {
 
 impl CommentInput {
     pub(crate) fn check(&self) -> Result<(), Problem> {
-        let mut checks = Checks::default();
-        checks.text("/note", Some(&self.note));
-        checks.done()
+        check(Some(&self.note))
     }
+}
+
+/// What a note must be.
+pub(crate) fn check(note: Option<&str>) -> Result<(), Problem> {
+    let mut checks = Checks::default();
+    checks.text("/note", note);
+    checks.done()
 }
 
 /// What is noted on.
@@ -91,14 +96,15 @@ pub(crate) async fn add(
     Ok(id)
 }
 
-/// A comment of somebody, once, as it is answered.
-pub(crate) async fn comment(
+/// Notes what somebody does, once, and answers with the note.
+pub(crate) async fn made(
     mut once: Once,
     (tenant, by): (Uuid, &str),
     on: On,
-    input: &CommentInput,
+    action: &str,
+    note: Option<&str>,
 ) -> Result<Response, Problem> {
-    let id = add(&mut once.tx, (tenant, by), on, "comment", Some(&input.note)).await?;
+    let id = add(&mut once.tx, (tenant, by), on, action, note).await?;
     let note: Note = LISTING.by_id(&mut once.tx, tenant, id).await?;
     let answer = reply::made(&note)?;
     once.done(answer).await
