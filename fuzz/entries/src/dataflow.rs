@@ -6,7 +6,7 @@ use mast_dataflow::checkpoint::{decode, encode};
 use mast_dataflow::decode::Columns;
 use mast_schemas::checkpoint::{
     ApFlagsRecord, ApRecord, BssidRecord, CapRecord, DeviceRecord, HealthRecord, LimitsRecord,
-    Manifest, Part, RoamRecord, ShownRecord, StandingRecord,
+    Manifest, Part, RoamRecord, ShownRecord, StandingRecord, TrendRecord,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -43,7 +43,7 @@ pub(crate) fn checkpoint(data: &[u8]) {
     let sum = crc32fast::hash(body).to_le_bytes();
     let file = [body, &sum].concat();
     assert!(decode::<CapRecord>(Part::Caps, body).is_err() || body.len() > 4);
-    match part % 10 {
+    match part % 11 {
         0 => records::<StandingRecord>(Part::Control, &file),
         1 => records::<DeviceRecord>(Part::Devices, &file),
         2 => records::<RoamRecord>(Part::Roam, &file),
@@ -53,7 +53,8 @@ pub(crate) fn checkpoint(data: &[u8]) {
         6 => records::<ApFlagsRecord>(Part::ApFlags, &file),
         7 => records::<ShownRecord>(Part::Shown, &file),
         8 => records::<HealthRecord>(Part::Health, &file),
-        _ => records::<LimitsRecord>(Part::Limits, &file),
+        9 => records::<LimitsRecord>(Part::Limits, &file),
+        _ => records::<TrendRecord>(Part::Trends, &file),
     }
 }
 

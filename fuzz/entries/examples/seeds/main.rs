@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 
 use mast_dataflow::checkpoint::encode;
 use mast_ingest::parse::{self, Known, Stamp};
+use mast_schemas::alerts::TrendTest;
 use mast_schemas::checkpoint::{
     CapRecord, DeviceRecord, HealthRecord, LimitsRecord, Part, RoamRecord, SaidRecord,
-    StandingRecord,
+    StandingRecord, TrendRecord,
 };
 use mast_schemas::control::{Change, ControlRecord, Device, Role, Site, TlsPolicy};
 use mast_schemas::epochs::{Binding, Silence};
@@ -486,6 +487,22 @@ fn checkpoints(seeds: &Seeds) -> Result {
         "limits",
         9,
         &encode(Part::Limits, 0, [limits].iter())?,
+    )?;
+    let trend = TrendRecord {
+        tenant_id: tenant(),
+        mac: Mac(2),
+        ap_device_id: device(3),
+        radio_mac: Mac(1),
+        hour: 500_000,
+        hours: vec![(0, -7_000, 60), (23, -6_512, 1)],
+        days: vec![(0, -6_800, 1_440), (28, -6_100, 720)],
+        open: Some((TrendTest::Day, AT, -6_150, -6_800)),
+    };
+    file(
+        seeds,
+        "trends",
+        10,
+        &encode(Part::Trends, 7, [trend].iter())?,
     )
 }
 
