@@ -83,8 +83,8 @@ impl DevBroker {
             let ended = self.server.as_mut().unwrap().try_wait().unwrap();
             assert!(
                 ended.is_none() && Instant::now() < deadline,
-                "the broker did not start; see {}",
-                self.dir.join("broker.out").display()
+                "the broker did not start ({ended:?}):\n{}",
+                std::fs::read_to_string(self.dir.join("broker.out")).unwrap_or_default()
             );
             std::thread::sleep(Duration::from_millis(50));
         }
