@@ -2,15 +2,16 @@
 //! addresses are Postgres's business.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use mast_schemas::checkpoint::{LimitsRecord, StandingRecord};
-use mast_schemas::control::{Change, Role};
+use mast_schemas::control::{Change, Role, Rule};
 use mast_schemas::thresholds::Thresholds;
 use mast_schemas::views::Place;
-use mast_schemas::{DeviceId, GroupId, SectorId, SiteId, TagId, TenantId};
-use mast_state::messages::{DeviceControl, DeviceInfo, TrendControl};
+use mast_schemas::{DeviceId, GroupId, RuleId, SectorId, SiteId, TagId, TenantId};
+use mast_state::messages::{DeviceControl, DeviceInfo, RuleControl, TrendControl};
 use mast_state::{ApLimits, PlaceLimits, Scope};
 
 use crate::numbers::{DeviceNumber, PlaceNumber, Places, Standing};
@@ -27,6 +28,15 @@ pub(crate) struct ControlTables {
     limits: PlaceLimits,
     /// Where something else counts as bad than devices there were told.
     touched: BTreeSet<Scope>,
+    rules: BTreeMap<RuleId, Arc<Rule>>,
+    sectors: HashMap<(TenantId, SectorId), SectorSites, FixedState>,
+}
+
+/// At which sites the devices of a sector stand: one, but while a sector moves with all of its devices.
+#[derive(Clone, Debug, Default)]
+struct SectorSites {
+    devices: BTreeMap<SiteId, u32>,
+    told: Option<SiteId>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -74,9 +84,38 @@ impl Row {
     }
 }
 
+/// What the changes of a slot come to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Diffs {
+    /// Devices that look different now.
+    pub(crate) devices: Vec<DeviceDiff>,
+    /// What is said of rules, and where it stands among the devices.
+    pub(crate) rules: Vec<(u32, RuleControl)>,
+    next: u32,
+}
+
+impl Diffs {
+    fn order(&mut self) -> u32 {
+        self.next += 1;
+        self.next
+    }
+
+    fn device(&mut self, diff: DeviceDiff) {
+        let order = self.order();
+        self.devices.push(DeviceDiff { order, ..diff });
+    }
+
+    fn rule(&mut self, control: RuleControl) {
+        let order = self.order();
+        self.rules.push((order, control));
+    }
+}
+
 /// What a device looks like before and after a change.
 #[derive(Clone, Debug)]
 pub(crate) struct DeviceDiff {
+    /// Where it stands among the changes of its slot.
+    pub(crate) order: u32,
     /// The device's number.
     pub(crate) number: DeviceNumber,
     /// Where it stood.
@@ -97,8 +136,8 @@ pub(crate) const fn trend(change: &Change) -> Option<TrendControl> {
 }
 
 impl ControlTables {
-    /// No devices yet; these places say what counts as bad.
-    pub(crate) fn new(thresholds: Thresholds, limits: &[LimitsRecord]) -> Self {
+    /// No devices yet; these places say what counts as bad, and these are the rules.
+    pub(crate) fn new(thresholds: Thresholds, limits: &[LimitsRecord], rules: &[Rule]) -> Self {
         let mut places = PlaceLimits::default();
         for row in limits {
             places.put(*row);
@@ -110,15 +149,17 @@ impl ControlTables {
             thresholds,
             limits: places,
             touched: BTreeSet::new(),
+            rules: rules
+                .iter()
+                .map(|rule| (rule.id, Arc::new(rule.clone())))
+                .collect(),
+            sectors: HashMap::default(),
         }
     }
 
-    /// Applies the changes of a slot, in their order, and says which devices look different now.
-    pub(crate) fn apply<'a>(
-        &mut self,
-        changes: impl IntoIterator<Item = &'a Change>,
-    ) -> Vec<DeviceDiff> {
-        let mut diffs = Vec::new();
+    /// Applies the changes of a slot, in their order, and says what they come to.
+    pub(crate) fn apply<'a>(&mut self, changes: impl IntoIterator<Item = &'a Change>) -> Diffs {
+        let mut diffs = Diffs::default();
         for change in changes {
             self.change(change, &mut diffs);
         }
@@ -142,14 +183,25 @@ impl ControlTables {
     }
 
     /// What belonged to a deleted site or sector lives on without it; what belonged to a deleted tenant goes with it.
-    fn change(&mut self, change: &Change, diffs: &mut Vec<DeviceDiff>) {
+    fn change(&mut self, change: &Change, diffs: &mut Diffs) {
         match change {
             Change::Tenant(_) | Change::Site(_) | Change::Sector(_) => {}
             Change::Group(_) | Change::GroupDeleted { .. } => {}
             Change::Tag(_) | Change::TagDeleted { .. } => {}
-            Change::Rule(_) | Change::RuleDeleted { .. } => {}
+            Change::Rule(rule) => {
+                let rule = Arc::new(rule.clone());
+                self.rules.insert(rule.id, rule.clone());
+                diffs.rule(RuleControl::Put(rule));
+            }
+            Change::RuleDeleted { id } => {
+                self.rules.remove(id);
+                diffs.rule(RuleControl::Deleted(*id));
+            }
+            Change::AlertResolved { tenant_id, id } => {
+                diffs.rule(RuleControl::Resolved(*tenant_id, *id));
+            }
             Change::Window(_) | Change::WindowDeleted { .. } => {}
-            Change::AlertResolved { .. } | Change::TrendNormal { .. } => {}
+            Change::TrendNormal { .. } => {}
             Change::Thresholds(row) => {
                 let scopes = self.limits.put(row.into());
                 self.touched.extend(scopes.into_iter().flatten());
@@ -157,6 +209,8 @@ impl ControlTables {
             Change::ThresholdsDeleted { id } => self.touched.extend(self.limits.remove(*id)),
             Change::TenantDeleted { id } => {
                 self.limits.forget(|scope| scope.0 == *id);
+                let rules = self.rules.extract_if(.., |_, rule| rule.tenant_id == *id);
+                rules.for_each(|(rule, _)| diffs.rule(RuleControl::Deleted(rule)));
                 for row in self.select(|row| row.tenant_id == *id) {
                     self.remove(row.device_id, diffs);
                 }
@@ -198,11 +252,13 @@ impl ControlTables {
     }
 
     /// Says where a device stands from now on.
-    pub(crate) fn put(&mut self, record: StandingRecord, diffs: &mut Vec<DeviceDiff>) {
+    pub(crate) fn put(&mut self, record: StandingRecord, diffs: &mut Diffs) {
         let (tenant, site, sector) = (record.tenant_id, record.site_id, record.sector_id);
         let standing = Some(self.places.standing(tenant, site, sector));
         let limits = self.limits.of((tenant, site, sector), &self.thresholds);
         let device = record.device_id;
+        let before = self.devices.get(&device).and_then(|row| row.standing);
+        self.sector_moved(before, standing, diffs);
         let info = DeviceInfo::of(&record, limits);
         let ties = Ties {
             parent: record.parent_id,
@@ -232,7 +288,8 @@ impl ControlTables {
                 entry.insert(new.clone()).standing
             }
         };
-        diffs.push(DeviceDiff {
+        diffs.device(DeviceDiff {
+            order: 0,
             number: new.number,
             old,
             new: standing,
@@ -243,19 +300,70 @@ impl ControlTables {
         });
     }
 
-    fn remove(&mut self, device: DeviceId, diffs: &mut Vec<DeviceDiff>) {
+    fn remove(&mut self, device: DeviceId, diffs: &mut Diffs) {
         let Some(row) = self.devices.get_mut(&device) else {
             return;
         };
         let Some(old) = row.standing.take() else {
             return;
         };
-        diffs.push(DeviceDiff {
-            number: row.number,
+        let number = row.number;
+        self.sector_moved(Some(old), None, diffs);
+        diffs.device(DeviceDiff {
+            order: 0,
+            number,
             old: Some(old),
             new: None,
             control: DeviceControl { device, info: None },
         });
+    }
+
+    /// A device left a sector, or came into one: tells where the sector is, if that is elsewhere now.
+    fn sector_moved(&mut self, old: Option<Standing>, new: Option<Standing>, diffs: &mut Diffs) {
+        if old == new {
+            return;
+        }
+        let sector = |standing: Option<Standing>| {
+            let (tenant, site, sector) = self.ids(standing?);
+            Some(((tenant, sector?), site?))
+        };
+        let (old, new) = (sector(old), sector(new));
+        if let Some((sector, site)) = new {
+            let sites = self.sectors.entry(sector).or_default();
+            *sites.devices.entry(site).or_default() += 1;
+        }
+        if let Some((sector, site)) = old
+            && let Some(sites) = self.sectors.get_mut(&sector)
+            && let Some(n) = sites.devices.get_mut(&site)
+        {
+            *n -= 1;
+            if *n == 0 {
+                sites.devices.remove(&site);
+            }
+        }
+        for (sector, _) in [old, new].into_iter().flatten() {
+            let Some(sites) = self.sectors.get_mut(&sector) else {
+                continue;
+            };
+            match sites.devices.keys().next().copied() {
+                None => drop(self.sectors.remove(&sector)),
+                Some(site) if sites.told != Some(site) => {
+                    sites.told = Some(site);
+                    let (tenant, sector) = sector;
+                    diffs.rule(RuleControl::Sector {
+                        tenant,
+                        sector,
+                        site,
+                    });
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// What a checkpoint holds: all rules, by rising id.
+    pub(crate) fn rules(&self) -> Vec<Rule> {
+        self.rules.values().map(|rule| Rule::clone(rule)).collect()
     }
 
     /// What a checkpoint holds: what places say, by rising id.
@@ -300,7 +408,7 @@ mod tests {
 
     #[test]
     fn what_a_device_belongs_to_is_told_and_kept() {
-        let mut tables = ControlTables::new(DEFAULT, &[]);
+        let mut tables = ControlTables::new(DEFAULT, &[], &[]);
         let record = StandingRecord {
             device_id: DeviceId::new(),
             tenant_id: TenantId::new(),
@@ -313,13 +421,13 @@ mod tests {
             group_ids: vec![GroupId::new()],
             tag_ids: vec![TagId::new()],
         };
-        let mut diffs = Vec::new();
+        let mut diffs = Diffs::default();
         tables.put(record.clone(), &mut diffs);
         tables.put(record.clone(), &mut diffs);
         let told = |diff: &DeviceDiff| diff.control.info.clone();
         let all = DeviceInfo::of(&record, ApLimits::of(&DEFAULT));
         assert_eq!(
-            diffs.iter().map(told).collect::<Vec<_>>(),
+            diffs.devices.iter().map(told).collect::<Vec<_>>(),
             [Some(all.clone())]
         );
         assert_eq!(tables.records(), std::slice::from_ref(&record));
@@ -346,9 +454,9 @@ mod tests {
         };
         let scopes = tables.limits.put(limits);
         tables.touched.extend(scopes.into_iter().flatten());
-        diffs.extend(tables.apply([]));
-        assert_eq!(diffs.len(), 3);
-        let last = diffs.last().and_then(told).unwrap();
+        diffs.devices.extend(tables.apply([]).devices);
+        assert_eq!(diffs.devices.len(), 3);
+        let last = diffs.devices.last().and_then(told).unwrap();
         assert_eq!(last.parent, None);
         assert_eq!((last.groups, last.tags), (all.groups, all.tags));
         assert_ne!(last.limits, all.limits);

@@ -8,8 +8,8 @@ use arrow::array::{
     StringArray,
 };
 use arrow::datatypes::{
-    ArrowPrimitiveType, Int16Type, TimestampMicrosecondType, UInt8Type, UInt16Type, UInt32Type,
-    UInt64Type,
+    ArrowPrimitiveType, Float32Type, Int16Type, TimestampMicrosecondType, UInt8Type, UInt16Type,
+    UInt32Type, UInt64Type,
 };
 use bytes::Bytes;
 use hashbrown::HashMap;
@@ -42,6 +42,11 @@ const POLL: &[&str] = &[
     "cpu_load_percent",
     "memory_free_bytes",
     "uptime_s",
+    "memory_total_bytes",
+    "disk_free_bytes",
+    "disk_total_bytes",
+    "cpu_temperature_c",
+    "board_temperature_c",
 ];
 
 const INTERFACE: &[&str] = &[
@@ -52,6 +57,9 @@ const INTERFACE: &[&str] = &[
     "name",
     "rx_bytes",
     "tx_bytes",
+    "running",
+    "disabled",
+    "link_rate_bps",
 ];
 
 const RADIO: &[&str] = &["device_id", "sequence", "interface", "noise_floor_dbm"];
@@ -133,7 +141,7 @@ impl Columns {
     pub fn rows(&self) -> Result<Rows<'_>, SchemaError> {
         let heads = heads(&self.polls)?;
         let (mut interfaces, mut interface_ends) = (Vec::new(), vec![0; heads.len()]);
-        let (mut counters, mut counter_ends) = (Vec::new(), vec![0; heads.len()]);
+        let (mut interface_rows, mut row_ends) = (Vec::new(), vec![0; heads.len()]);
         if let Some(batch) = &self.interfaces {
             let (macs, remote) = (column::<UInt64Type>(batch, 2), batch.column(3).as_boolean());
             join(batch, &heads, &mut interface_ends, |row| {
@@ -145,19 +153,19 @@ impl Columns {
                 interfaces.len()
             });
             let names = batch.column(4).as_string::<i32>();
-            let (rx, tx) = (
-                column::<UInt64Type>(batch, 5),
-                column::<UInt64Type>(batch, 6),
-            );
-            join(batch, &heads, &mut counter_ends, |row| {
-                if let (Some(rx_bytes), Some(tx_bytes)) = (value(rx, row), value(tx, row)) {
-                    counters.push(InterfaceInput {
-                        name: names.value(row),
-                        rx_bytes,
-                        tx_bytes,
-                    });
-                }
-                counters.len()
+            let [rx, tx, rate] = [5, 6, 9].map(|i| column::<UInt64Type>(batch, i));
+            let [running, disabled] = [7, 8].map(|i| batch.column(i).as_boolean());
+            interface_rows.reserve(batch.num_rows());
+            join(batch, &heads, &mut row_ends, |row| {
+                interface_rows.push(InterfaceInput {
+                    name: names.value(row),
+                    rx_bytes: value(rx, row),
+                    tx_bytes: value(tx, row),
+                    running: optional(running, row),
+                    disabled: flag(disabled, row),
+                    link_rate_bps: value(rate, row),
+                });
+                interface_rows.len()
             });
         }
         let (mut noise, mut noise_ends) = (Vec::new(), vec![0; heads.len()]);
@@ -207,8 +215,8 @@ impl Columns {
             heads,
             interfaces,
             interface_ends,
-            counters,
-            counter_ends,
+            interface_rows,
+            row_ends,
             noise,
             noise_ends,
             arp,
@@ -226,8 +234,8 @@ pub struct Rows<'a> {
     heads: Vec<PollInput<'a>>,
     interfaces: Vec<Mac>,
     interface_ends: Vec<usize>,
-    counters: Vec<InterfaceInput<'a>>,
-    counter_ends: Vec<usize>,
+    interface_rows: Vec<InterfaceInput<'a>>,
+    row_ends: Vec<usize>,
     noise: Vec<RadioInput<'a>>,
     noise_ends: Vec<usize>,
     arp: Vec<AddressInput<'a>>,
@@ -265,7 +273,7 @@ impl Rows<'_> {
         let from = |ends: &[usize]| if i == 0 { 0 } else { ends[i - 1] };
         PollInput {
             interfaces: &self.interfaces[from(&self.interface_ends)..self.interface_ends[i]],
-            counters: &self.counters[from(&self.counter_ends)..self.counter_ends[i]],
+            interface_rows: &self.interface_rows[from(&self.row_ends)..self.row_ends[i]],
             noise: &self.noise[from(&self.noise_ends)..self.noise_ends[i]],
             arp: &self.arp[from(&self.arp_ends)..self.arp_ends[i]],
             leases: &self.leases[from(&self.lease_ends)..self.lease_ends[i]],
@@ -343,10 +351,9 @@ fn heads(batch: &RecordBatch) -> Result<Vec<PollInput<'_>>, SchemaError> {
         column::<UInt32Type>(batch, 15),
         column::<UInt8Type>(batch, 16),
     );
-    let (memory, uptime) = (
-        column::<UInt64Type>(batch, 17),
-        column::<UInt64Type>(batch, 18),
-    );
+    let [memory, uptime, memory_total, disk_free, disk_total] =
+        [17, 18, 19, 20, 21].map(|i| column::<UInt64Type>(batch, i));
+    let temperatures = [22, 23].map(|i| column::<Float32Type>(batch, i));
     (0..batch.num_rows())
         .map(|row| {
             Ok(PollInput {
@@ -366,8 +373,12 @@ fn heads(batch: &RecordBatch) -> Result<Vec<PollInput<'_>>, SchemaError> {
                 cpu_load_percent: value(cpu, row),
                 memory_free_bytes: value(memory, row),
                 uptime_s: value(uptime, row),
+                memory_total_bytes: value(memory_total, row),
+                disk_free_bytes: value(disk_free, row),
+                disk_total_bytes: value(disk_total, row),
+                temperatures_c: temperatures.map(|column| value(column, row)),
                 interfaces: &[],
-                counters: &[],
+                interface_rows: &[],
                 noise: &[],
                 arp: &[],
                 leases: &[],

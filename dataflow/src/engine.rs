@@ -9,9 +9,10 @@ use crossbeam_channel::bounded;
 use mast_schemas::Epoch;
 use mast_schemas::thresholds::Thresholds;
 
-use crate::control::{self, ControlTables};
+use crate::control::{self, ControlTables, Diffs};
 use crate::flow::workers::{Command, Part, Threads};
 use crate::outputs::{Outputs, SlotInput, Snapshot};
+use crate::policy::PolicyTables;
 
 /// How the engine is to run.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +36,7 @@ pub struct Stopped;
 pub struct Engine {
     threads: Threads,
     control: ControlTables,
+    policy: PolicyTables,
     /// Numbers of devices and places that the workers have been told.
     told: (usize, usize),
     upto: Epoch,
@@ -46,20 +48,23 @@ impl Engine {
     /// # Errors
     /// [`Stopped`] when the threads cannot be started.
     pub fn start(config: EngineConfig, snapshot: Snapshot) -> Result<Self, Stopped> {
-        let mut control = ControlTables::new(config.thresholds, &snapshot.limits);
-        let mut diffs = Vec::new();
+        let mut control = ControlTables::new(config.thresholds, &snapshot.limits, &snapshot.rules);
+        let mut diffs = Diffs::default();
         snapshot
             .control
             .iter()
             .for_each(|record| control.put(record.clone(), &mut diffs));
+        let policy = PolicyTables::new(&snapshot.cores, &snapshot.windows);
         let upto = snapshot.epoch;
         let first = Part {
             first: upto,
             last: upto,
             new_devices: control.numbered().to_vec(),
             new_places: control.places().to_vec(),
-            control: diffs,
+            control: diffs.devices,
+            rules: diffs.rules,
             trends: Vec::new(),
+            policy: policy.all(),
             messages: Vec::new(),
         };
         let told = (control.numbered().len(), control.places().len());
@@ -67,6 +72,7 @@ impl Engine {
         Ok(Self {
             threads,
             control,
+            policy,
             told,
             upto,
         })
@@ -85,8 +91,10 @@ impl Engine {
             last: slot.binding.last,
             new_devices: devices[self.told.0..].to_vec(),
             new_places: places[self.told.1..].to_vec(),
-            control: diffs,
+            control: diffs.devices,
+            rules: diffs.rules,
             trends: slot.control.iter().filter_map(control::trend).collect(),
+            policy: self.policy.apply(&slot.control),
             messages: slot.messages,
         });
         self.told = (devices.len(), places.len());
@@ -124,6 +132,9 @@ impl Engine {
             epoch: self.upto,
             control: self.control.records(),
             limits: self.control.limits(),
+            rules: self.control.rules(),
+            windows: self.policy.windows(),
+            cores: self.policy.cores(),
             ..Snapshot::default()
         };
         for _ in 0..self.threads.len() {

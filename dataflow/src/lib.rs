@@ -9,6 +9,7 @@ mod flow;
 pub mod job;
 mod numbers;
 pub mod outputs;
+mod policy;
 pub mod relay;
 pub mod sequencer;
 pub mod sink;

@@ -7,9 +7,9 @@ use mast_schemas::alerts::{
     AlertEvent, AlertId, AlertView, IncidentEvent, IncidentId, IncidentView, TrendEvent, TrendView,
 };
 use mast_schemas::checkpoint::{
-    AlertRecord, ApFlagsRecord, ApRecord, BssidRecord, CapRecord, DeviceRecord, HealthRecord,
-    IncidentRecord, JudgedRecord, LimitsRecord, RoamRecord, ShownRecord, StandingRecord,
-    ThroughputRecord, TrendRecord,
+    AlertRecord, ApFlagsRecord, ApRecord, BssidRecord, CapRecord, CoreRecord, DeviceRecord,
+    HealthRecord, IncidentRecord, JudgedRecord, LimitsRecord, RoamRecord, ShownRecord,
+    StandingRecord, ThroughputRecord, TrendRecord,
 };
 use mast_schemas::control::{Change, Rule, Window};
 use mast_schemas::message::Header;
@@ -128,6 +128,8 @@ pub struct Snapshot {
     pub rules: Vec<Rule>,
     /// What control says of maintenance windows.
     pub windows: Vec<Window>,
+    /// Sites of the core, as control says.
+    pub cores: Vec<CoreRecord>,
     /// How far rules are, with their key group.
     pub judged: Vec<(u8, JudgedRecord)>,
     /// Traffic that rules compare, with its key group.
@@ -155,6 +157,7 @@ impl Snapshot {
         self.health.append(&mut other.health);
         self.rules.append(&mut other.rules);
         self.windows.append(&mut other.windows);
+        self.cores.append(&mut other.cores);
         self.judged.append(&mut other.judged);
         self.throughput.append(&mut other.throughput);
         self.trends.append(&mut other.trends);

@@ -2,7 +2,7 @@
 # Installs what building and running Mast needs and this machine lacks: a C compiler, OpenSSL's headers, PostgreSQL's server
 # binaries. A Kafka broker, which only some tests need, is `deploy/dev/kafka/kafka.sh install`.
 # Checks Rust, which it doesn't install. `install.sh --lint` also checks the parts of Rust that only the lints need,
-# `install.sh --tests` installs Python and Go as well, whose RouterOS clients talk to the simulator in its tests.
+# `install.sh --tests` installs Python and Go as well: their programs talk to the simulator, to the API and with notifications in tests.
 # Does nothing, quickly and without asking for rights, where nothing is missing.
 set -eu
 

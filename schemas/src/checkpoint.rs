@@ -54,6 +54,8 @@ pub enum Part {
     Alerts,
     /// [`IncidentRecord`]s by tenant.
     Incidents,
+    /// [`CoreRecord`]s of the control tables; one file, key group 0.
+    Cores,
 }
 
 /// First bytes of a file, postcard.
@@ -115,6 +117,15 @@ impl From<&Device> for StandingRecord {
             tag_ids: set(&row.tag_ids),
         }
     }
+}
+
+/// A site that control says is of the core of its tenant's network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct CoreRecord {
+    /// Owner.
+    pub tenant_id: TenantId,
+    /// The site.
+    pub site_id: SiteId,
 }
 
 /// What control last said of what counts as bad in a place, see [`Thresholds`].
@@ -185,6 +196,24 @@ pub struct DeviceRecord {
     pub tables: Vec<TableRecord>,
     /// What its ARP and DHCP tables say.
     pub said: Vec<SaidRecord>,
+    /// What its interface and radio tables say of traffic and noise, once it has shown one.
+    pub air: Option<AirRecord>,
+}
+
+/// Counters of a device's newest interface table, and what it adds to its places.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AirRecord {
+    /// When the newest interface table was read.
+    pub at: Timestamp,
+    /// Uptime of the device then.
+    pub uptime_s: Option<u64>,
+    /// Interfaces of that table with both counters, in its order: name, received and sent bytes.
+    pub counters: Vec<(String, u64, u64)>,
+    /// Noise of the radios that serve clients, dBm, by the newest radio table, as long as the device is online.
+    pub noise: Vec<i16>,
+    /// Likewise, by the newest interface table: how many interfaces of such radios have rates, and what they receive and send in all, bits a
+    /// second.
+    pub traffic: [i64; 3],
 }
 
 /// An address that a device has.
@@ -478,7 +507,7 @@ pub struct AlertRecord {
     pub subject: Subject,
     /// The open alert: when it opened, and by which value, thousandths.
     pub open: Option<(Timestamp, i64)>,
-    /// It was once told of.
+    /// It took part in an incident once: it no longer waits.
     pub told: bool,
     /// The incident that it is in.
     pub incident_id: Option<IncidentId>,

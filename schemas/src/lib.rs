@@ -12,6 +12,7 @@ pub mod ids;
 pub mod inventory;
 pub mod message;
 pub mod metric;
+pub mod notifications;
 pub mod partition;
 pub mod records;
 pub mod rollups;

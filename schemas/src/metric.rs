@@ -21,6 +21,7 @@ use std::fmt::Write;
 pub use metrics::{Counter, Gauge, Histogram};
 pub use names::Metric;
 
+use crate::notifications::ChannelKind;
 use crate::records::Outcome;
 
 /// What a metric does over time.
@@ -62,6 +63,8 @@ pub enum Part {
     Postgres,
     /// The API.
     Api,
+    /// Telling operators of incidents.
+    Notify,
 }
 
 /// A label, with the values that it can have.
@@ -85,6 +88,8 @@ pub enum Label {
     Concern,
     /// What became of a request.
     Answer,
+    /// A kind of channel of notifications.
+    Channel,
 }
 
 impl Label {
@@ -100,6 +105,7 @@ impl Label {
             Self::Reason => "reason",
             Self::Concern => "concern",
             Self::Answer => "answer",
+            Self::Channel => "channel",
         }
     }
 
@@ -107,12 +113,13 @@ impl Label {
     pub fn values(self) -> Vec<&'static str> {
         match self {
             Self::Outcome => Outcome::ALL.iter().map(|o| o.as_str()).collect(),
-            Self::Asker => vec!["ingest", "dataflow", "lake", "query", "api"],
+            Self::Asker => vec!["ingest", "dataflow", "lake", "query", "api", "notify"],
             Self::Relay => vec!["outbox", "events"],
             Self::Concern => vec![
                 "clock", "keys", "postgres", "log", "spool", "control", "capacity",
             ],
             Self::Answer => vec!["good", "refused", "failed"],
+            Self::Channel => ChannelKind::ALL.iter().map(|k| k.as_str()).collect(),
             Self::Topic | Self::Partition | Self::Table | Self::Reason => Vec::new(),
         }
     }
@@ -249,6 +256,7 @@ impl Part {
         Self::Lake,
         Self::Postgres,
         Self::Api,
+        Self::Notify,
     ];
 
     const fn title(self) -> &'static str {
@@ -259,6 +267,7 @@ impl Part {
             Self::Lake => "Lake",
             Self::Postgres => "PostgreSQL",
             Self::Api => "API",
+            Self::Notify => "Notify",
         }
     }
 }

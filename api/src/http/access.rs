@@ -16,6 +16,7 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use bytes::Bytes;
+use mast_notify::Sender;
 use mast_query::{Engine, Session, TenantScope};
 use mast_schemas::{TenantId, Timestamp};
 use mast_secrets::KeyProvider;
@@ -39,6 +40,9 @@ pub(crate) const TENANT_HEADER: &str = "mast-tenant";
 const KNOWN_FOR: Duration = Duration::from_secs(5);
 /// So many inventories come or go at once.
 const INVENTORIES: usize = 2;
+/// So many channels of notifications are tried at once, and after this there may be room.
+const TESTS: usize = 8;
+const TESTS_AGAIN_S: u64 = 5;
 /// So many tokens are remembered.
 const KNOWN_MOST: usize = 10_000;
 /// How often one address may try what is no token.
@@ -65,6 +69,8 @@ struct Inner {
     inventories: Arc<Semaphore>,
     default_interval_ms: u32,
     live: Hub,
+    sender: Sender,
+    tests: Arc<Semaphore>,
 }
 
 impl App {
@@ -76,6 +82,7 @@ impl App {
         kept_for: Duration,
         default_interval_ms: u32,
         listeners: Listeners,
+        sender: Sender,
     ) -> Self {
         let kept = Arc::new(Kept::new(kept_for));
         Self(Arc::new(Inner {
@@ -89,6 +96,8 @@ impl App {
             kept,
             inventories: Arc::new(Semaphore::new(INVENTORIES)),
             default_interval_ms,
+            sender,
+            tests: Arc::new(Semaphore::new(TESTS)),
         }))
     }
 
@@ -96,6 +105,13 @@ impl App {
     pub(crate) fn inventory_turn(&self) -> Result<OwnedSemaphorePermit, Problem> {
         let turn = Arc::clone(&self.0.inventories).try_acquire_owned();
         turn.map_err(|_| Problem::unavailable())
+    }
+
+    /// A turn to try a channel of notifications, which takes as long as the other side does.
+    pub(crate) fn test_turn(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let turn = Arc::clone(&self.0.tests).try_acquire_owned();
+        let full = "as many channels are tried as may be at once";
+        turn.map_err(|_| Problem::new(Kind::Full, full).retry_after(TESTS_AGAIN_S))
     }
 
     /// Answers that are kept for a moment.
@@ -382,6 +398,11 @@ impl<R: Writes> Access<R> {
     /// What seals credentials.
     pub(crate) fn keys(&self) -> &Arc<dyn KeyProvider> {
         &self.app.0.keys
+    }
+
+    /// What sends notifications.
+    pub(crate) fn sender(&self) -> &Sender {
+        &self.app.0.sender
     }
 
     /// Interval of the polls of a device that names none.

@@ -87,6 +87,8 @@ pub(crate) fn complete(document: &mut Document, listings: &[&Listing]) {
                     );
                     known(operation);
                 }
+                // A test sends each time that it is asked for.
+                HttpMethod::Post if path.ends_with("/test") => refusals.push(502),
                 HttpMethod::Post if !path.ends_with("/sql") => {
                     header(
                         operation,

@@ -76,6 +76,8 @@ kinds! {
     TooManyRequests = "too-many-requests", TOO_MANY_REQUESTS, "Too many requests";
     /// Our fault.
     Internal = "internal", INTERNAL_SERVER_ERROR, "The request failed";
+    /// A channel of notifications did not take a test.
+    NotificationFailed = "notification-failed", BAD_GATEWAY, "The channel did not take it";
     /// Postgres is away.
     Unavailable = "unavailable", SERVICE_UNAVAILABLE, "The database is away";
     /// There is no place left.

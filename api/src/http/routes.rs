@@ -81,6 +81,28 @@ fn table() -> OpenApiRouter<App> {
         .routes(routes!(r::trends::list))
         .routes(routes!(r::trends::accept))
         .routes(routes!(r::alert_events::of_trends))
+        .routes(routes!(
+            r::notification_channels::list,
+            r::notification_channels::create
+        ))
+        .routes(routes!(
+            r::notification_channels::get,
+            r::notification_channels::patch,
+            r::notification_channels::delete
+        ))
+        .routes(routes!(r::notification_channels::test))
+        .routes(routes!(
+            r::notification_routes::list,
+            r::notification_routes::create
+        ))
+        .routes(routes!(
+            r::notification_routes::get,
+            r::notification_routes::patch,
+            r::notification_routes::delete
+        ))
+        .routes(routes!(r::notification_deliveries::list))
+        .routes(routes!(r::notification_deliveries::get))
+        .routes(routes!(r::notification_deliveries::retry))
         .routes(routes!(r::inventory::export, r::inventory::import).layer(r::inventory::limit()))
         .routes(routes!(r::links::list))
         .routes(routes!(r::links::get))
@@ -103,6 +125,9 @@ pub(crate) static LISTINGS: &[&Listing] = &[
     &r::groups::LISTING,
     &r::tags::LISTING,
     &r::thresholds::LISTING,
+    &r::notification_channels::LISTING,
+    &r::notification_routes::LISTING,
+    &r::notification_deliveries::LISTING,
     &r::links::LISTING,
     &r::clients::LISTING,
     &r::issues::LISTING,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::HeaderValue;
 use axum::middleware;
+use mast_notify::{Dispatcher, DispatcherConfig, Sender, SenderConfig};
 use mast_query::Engine;
 use mast_secrets::KeyProvider;
 use sqlx::PgPool;
@@ -46,6 +47,10 @@ pub struct ApiConfig {
     pub listeners: Listeners,
     /// What connections may use.
     pub sockets: Sockets,
+    /// Sends notifications.
+    pub sender: Sender,
+    /// How long a notification is tried for.
+    pub tries: mast_notify::backoff::Bounds,
 }
 
 impl ApiConfig {
@@ -75,6 +80,8 @@ impl ApiConfig {
                 head: Duration::from_secs(30),
                 stall: Duration::from_secs(30),
             },
+            sender: Sender::new(SenderConfig::default()),
+            tries: mast_notify::backoff::Bounds::default(),
         }
     }
 }
@@ -89,6 +96,7 @@ fn service(config: ApiConfig) -> (Router, App) {
         config.kept_for,
         config.default_interval_ms,
         config.listeners,
+        config.sender,
     );
     let (router, _) = routes::build();
     let limits = Limits {
@@ -117,13 +125,14 @@ pub struct Server {
     task: JoinHandle<()>,
     app: App,
     tidying: JoinHandle<()>,
+    dispatcher: Dispatcher,
 }
 
 /// How often kept answers are looked through for old ones.
 const TIDY: Duration = Duration::from_secs(3_600);
 
 impl Server {
-    /// Listens and answers.
+    /// Listens and answers, and sends notifications.
     ///
     /// # Errors
     /// [`ApiError::Listen`] where the address can't be had.
@@ -135,6 +144,10 @@ impl Server {
         let listener = TcpListener::bind(listen).await.map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         let sockets = config.sockets;
+        let keys = Arc::clone(&config.keys);
+        let mut dispatching =
+            DispatcherConfig::new(config.pool.clone(), keys, config.sender.clone());
+        dispatching.bounds = config.tries;
         let (router, app) = service(config);
         let (stop, stops) = watch::channel(false);
         let task = tokio::spawn(connections::serve(listener, router, sockets, stops));
@@ -154,6 +167,7 @@ impl Server {
             task,
             app,
             tidying,
+            dispatcher: Dispatcher::start(dispatching),
         })
     }
 
@@ -172,18 +186,23 @@ impl Server {
         Pulse(self.app.clone())
     }
 
-    /// Takes no new requests, ends live streams, and ends when the requests at hand are answered or `patience` is over.
+    /// Takes no new requests, ends live streams, sends no more notifications, and ends when the requests and the notifications at
+    /// hand are done or `patience` is over.
     pub async fn stop(mut self, patience: Duration) {
         self.tidying.abort();
         self.stop.send_replace(true);
         self.app.close_streams();
-        if tokio::time::timeout(patience, &mut self.task)
-            .await
-            .is_err()
-        {
-            tracing::warn!("requests that were not answered in time are cut");
-            self.task.abort();
-        }
+        let dispatched = self.dispatcher.stop(patience);
+        let answered = async {
+            if tokio::time::timeout(patience, &mut self.task)
+                .await
+                .is_err()
+            {
+                tracing::warn!("requests that were not answered in time are cut");
+                self.task.abort();
+            }
+        };
+        tokio::join!(dispatched, answered);
     }
 }
 

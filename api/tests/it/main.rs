@@ -13,6 +13,7 @@ mod document;
 mod ear;
 mod import;
 mod inventory;
+mod notifications;
 mod places;
 mod reads;
 mod rejections;

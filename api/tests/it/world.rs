@@ -14,6 +14,8 @@ use futures::StreamExt;
 use mast_api::token::{self, NewToken, Role};
 use mast_api::{ApiConfig, Rate, router};
 use mast_lake::{LakeConfig, LakeWriter, Table};
+use mast_notify::guard::Guard;
+use mast_notify::{Sender, SenderConfig};
 use mast_postgres::testing::{self, Database};
 use mast_postgres::{impatient_pool, tenant_tx};
 use mast_query::{Engine, EngineConfig};
@@ -107,6 +109,18 @@ impl Fleet {
         self.mac(2)
     }
 
+    pub(crate) fn channel(self) -> Uuid {
+        self.id(0x901)
+    }
+
+    pub(crate) fn route(self) -> Uuid {
+        self.id(0x911)
+    }
+
+    pub(crate) fn delivery(self) -> Uuid {
+        self.id(0x921)
+    }
+
     fn mac(self, n: u64) -> Mac {
         Mac(0x0200_0000_0000 | u64::try_from(self.number).unwrap() << 8 | n)
     }
@@ -142,6 +156,7 @@ impl World {
             model(&api, fleet).await;
             views(&dataflow, fleet).await;
             alerts(&dataflow, fleet).await;
+            notifications(&api, &dataflow, fleet).await;
         }
         sqlx::query("INSERT INTO job_progress (job, generation, epoch) VALUES ('main', 1, $1)")
             .bind(i64::try_from(epoch().0).unwrap())
@@ -240,11 +255,26 @@ fn config(database: &Database, folder: &Path, keys: Arc<dyn KeyProvider>) -> Api
     let pool = || impatient_pool(database.options(role), 5, Duration::from_secs(10));
     let engine = Engine::new(EngineConfig::new(pool(), folder.join("lake"))).unwrap();
     let mut config = ApiConfig::new(pool(), engine, keys);
+    config.sender = Sender::new(SenderConfig {
+        guard: Guard::new(vec!["127.0.0.1/32".parse().unwrap()]),
+        resolver: Arc::new(Nobody),
+        ..SenderConfig::default()
+    });
     config.rate = Rate {
         per_second: 100_000,
         burst: 100_000,
     };
     config
+}
+
+/// Knows no name: nothing of a test leaves this machine.
+struct Nobody;
+
+#[async_trait::async_trait]
+impl mast_notify::Resolve for Nobody {
+    async fn addresses(&self, name: &str) -> std::io::Result<Vec<std::net::IpAddr>> {
+        Err(std::io::Error::other(format!("nobody knows {name}")))
+    }
 }
 
 /// Who asks.
@@ -548,6 +578,52 @@ async fn alerts(pool: &PgPool, fleet: Fleet) {
     ] {
         sqlx::query(AssertSqlSafe(sql)).execute(pool).await.unwrap();
     }
+}
+
+/// A channel, a route to it, and a delivery that was given up, with its log.
+async fn notifications(api: &PgPool, dataflow: &PgPool, fleet: Fleet) {
+    let (tenant, word) = (fleet.tenant(), fleet.word);
+    sqlx::query(
+        "INSERT INTO notification_requests (id, tenant_id, incident_id, kind, severity, site_id, happened_at, content)
+         VALUES ($1, $2, $1, 'opened', 'critical', $3, instant($4), jsonb_build_object('title', 'down-' || $5::text))",
+    )
+    .bind(fleet.id(0x931))
+    .bind(tenant.0)
+    .bind(fleet.site())
+    .bind(seen_at().0)
+    .bind(word)
+    .execute(dataflow)
+    .await
+    .unwrap();
+    let mut tx = tenant_tx(api, tenant).await.unwrap();
+    for sql in [
+        "INSERT INTO notification_channels (tenant_id, id, name, kind, target, settings)
+         VALUES ($1, $2, 'channel-' || $5::text, 'webhook', $5::text, jsonb_build_object('webhook', jsonb_build_object('url',
+             'https://' || $5::text || '.example.net/'))) RETURNING $3::uuid, $4::uuid",
+        "INSERT INTO notification_routes (tenant_id, id, name, least_severity, kinds, site_ids, time_zone, channel_ids)
+         SELECT $1, $3, 'route-' || $5::text, 'info', '{opened}', array_agg(id), 'UTC', ARRAY[$2] FROM sites
+         WHERE tenant_id = $1 AND $4::uuid IS NOT NULL",
+        "INSERT INTO notification_deliveries (tenant_id, channel_id, id, request_id, incident_id, kind, severity, happened_at,
+             tells_end, state, attempts, reason, ended_at)
+         SELECT $1, $2, $4, id, incident_id, kind, severity, happened_at, true, 'dead', 1, 'no-' || $5::text, happened_at
+         FROM notification_requests WHERE tenant_id = $1 AND $3::uuid IS NOT NULL",
+        "INSERT INTO notification_attempts (tenant_id, delivery_id, message_id, attempt, repeated, began_at, duration_ms, outcome,
+             status, reply)
+         SELECT $1, $4, $4, 1, false, now(), 7, 'refused', 404, 'no-' || $5::text WHERE $2::uuid <> $3::uuid",
+        "UPDATE notification_requests SET routed_at = now()
+         WHERE tenant_id = $1 AND $5::text <> '' AND $2::uuid <> $3::uuid AND $4::uuid IS NOT NULL",
+    ] {
+        sqlx::query(sql)
+            .bind(tenant.0)
+            .bind(fleet.channel())
+            .bind(fleet.route())
+            .bind(fleet.delivery())
+            .bind(word)
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+    }
+    tx.commit().await.unwrap();
 }
 
 async fn views(pool: &PgPool, fleet: Fleet) {

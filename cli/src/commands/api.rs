@@ -47,7 +47,11 @@ impl Args {
         let stop = stop_signal()?;
         tokio::pin!(stop);
         let paths = Paths::made(&config.data)?;
-        let parts = [metric::Part::Api, metric::Part::Postgres];
+        let parts = [
+            metric::Part::Api,
+            metric::Part::Notify,
+            metric::Part::Postgres,
+        ];
         let health = Process::start(config, &paths, "api", &parts).await;
         let start = async {
             let database = patiently("Postgres", || attached(config, &paths)).await?;

@@ -13,6 +13,7 @@ mod layers;
 mod load;
 mod log;
 mod metrics;
+mod notify;
 mod postgres;
 mod secret;
 
@@ -28,6 +29,7 @@ pub(crate) use self::layers::Flags;
 pub(crate) use self::load::{Effective, is_secret, load};
 pub(crate) use self::log::{Kind, Log};
 pub(crate) use self::metrics::Metrics;
+pub(crate) use self::notify::Notify;
 pub(crate) use self::postgres::Postgres;
 use crate::commands::Pace;
 
@@ -51,6 +53,7 @@ pub(crate) struct Config {
     pub(crate) lake: Lake,
     pub(crate) query: Query,
     pub(crate) api: Api,
+    pub(crate) notify: Notify,
 }
 
 /// Log lines of this process.
@@ -136,6 +139,7 @@ impl Default for Config {
             lake: Lake::default(),
             query: Query::default(),
             api: Api::default(),
+            notify: Notify::default(),
         }
     }
 }
@@ -293,6 +297,7 @@ impl Config {
         self.ingest.problems(&mut found);
         self.lake.problems(&mut found);
         self.log.problems(&mut found);
+        self.notify.problems(&mut found);
         self.postgres.problems(&mut found);
         found
     }

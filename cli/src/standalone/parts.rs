@@ -156,6 +156,8 @@ pub(crate) async fn api_config(
         head: settings.head_timeout.0,
         stall: settings.stall_timeout.0,
     };
+    api.sender = config.notify.sender().context("notify")?;
+    api.tries = config.notify.tries();
     api.default_interval_ms = u32::try_from(config.ingest.interval.0.as_millis())?;
     let origins = settings.cors_origins.iter();
     api.cors_origins = origins

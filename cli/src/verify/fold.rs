@@ -180,6 +180,13 @@ fn restored(snapshot: Snapshot) -> Restored {
         caps: records(snapshot.caps),
         bssids: records(snapshot.bssids),
         health: records(snapshot.health),
+        rules: snapshot.rules,
+        windows: snapshot.windows,
+        judged: records(snapshot.judged),
+        throughput: records(snapshot.throughput),
+        trends: records(snapshot.trends),
+        alerts: records(snapshot.alerts),
+        incidents: records(snapshot.incidents),
     }
 }
 

@@ -25,8 +25,13 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         &["mast-lake", "mast-postgres", "mast-schemas"],
     ),
     (
+        "mast-notify",
+        &["mast-postgres", "mast-schemas", "mast-secrets"],
+    ),
+    (
         "mast-api",
         &[
+            "mast-notify",
             "mast-postgres",
             "mast-query",
             "mast-schemas",
@@ -84,6 +89,7 @@ const EVERYTHING_BELOW: &[&str] = &[
     "mast-ingest",
     "mast-lake",
     "mast-log",
+    "mast-notify",
     "mast-oracle",
     "mast-postgres",
     "mast-query",
@@ -113,6 +119,16 @@ const NEVER_REACHES: &[(&str, &[&str])] = &[
             "mast-dataflow",
             "timely",
             "differential-dataflow",
+        ],
+    ),
+    (
+        "mast-notify",
+        &[
+            "mast-ingest",
+            "mast-dataflow",
+            "mast-query",
+            "timely",
+            "datafusion",
         ],
     ),
     (

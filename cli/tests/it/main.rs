@@ -11,6 +11,7 @@ mod edges;
 mod full_disks;
 mod gap;
 mod health;
+mod incidents;
 mod kills;
 mod limits;
 mod live;

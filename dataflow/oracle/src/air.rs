@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use mast_schemas::checkpoint::AirRecord;
 use mast_schemas::message::WholePoll;
 use mast_schemas::records::Tables;
 use mast_schemas::views::{DeviceState, InterfaceRate, InterfaceRates, Place, PlaceAir};
@@ -26,7 +27,40 @@ pub(crate) struct Air {
     noise: Vec<i16>,
 }
 
+impl From<AirRecord> for Air {
+    fn from(record: AirRecord) -> Self {
+        let [interfaces, rx, tx] = record.traffic.map(|n| u64::try_from(n).unwrap_or(0));
+        // The sums of all, as if one interface had them.
+        let rest = interfaces.saturating_sub(1);
+        let mut traffic = vec![(0, 0); usize::try_from(rest).unwrap_or(0)];
+        traffic.extend((interfaces > 0).then_some((rx, tx)));
+        let counters = record.counters.into_iter();
+        Self {
+            at: record.at,
+            uptime_s: record.uptime_s,
+            counters: counters.map(|(name, rx, tx)| (name, (rx, tx))).collect(),
+            rates: None,
+            traffic,
+            noise: record.noise,
+        }
+    }
+}
+
 impl Air {
+    pub(crate) fn record(&self) -> AirRecord {
+        let counters = self.counters.iter();
+        let sum = |of: fn(&(u64, u64)) -> u64| self.traffic.iter().map(of).sum::<u64>() as i64;
+        AirRecord {
+            at: self.at,
+            uptime_s: self.uptime_s,
+            counters: counters
+                .map(|(name, (rx, tx))| (name.clone(), *rx, *tx))
+                .collect(),
+            noise: self.noise.clone(),
+            traffic: [self.traffic.len() as i64, sum(|t| t.0), sum(|t| t.1)],
+        }
+    }
+
     pub(crate) fn not_online(&mut self) {
         self.traffic.clear();
         self.noise.clear();

@@ -13,6 +13,7 @@ use mast_schemas::{DeviceId, Mac, Timestamp};
 use crate::addresses::Said;
 use crate::air::Air;
 use crate::oracle::{Address, Oracle, Timer};
+use crate::windows::Window;
 
 /// A device that control knows.
 #[derive(Clone, Debug)]
@@ -77,17 +78,36 @@ impl Oracle {
     /// Applies a change at `at`, the slot's begin.
     pub(crate) fn control(&mut self, change: &Change, at: Timestamp) {
         self.places_touched = true;
+        self.topology = None;
         match change {
-            Change::Tenant(_) | Change::Site(_) | Change::Sector(_) => {}
+            Change::Site(row) => {
+                let site = (row.tenant_id, row.id);
+                if row.core {
+                    self.cores.insert(site);
+                } else {
+                    self.cores.remove(&site);
+                }
+            }
+            Change::Tenant(_) | Change::Sector(_) => {}
             Change::Group(_) | Change::GroupDeleted { .. } => {}
             Change::Tag(_) | Change::TagDeleted { .. } => {}
-            Change::Rule(_) | Change::RuleDeleted { .. } => {}
-            Change::Window(_) | Change::WindowDeleted { .. } => {}
-            Change::AlertResolved { .. } | Change::TrendNormal { .. } => {}
+            Change::Rule(row) => self.rule_changed(row, at),
+            Change::RuleDeleted { id } => self.rule_deleted(*id, at),
+            Change::Window(row) => {
+                let window = Window { row: row.clone() };
+                self.windows.insert(row.id, window);
+            }
+            Change::WindowDeleted { id } => drop(self.windows.remove(id)),
+            Change::AlertResolved { tenant_id, id } => self.resolved_by_hand(*tenant_id, *id, at),
+            Change::TrendNormal { tenant_id, mac } => self.new_normal((*tenant_id, *mac), at),
             Change::Thresholds(row) => drop(self.limits.insert(row.id, row.into())),
             Change::ThresholdsDeleted { id } => drop(self.limits.remove(id)),
             Change::TenantDeleted { id } => {
+                self.tenant_rules_deleted(*id, at);
+                self.forget_trends(*id);
                 self.limits.retain(|_, row| row.tenant_id != *id);
+                self.windows.retain(|_, window| window.row.tenant_id != *id);
+                self.cores.retain(|site| site.0 != *id);
                 let theirs: Vec<DeviceId> = self
                     .devices
                     .values()
@@ -100,6 +120,7 @@ impl Oracle {
             }
             Change::SiteDeleted { id } => {
                 self.limits.retain(|_, row| row.site_id != Some(*id));
+                self.cores.retain(|site| site.1 != *id);
                 for device in self
                     .devices
                     .values_mut()
@@ -121,6 +142,7 @@ impl Oracle {
             Change::Device(row) => self.device_changed(row.into(), at),
             Change::DeviceDeleted { id } => self.delete_device(*id, at),
         }
+        self.check_subjects(at);
     }
 
     /// Control says this of a device from now on.
@@ -325,6 +347,7 @@ impl Oracle {
     }
 
     fn claim_changes(&mut self, address: Address) {
+        self.topology = None;
         let owner = self.owner(address, None);
         self.owners_before.entry(address).or_insert(owner);
         self.caps_touched.insert(address);

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mast_schemas::checkpoint::HealthRecord;
+use mast_schemas::time::Span;
 use mast_schemas::views::{
     Counts, DeviceState, Health, HealthEvent, HealthSample, HealthState, LinkState, PLACE_TICK,
     PastClients, Place, health_event_id,
@@ -10,6 +11,7 @@ use mast_schemas::views::{
 use mast_schemas::{Epoch, Timestamp};
 
 use crate::oracle::Oracle;
+use crate::rules::RULE_TICK;
 use crate::views::places_of;
 
 /// A place that has a device.
@@ -69,14 +71,25 @@ impl Oracle {
     pub(crate) fn later_slots(&mut self, first: Epoch, last: Epoch) {
         let mut done = first;
         loop {
-            let tick = (!self.places.is_empty()).then(|| next_tick(done.end()));
-            let timer = self.timers.first().map(|(due, _)| *due);
-            let next = tick.into_iter().chain(timer).min().map(slot_of);
-            let Some(next) = next.filter(|next| *next <= last) else {
+            let after = done.end();
+            let dues = [
+                (!self.places.is_empty()).then(|| next_tick(after, PLACE_TICK)),
+                (self.follows_places && self.has_place_rules())
+                    .then(|| next_tick(after, RULE_TICK)),
+                self.timers.first().map(|(due, _)| *due),
+                self.next_trends_day(after),
+                self.incidents_due,
+            ];
+            let next = dues.into_iter().flatten().min().map(slot_of);
+            let Some(next) = next
+                .map(|next| next.max(done.next()))
+                .filter(|next| *next <= last)
+            else {
                 return;
             };
+            self.end = next.end();
             self.fire_until(next.end());
-            self.places_at(next);
+            self.close(next);
             done = next;
         }
     }
@@ -182,8 +195,8 @@ impl Oracle {
     }
 }
 
-fn next_tick(after: Timestamp) -> Timestamp {
-    Timestamp((after.0 / PLACE_TICK.0 + 1) * PLACE_TICK.0)
+fn next_tick(after: Timestamp, width: Span) -> Timestamp {
+    Timestamp((after.0 / width.0 + 1) * width.0)
 }
 
 /// The slot at whose end an instant is due.

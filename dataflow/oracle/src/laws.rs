@@ -6,6 +6,7 @@ use mast_schemas::checkpoint::StandingRecord;
 use mast_schemas::views::{Counts, Place, Signals};
 use mast_schemas::{DeviceId, LinkId, Mac, TenantId};
 
+use crate::alert_laws::alert_laws;
 use crate::health::state_of;
 use crate::views::{Views, places_of};
 
@@ -27,6 +28,7 @@ pub fn laws(views: &Views) -> Vec<Breach> {
     ends(views, &mut breaches);
     signals(views, &mut breaches);
     health(views, &mut breaches);
+    alert_laws(views, &mut breaches);
     breaches
 }
 
@@ -63,7 +65,7 @@ pub fn place_laws(views: &Views, standings: &[StandingRecord]) -> Vec<Breach> {
     breaches
 }
 
-fn breach(breaches: &mut Vec<Breach>, law: &'static str, subject: impl std::fmt::Debug) {
+pub(crate) fn breach(breaches: &mut Vec<Breach>, law: &'static str, subject: impl std::fmt::Debug) {
     breaches.push(Breach {
         law,
         subject: format!("{subject:?}"),

@@ -206,11 +206,12 @@ pub(crate) struct RadioTable<'a> {
     pub(crate) reporter: (DeviceId, Source),
     pub(crate) interface: &'a str,
     pub(crate) rows: &'a [(Mac, Row)],
+    pub(crate) interval_ms: u32,
     pub(crate) at: Timestamp,
 }
 
 impl Oracle {
-    fn link(&self, id: &LinkId) -> Option<&LinkRecord> {
+    pub(crate) fn link(&self, id: &LinkId) -> Option<&LinkRecord> {
         self.aps
             .get(&id.ap_device_id)?
             .get(&id.radio_mac)?
@@ -230,12 +231,16 @@ impl Oracle {
         let stands = self.devices.get(&id.ap_device_id).map(|d| &d.row);
         let thresholds = &judged_by(&self.limits, &self.thresholds, stands, link.source);
         let events = &mut self.events.links;
+        let before = (link.state, link.reason, link.discovered_at);
         change(&mut Step {
             id: *id,
-            link,
+            link: &mut *link,
             thresholds,
             events,
         });
+        if before != (link.state, link.reason, link.discovered_at) {
+            self.topology = None;
+        }
         self.arm_link(id);
     }
 
@@ -303,6 +308,7 @@ impl Oracle {
                 radio
                     .links
                     .insert(mac, new_link(mac, table, row, roamed, ambiguous));
+                self.topology = None;
                 self.step(&id, |link| link.made(row, station.as_ref(), table.at));
             }
             Some(link) => {
@@ -316,6 +322,7 @@ impl Oracle {
                 self.step(&id, |link| link.seen(row, station.as_ref(), table.at));
             }
         }
+        self.sample(&id, row.signal_dbm, table.interval_ms, table.at);
     }
 
     /// A radio keeps only so many departed links.
@@ -345,6 +352,7 @@ impl Oracle {
         let Some(link) = radio.and_then(|r| r.links.remove(&id.mac)) else {
             return;
         };
+        self.topology = None;
         if !link.ambiguous {
             self.events
                 .links

@@ -4,18 +4,30 @@
 //! only if its key still has a timer due at that very instant.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use mast_schemas::alerts::{
+    AlertEvent, AlertId, AlertView, IncidentEvent, IncidentId, IncidentView, TrendEvent,
+};
 use mast_schemas::checkpoint::{CapRecord, LimitsRecord, LinkRecord, RoamRecord, StationRecord};
-use mast_schemas::control::ControlRecord;
+use mast_schemas::control::{ControlRecord, Rule};
 use mast_schemas::message::WholePoll;
 use mast_schemas::records::PollId;
 use mast_schemas::thresholds::Thresholds;
 use mast_schemas::time::SLOT;
 use mast_schemas::views::{Counts, DeviceEvent, HealthEvent, HealthSample, LinkEvent, Place};
-use mast_schemas::{DeviceId, Epoch, LinkId, Mac, TenantId, ThresholdsId, Timestamp};
+use mast_schemas::{
+    DeviceId, Epoch, LinkId, Mac, RuleId, SiteId, TenantId, ThresholdsId, Timestamp, WindowId,
+};
 
 use crate::devices::Device;
 use crate::health::PlaceNow;
+use crate::incidents::Told;
+use crate::parents::Topology;
+use crate::rules::{Judged, Pair};
+use crate::trends::{Client, Piece};
+use crate::views::Seen;
+use crate::windows::Window;
 
 /// An address within a tenant.
 pub(crate) type Address = (TenantId, Mac);
@@ -36,6 +48,7 @@ pub(crate) enum Timer {
     Forgotten(LinkId),
     OwnerDropped(Address),
     AmbiguityOver(Address),
+    Hour(DeviceId),
 }
 
 /// Rows that changed nothing, and why. Not part of a checkpoint: they begin at 0.
@@ -64,6 +77,23 @@ pub struct Events {
     pub health: Vec<HealthEvent>,
     /// Places at instants.
     pub history: Vec<HealthSample>,
+    /// Of clients whose signal degrades.
+    pub trends: Vec<TrendEvent>,
+    /// Of alerts.
+    pub alerts: Vec<AlertEvent>,
+    /// Of incidents.
+    pub incidents: Vec<IncidentEvent>,
+}
+
+impl Events {
+    /// Without those of alerts, incidents and trends.
+    #[must_use]
+    pub fn without_alerts(mut self) -> Self {
+        self.alerts.clear();
+        self.incidents.clear();
+        self.trends.clear();
+        self
+    }
 }
 
 /// The views as a plain fold over whole polls. See the crate's documentation.
@@ -74,6 +104,8 @@ pub struct Oracle {
     pub(crate) limits: BTreeMap<ThresholdsId, LimitsRecord>,
     /// End of the last slot.
     pub(crate) now: Timestamp,
+    /// End of the slot that is being folded.
+    pub(crate) end: Timestamp,
     pub(crate) devices: BTreeMap<DeviceId, Device>,
     /// Who claims an address since when.
     pub(crate) claims: BTreeMap<Address, BTreeSet<(Timestamp, DeviceId)>>,
@@ -93,6 +125,28 @@ pub struct Oracle {
     pub(crate) follows_places: bool,
     /// Counts of places, while nothing has happened since they were taken.
     pub(crate) place_counts: Option<BTreeMap<Place, Counts>>,
+    /// What can be seen, while nothing has happened since it was looked at.
+    pub(crate) seen: Option<Arc<Seen>>,
+    /// What hangs on what, while no link changed its state and no control record or address came.
+    pub(crate) topology: Option<Arc<Topology>>,
+    /// What hours said in this slot.
+    pub(crate) pieces: Vec<Piece>,
+    pub(crate) trends: BTreeMap<Address, Client>,
+    pub(crate) rules: BTreeMap<RuleId, Rule>,
+    pub(crate) judged: BTreeMap<Pair, Judged>,
+    /// Traffic at the ticks of the last hour, of places that a rule compares.
+    pub(crate) throughput: BTreeMap<Place, Vec<Option<i64>>>,
+    /// Sites of the core.
+    pub(crate) cores: BTreeSet<(TenantId, SiteId)>,
+    pub(crate) windows: BTreeMap<WindowId, Window>,
+    /// What is kept of alerts besides.
+    pub(crate) told: BTreeMap<Pair, Told>,
+    /// The open alerts, as of the last slot that changed something.
+    pub(crate) alerts: BTreeMap<AlertId, AlertView>,
+    pub(crate) incidents: BTreeMap<IncidentId, IncidentView>,
+    /// Whether something has happened that may change them, and when time alone does.
+    pub(crate) unsettled: bool,
+    pub(crate) incidents_due: Option<Timestamp>,
     pub(crate) timers: BTreeSet<(Timestamp, Timer)>,
     pub(crate) events: Events,
     pub(crate) counters: Counters,
@@ -105,6 +159,7 @@ impl Oracle {
             thresholds,
             limits: BTreeMap::new(),
             now: Timestamp(i64::MIN),
+            end: Timestamp(i64::MIN),
             devices: BTreeMap::new(),
             claims: BTreeMap::new(),
             owners_before: BTreeMap::new(),
@@ -117,6 +172,20 @@ impl Oracle {
             places_touched: false,
             follows_places: true,
             place_counts: None,
+            seen: None,
+            topology: None,
+            pieces: Vec::new(),
+            trends: BTreeMap::new(),
+            rules: BTreeMap::new(),
+            judged: BTreeMap::new(),
+            throughput: BTreeMap::new(),
+            cores: BTreeSet::new(),
+            windows: BTreeMap::new(),
+            told: BTreeMap::new(),
+            alerts: BTreeMap::new(),
+            incidents: BTreeMap::new(),
+            unsettled: false,
+            incidents_due: None,
             timers: BTreeSet::new(),
             events: Events::default(),
             counters: Counters::default(),
@@ -141,6 +210,10 @@ impl Oracle {
         mut polls: Vec<WholePoll>,
     ) {
         let end = first.end();
+        self.end = end;
+        if self.now == Timestamp(i64::MIN) {
+            self.arm_hours(end - SLOT);
+        }
         for record in control {
             self.control(&record.change, end - SLOT);
         }
@@ -150,20 +223,40 @@ impl Oracle {
             if self.counts(poll) {
                 self.fire_until(poll.poll.observed_at.min(end));
                 self.poll(poll);
+                self.judge_poll(poll);
             }
         }
         self.fire_until(end);
         self.end_of_slot(end);
         self.fire_until(end);
-        self.place_counts = None;
-        self.places_at(first);
+        if !control.is_empty() || !polls.is_empty() {
+            self.something_happened();
+        }
+        self.close(first);
         self.later_slots(first, last);
-        self.now = last.end();
+        (self.now, self.end) = (last.end(), last.end());
+    }
+
+    /// What follows from all that happened in a slot.
+    pub(crate) fn close(&mut self, slot: Epoch) {
+        (self.now, self.end) = (slot.end(), slot.end());
+        self.trends_at(slot.end());
+        self.places_at(slot);
+        self.rules_at(slot.end());
+        self.incidents_at(slot.end());
+    }
+
+    pub(crate) fn something_happened(&mut self) {
+        self.place_counts = None;
+        self.seen = None;
+        self.unsettled = true;
     }
 
     /// Sets `now` to the end of a slot that was closed before the oracle was restored.
     pub fn set_now(&mut self, closed: Epoch) {
-        self.now = closed.end();
+        (self.now, self.end) = (closed.end(), closed.end());
+        self.arm_hours(closed.end());
+        self.incidents_at(closed.end());
     }
 
     /// Transitions since the last call, ordered by time, then ids; those of one subject at one instant as they happened.
@@ -178,6 +271,13 @@ impl Oracle {
         events
             .health
             .sort_by_key(|e| (e.at, e.tenant_id, e.place_kind, e.place_id));
+        events.trends.sort_by_key(|e| (e.at, e.tenant_id, e.mac));
+        events
+            .alerts
+            .sort_by_key(|e| (e.at, e.tenant_id, e.alert_id));
+        events
+            .incidents
+            .sort_by_key(|e| (e.at, e.tenant_id, e.incident_id));
         events
             .history
             .sort_by_key(|row| (row.at, row.tenant_id, row.place_kind, row.place_id));
@@ -239,13 +339,14 @@ impl Oracle {
                 break;
             }
             self.timers.pop_first();
-            self.place_counts = None;
+            self.something_happened();
             match timer {
                 Timer::Overdue(id) => self.device_overdue(id, due),
                 Timer::Expired(id) => self.link_expired(&id, due),
                 Timer::Forgotten(id) => self.link_forgotten(&id, due),
                 Timer::OwnerDropped(address) => self.owner_dropped(address, due),
                 Timer::AmbiguityOver(address) => self.ambiguity_over(address, due),
+                Timer::Hour(ap) => self.hour_ended(ap, due),
             }
         }
     }

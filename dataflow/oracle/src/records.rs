@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use mast_schemas::checkpoint::{
-    ApRecord, BssidRecord, CapRecord, ClaimRecord, DeviceRecord, HealthRecord, LimitsRecord,
-    RadioRecord, ReporterRecord, RoamRecord, SaidRecord, StandingRecord, TableRadioRecord,
-    TableRecord,
+    AlertRecord, ApRecord, BssidRecord, CapRecord, ClaimRecord, DeviceRecord, HealthRecord,
+    IncidentRecord, JudgedRecord, LimitsRecord, RadioRecord, ReporterRecord, RoamRecord,
+    SaidRecord, StandingRecord, TableRadioRecord, TableRecord, ThroughputRecord, TrendRecord,
 };
+use mast_schemas::control::{Rule, Window};
 use mast_schemas::records::Tables;
 use mast_schemas::thresholds::Thresholds;
 use mast_schemas::views::DeviceState;
@@ -16,6 +17,7 @@ use crate::air::Air;
 use crate::devices::{Device, Table, TableRadio};
 use crate::health::PlaceNow;
 use crate::oracle::{Oracle, Radio, Timer};
+use crate::windows;
 
 /// The records of all parts of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -36,6 +38,20 @@ pub struct Restored {
     pub bssids: Vec<BssidRecord>,
     /// How places are.
     pub health: Vec<HealthRecord>,
+    /// Rules.
+    pub rules: Vec<Rule>,
+    /// Maintenance windows.
+    pub windows: Vec<Window>,
+    /// How far rules are.
+    pub judged: Vec<JudgedRecord>,
+    /// Traffic that rules compare.
+    pub throughput: Vec<ThroughputRecord>,
+    /// Signals of clients over days.
+    pub trends: Vec<TrendRecord>,
+    /// Alerts.
+    pub alerts: Vec<AlertRecord>,
+    /// Incidents.
+    pub incidents: Vec<IncidentRecord>,
 }
 
 impl Oracle {
@@ -73,6 +89,13 @@ impl Oracle {
         oracle.places = places
             .map(|record| (record.place, PlaceNow::restored(record)))
             .collect();
+        let windows = records.windows.into_iter();
+        oracle.windows = windows
+            .map(|row| (row.id, windows::Window { row }))
+            .collect();
+        oracle.restore_trends(&records.trends);
+        oracle.restore_rules(records.rules, records.judged, records.throughput);
+        oracle.restore_incidents(records.alerts, records.incidents);
         oracle
     }
 
@@ -118,7 +141,7 @@ impl Oracle {
                 .into_iter()
                 .map(|s| ((s.source, s.mac, s.address), (s.since, s.host_name)))
                 .collect(),
-            air: Air::default(),
+            air: record.air.map(Air::from).unwrap_or_default(),
         };
         if let Some(due) = record.overdue_at {
             self.timers.insert((due, Timer::Overdue(id)));
@@ -175,6 +198,13 @@ impl Oracle {
                 .iter()
                 .map(|(place, now)| now.record(*place))
                 .collect(),
+            rules: self.rules.values().cloned().collect(),
+            windows: self.windows.values().map(|w| w.row.clone()).collect(),
+            judged: self.judged_records(),
+            throughput: self.throughput_records(),
+            trends: self.trend_records(),
+            alerts: self.alert_records(),
+            incidents: self.incident_records(),
         }
     }
 
@@ -267,6 +297,7 @@ fn device_record(device: &Device) -> DeviceRecord {
             .map(|(source, table)| table_record(*source, table))
             .collect(),
         said: said_records(device),
+        air: Some(device.air.record()),
     }
 }
 

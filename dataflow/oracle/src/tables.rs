@@ -32,6 +32,7 @@ struct From {
     tenant: TenantId,
     reporter: DeviceId,
     at: Timestamp,
+    interval_ms: u32,
 }
 
 fn sort_out(whole: &WholePoll, source: Source) -> Shown<'_> {
@@ -64,6 +65,19 @@ fn sort_out(whole: &WholePoll, source: Source) -> Shown<'_> {
     shown
 }
 
+/// The clients at a device's own radios by the poll's whole registration tables, if it read one.
+pub(crate) fn own_clients(whole: &WholePoll) -> Option<Vec<&Registration>> {
+    let read = |source: &&Source| Tables(whole.poll.tables).has(Tables::registration(**source));
+    let tables: Vec<Shown<'_>> = (Source::ALL.iter())
+        .filter(read)
+        .map(|source| sort_out(whole, *source))
+        .collect();
+    let radios = tables.iter().flat_map(|table| table.radios.values());
+    let own = radios.filter(|radio| !radio.first.remote);
+    let clients = own.flat_map(|radio| radio.rows.values().copied()).collect();
+    (!tables.is_empty()).then_some(clients)
+}
+
 impl Oracle {
     /// First the associations of all tables, so that what they mean for roaming is known at every link; then the links.
     pub(crate) fn registration_tables(&mut self, whole: &WholePoll) {
@@ -72,6 +86,7 @@ impl Oracle {
             tenant: poll.tenant_id,
             reporter: poll.device_id,
             at: poll.observed_at,
+            interval_ms: poll.interval_ms,
         };
         let tables: Vec<Shown<'_>> = (Source::ALL.iter())
             .filter(|source| Tables(poll.tables).has(Tables::registration(**source)))
@@ -209,6 +224,7 @@ impl Oracle {
                 reporter: (from.reporter, shown.source),
                 interface: &radio.interface,
                 rows: &rows,
+                interval_ms: from.interval_ms,
                 at: from.at,
             });
         }

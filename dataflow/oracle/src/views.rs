@@ -1,7 +1,9 @@
 //! The rows that readers see, from the state (§7 "forgotten for a reader", §9).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use mast_schemas::alerts::{AlertId, AlertView, IncidentId, IncidentView, TrendView};
 use mast_schemas::checkpoint::{LinkRecord, StandingRecord};
 use mast_schemas::views::{
     ClientAddress, Counts, DeviceState, DeviceView, Health, InterfaceRates, LinkState, LinkView,
@@ -33,25 +35,70 @@ pub struct Views {
     pub air: BTreeMap<Place, PlaceAir>,
     /// Newest rates of interfaces; likewise.
     pub rates: BTreeMap<DeviceId, InterfaceRates>,
+    /// Clients whose signal degrades.
+    pub trends: BTreeMap<(TenantId, Mac), TrendView>,
+    /// Open alerts.
+    pub alerts: BTreeMap<AlertId, AlertView>,
+    /// Open incidents.
+    pub incidents: BTreeMap<IncidentId, IncidentView>,
+}
+
+/// What rules and incidents look at.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) views: Views,
+    /// Clients of each place whose signal degrades.
+    pub(crate) degrading: BTreeMap<Place, i64>,
 }
 
 impl Views {
-    /// Without what begins anew after a restore: rates, traffic and noise.
+    /// Without what begins anew after a restore: rates.
+    #[must_use]
+    pub fn without_rates(mut self) -> Self {
+        self.rates.clear();
+        self
+    }
+
+    /// Without rates, traffic and noise.
     #[must_use]
     pub fn without_air(mut self) -> Self {
         self.air.clear();
-        self.rates.clear();
+        self.without_rates()
+    }
+
+    /// Without alerts, incidents and trends.
+    #[must_use]
+    pub fn without_alerts(mut self) -> Self {
+        self.alerts.clear();
+        self.incidents.clear();
+        self.trends.clear();
         self
     }
 }
 
 impl Oracle {
+    /// The current rows, looked at once while nothing happens.
+    pub(crate) fn seen(&mut self) -> Arc<Seen> {
+        if let Some(seen) = &self.seen {
+            return Arc::clone(seen);
+        }
+        let seen = Arc::new(Seen {
+            views: self.views(),
+            degrading: self.degrading(),
+        });
+        self.seen = Some(Arc::clone(&seen));
+        seen
+    }
+
     /// The current rows.
     pub fn views(&self) -> Views {
         let mut views = Views {
             addresses: self.client_addresses(),
             air: self.place_air(),
             rates: self.interface_rates(),
+            trends: self.trend_views(),
+            alerts: self.alert_views(),
+            incidents: self.incident_views(),
             ..Views::default()
         };
         let mut signals: BTreeMap<Place, Vec<i16>> = BTreeMap::new();

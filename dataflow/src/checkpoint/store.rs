@@ -22,7 +22,7 @@ pub const KEPT: usize = 3;
 const MANIFEST: &str = "manifest.json";
 const TEMPORARY: &str = ".part-";
 /// In the order of their loading.
-const PARTS: [(Part, &str); 17] = [
+const PARTS: [(Part, &str); 18] = [
     (Part::Control, "control"),
     (Part::Devices, "devices"),
     (Part::Roam, "roam"),
@@ -35,6 +35,7 @@ const PARTS: [(Part, &str); 17] = [
     (Part::Limits, "limits"),
     (Part::Rules, "rules"),
     (Part::Windows, "windows"),
+    (Part::Cores, "cores"),
     (Part::Judged, "judged"),
     (Part::Throughput, "throughput"),
     (Part::Trends, "trends"),
@@ -174,6 +175,7 @@ fn load_file(dir: &Path, name: &str) -> Result<Snapshot, DataflowError> {
         Part::Limits => file::decode(part, &bytes).map(|(_, rows)| snapshot.limits = rows),
         Part::Rules => file::decode(part, &bytes).map(|(_, rows)| snapshot.rules = rows),
         Part::Windows => file::decode(part, &bytes).map(|(_, rows)| snapshot.windows = rows),
+        Part::Cores => file::decode(part, &bytes).map(|(_, rows)| snapshot.cores = rows),
         Part::Judged => read(part, &bytes, &mut snapshot.judged),
         Part::Throughput => read(part, &bytes, &mut snapshot.throughput),
         Part::Trends => read(part, &bytes, &mut snapshot.trends),
@@ -285,6 +287,7 @@ fn write_parts(dir: &Path, snapshot: &Snapshot) -> Result<Vec<String>, DataflowE
     files.put_groups(Part::Health, &snapshot.health)?;
     files.put(Part::Rules, 0, &Vec::from_iter(&snapshot.rules))?;
     files.put(Part::Windows, 0, &Vec::from_iter(&snapshot.windows))?;
+    files.put(Part::Cores, 0, &Vec::from_iter(&snapshot.cores))?;
     files.put_groups(Part::Judged, &snapshot.judged)?;
     files.put_groups(Part::Throughput, &snapshot.throughput)?;
     files.put_groups(Part::Trends, &snapshot.trends)?;

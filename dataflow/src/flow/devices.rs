@@ -5,7 +5,10 @@ use std::rc::Rc;
 
 use mast_schemas::views::DeviceState;
 use mast_schemas::{Epoch, TenantId};
-use mast_state::messages::{AddressChange, ApInput, DeviceControl, DeviceOut, RoamEvent, Verdict};
+use mast_state::messages::{
+    AddressChange, ApInput, Control, DeviceControl, DeviceOut, IncidentInput, RoamEvent,
+    RuleChange, RuleControl, Verdict,
+};
 use mast_state::{Devices, Measure};
 
 use crate::decode::{Columns, Rows};
@@ -18,8 +21,10 @@ use crate::outputs::{Message, Outputs};
 /// What the stage reads.
 #[derive(Clone, Debug)]
 pub(crate) enum DeviceMessage {
-    /// Control, for the begin of the slot.
-    Control(DeviceControl),
+    /// Control, for the begin of the slot, and its place in the order of that.
+    Control(u32, DeviceControl),
+    /// What control says of rules, likewise.
+    Rule(u32, RuleControl),
     /// A telemetry record.
     Telemetry(Message),
 }
@@ -42,6 +47,10 @@ pub(crate) struct DeviceStreams<'s> {
     pub(crate) addresses: Stream<'s, AddressChange>,
     /// Changes of what devices add to their places.
     pub(crate) air: Stream<'s, (DeviceNumber, Measure, i64)>,
+    /// Changes of alerts.
+    pub(crate) rules: Stream<'s, RuleChange>,
+    /// Devices that began or ceased to be offline or failing.
+    pub(crate) conditions: Stream<'s, IncidentInput>,
 }
 
 /// Polls whose devices are looked for together: what their steps read fits a core's cache.
@@ -69,6 +78,8 @@ pub(crate) fn devices<'s>(
     let (remote_port, remote) = stage.port();
     let (air_port, air) = stage.port();
     let (addresses_port, addresses) = stage.port();
+    let (rules_port, rules) = stage.port();
+    let (conditions_port, conditions) = stage.port();
     let timers = state.clone();
     let mut out = restored;
     let open = move |c: &[_]| {
@@ -81,6 +92,8 @@ pub(crate) fn devices<'s>(
             remote_port.open(c),
             air_port.open(c),
             addresses_port.open(c),
+            rules_port.open(c),
+            conditions_port.open(c),
         )
     };
     stage.build(
@@ -97,6 +110,8 @@ pub(crate) fn devices<'s>(
             to_remote,
             to_air,
             to_addresses,
+            to_rules,
+            to_conditions,
         )| {
             if slot > 0 {
                 let history = run_slot(
@@ -120,6 +135,9 @@ pub(crate) fn devices<'s>(
             to_remote.send(slot, &mut remote_radios(slot, &out, names));
             let numbered = |(device, measure, n)| (names.number(&device), measure, n);
             to_addresses.send(slot, &mut out.addresses);
+            to_rules.send(slot, &mut out.rules);
+            let conditions = out.conditions.drain(..).map(IncidentInput::Condition);
+            to_conditions.send(slot, &mut conditions.collect());
             to_air.send(slot, &mut out.air.drain(..).map(numbered).collect());
             to_bssids.send(slot, &mut bssid_messages(&mut out));
             to_claims.send(slot, &mut claim_changes(slot, &mut out, names));
@@ -135,6 +153,8 @@ pub(crate) fn devices<'s>(
         remote: remote.as_collection(),
         air,
         addresses,
+        rules,
+        conditions,
     }
 }
 
@@ -205,14 +225,17 @@ fn run_slot(
         .collect()
 }
 
-fn by_kind(messages: Vec<DeviceMessage>) -> (Vec<DeviceControl>, Vec<Message>) {
+fn by_kind(messages: Vec<DeviceMessage>) -> (Vec<Control>, Vec<Message>) {
     let (mut control, mut telemetry) = (Vec::new(), Vec::new());
     for message in messages {
         match message {
-            DeviceMessage::Control(c) => control.push(c),
+            DeviceMessage::Control(order, c) => control.push((order, Control::Device(c))),
+            DeviceMessage::Rule(order, c) => control.push((order, Control::Rule(c))),
             DeviceMessage::Telemetry(m) => telemetry.push(m),
         }
     }
+    control.sort_by_key(|(order, _)| *order);
+    let control = control.into_iter().map(|(_, c)| c).collect();
     (control, telemetry)
 }
 

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use mast_schemas::Epoch;
 use mast_schemas::views::{Counts, Place};
+use mast_state::rules::PlaceFact;
 use mast_state::{HealthOut, Places};
 
 use crate::flow::places::CountDiff;
@@ -18,8 +19,16 @@ type Changed = (Place, Option<Counts>);
 
 /// Which worker keeps a place.
 pub(crate) fn place_route(place: &Place) -> u64 {
-    mast_schemas::partition::mix(place.id().0.as_bytes())
+    id_route(&place.id().0)
 }
+
+/// Which worker keeps the place with this id.
+pub(crate) fn id_route(id: &uuid::Uuid) -> u64 {
+    mast_schemas::partition::mix(id.as_bytes())
+}
+
+/// What is so of a place from now on, for its rules.
+pub(crate) type Fact = (Place, PlaceFact);
 
 /// Builds the stage; `counts` may live anywhere. Tells the counts on the way, since they come together here.
 pub(crate) fn health<'s>(
@@ -28,35 +37,51 @@ pub(crate) fn health<'s>(
     (restored_at, state): (Epoch, Rc<RefCell<Places>>),
     names: Rc<RefCell<Names>>,
     outputs: Rc<RefCell<Outputs>>,
-) -> Stream<'s, ()> {
+) -> Stream<'s, Fact> {
     let changed = updates(counts, move |(place, diff), _, change| {
         let place = names.borrow().place(place);
         place.map(|place| (place, (change > 0).then(|| Counts::from(diff))))
     });
     let input = changed.exchange(|(place, _): &Changed| place_route(place));
     let mut stage = StageBuilder::new("health", scope, input);
-    let (port, done) = stage.port();
+    let (port, facts) = stage.port();
     let timers = state.clone();
     let mut out = HealthOut::default();
     stage.build(
         move |c| (port.open(c),),
         move || timers.borrow().next_timer(),
-        move |slot, changed, _ports| {
+        move |slot, changed, (to_rules,)| {
             let changes = settled(changed);
+            let counts = changes.iter();
+            let mut facts: Vec<Fact> = counts
+                .map(|(place, row)| (*place, PlaceFact::Counts(*row)))
+                .collect();
             let (state, outputs) = (&mut state.borrow_mut(), &mut outputs.borrow_mut());
             if slot == 0 {
                 state.begin(changes, &mut out);
+                facts.extend(past_facts(&out));
                 emit(restored_at, &mut out, outputs);
+                to_rules.send(slot, &mut facts);
                 return;
             }
             let epoch = Epoch(slot);
             let counts = changes.iter().map(|(place, row)| (epoch, *place, *row));
             outputs.counts.extend(counts);
             state.slot(epoch, changes, &mut out);
+            facts.extend(past_facts(&out));
             emit(epoch, &mut out, outputs);
+            to_rules.send(slot, &mut facts);
         },
     );
-    done
+    facts
+}
+
+fn past_facts(out: &HealthOut) -> impl Iterator<Item = Fact> {
+    let past = out.past.iter();
+    past.map(|(place, past)| {
+        let hour_ago = past.and_then(|past| past.hour_ago);
+        (*place, PlaceFact::HourAgo(hour_ago))
+    })
 }
 
 /// Of a place's two changes in a slot, the one that holds.

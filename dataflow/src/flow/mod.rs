@@ -5,8 +5,9 @@
 //!                   ├─► bssids ─┬─── remote tables, station words ──┤
 //!                   │     ▲     ▼                                   ▼
 //!                   ├─────┼─► roaming ────────── verdicts ────────► links ─► visible ─► counts ─► health
-//!                   ├─► owners (differential) ◄───── clients ─────────┤ └─► signals
-//!                   └─► addresses                                   └─► trends ─┘
+//!                   ├─► owners (differential) ◄───── clients ─────────┤ └─► signals   └─► rules of places
+//!                   ├─► addresses                                     └─► trends ─┘  └───────┘      │
+//!                   └─► rules of devices ────────── conditions, links ─────────────────────► incidents
 //! ```
 //! No stage depends on a later one, so a slot passes once and nothing circulates. A stage handles a slot when all of it has
 //! arrived, in the order of `docs/semantics.md`; views go to [`Outputs`](crate::outputs::Outputs) at the edge.
@@ -15,10 +16,12 @@ mod addresses;
 mod bssids;
 mod devices;
 pub(crate) mod health;
+pub(crate) mod incidents;
 mod links;
 mod pairing;
 mod places;
 mod roaming;
+mod rules;
 mod signals;
 mod trends;
 mod types;
@@ -27,25 +30,32 @@ pub(crate) mod workers;
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use differential_dataflow::input::{Input as _, InputSession};
 use mast_schemas::thresholds::Thresholds;
 use mast_schemas::views::Place;
 use mast_schemas::{DeviceId, Mac, TenantId};
-use mast_state::messages::{ApOut, DeviceOut, TrendControl};
-use mast_state::{Aps, BssidOut, Bssids, Devices, Measure, Places, Roaming, TrendOut, Trends};
+use mast_state::messages::{ApOut, DeviceOut, IncidentInput, RuleControl, TrendControl};
+use mast_state::rules::PlaceRules;
+use mast_state::{
+    Aps, BssidOut, Bssids, Devices, Incidents, Measure, Places, Roaming, TrendOut, Trends,
+};
 use timely::dataflow::operators::vec::{Broadcast, Filter, Input as _, Map};
 use timely::dataflow::{InputHandleVec, ProbeHandle};
 
 use crate::control::DeviceDiff;
 use crate::flow::bssids::{BssidInput, BssidMessage};
 use crate::flow::devices::DeviceMessage;
+use crate::flow::health::Fact;
 use crate::flow::links::LinkMessage;
 use crate::flow::roaming::RoamMessage;
+use crate::flow::rules::PlaceMessage;
 use crate::flow::signals::SignalMessage;
 use crate::flow::trends::TrendMessage;
 use crate::flow::types::{Concatenate, Exchange, Probe, Time, route};
 use crate::flow::visible::ViewMessage;
+use crate::flow::workers::Part;
 use crate::numbers::{DeviceNumber, Names, Standing};
 use crate::outputs::{Message, Outputs, Snapshot};
 
@@ -57,6 +67,8 @@ pub(crate) struct State {
     pub(crate) aps: Rc<RefCell<Aps>>,
     pub(crate) places: Rc<RefCell<Places>>,
     pub(crate) trends: Rc<RefCell<Trends>>,
+    pub(crate) place_rules: Rc<RefCell<PlaceRules>>,
+    pub(crate) incidents: Rc<RefCell<Incidents>>,
 }
 
 /// What a restored state tells in slot 0.
@@ -70,11 +82,15 @@ struct Restored {
 pub(crate) struct Worker {
     messages: InputHandleVec<Time, Message>,
     control: InputHandleVec<Time, DeviceDiff>,
+    rules: InputHandleVec<Time, (u32, RuleControl)>,
+    policy: InputHandleVec<Time, IncidentInput>,
     standing: InputSession<Time, (DeviceNumber, Standing), isize>,
     trends: InputHandleVec<Time, TrendControl>,
     names: Rc<RefCell<Names>>,
     /// Whether a device lives here.
     own: Rc<dyn Fn(&DeviceId) -> bool>,
+    /// Whether a tenant's alerts are kept here.
+    own_tenant: Rc<dyn Fn(TenantId) -> bool>,
     pub(crate) probe: ProbeHandle<Time>,
     pub(crate) outputs: Rc<RefCell<Outputs>>,
     pub(crate) state: State,
@@ -92,12 +108,12 @@ impl Worker {
     pub(crate) fn feed(
         &mut self,
         slot: Time,
-        (control, trends): (&[DeviceDiff], &[TrendControl]),
+        part: &Part,
         messages: impl IntoIterator<Item = Message>,
     ) {
         debug_assert!(*self.messages.time() <= slot, "slots rise");
         self.advance(slot);
-        for diff in control {
+        for diff in &part.control {
             self.control.send(diff.clone());
             if (self.own)(&diff.control.device) {
                 let changes = [(diff.old, -1), (diff.new, 1)];
@@ -108,7 +124,12 @@ impl Worker {
                 }
             }
         }
-        trends.iter().for_each(|c| self.trends.send(*c));
+        part.trends.iter().for_each(|c| self.trends.send(*c));
+        part.rules
+            .iter()
+            .for_each(|control| self.rules.send(control.clone()));
+        let policy = part.policy.iter().filter(|p| (self.own_tenant)(p.tenant()));
+        policy.for_each(|p| self.policy.send(p.clone()));
         messages.into_iter().for_each(|m| self.messages.send(m));
     }
 
@@ -118,6 +139,8 @@ impl Worker {
             self.messages.advance_to(slot);
             self.control.advance_to(slot);
             self.trends.advance_to(slot);
+            self.rules.advance_to(slot);
+            self.policy.advance_to(slot);
             self.standing.advance_to(slot);
             self.standing.flush();
         }
@@ -127,7 +150,10 @@ impl Worker {
 /// Restores the keyed state of this worker from its part of a snapshot.
 fn restore(thresholds: Thresholds, snapshot: Snapshot) -> (State, Restored) {
     let (mut device_out, mut ap_out) = (DeviceOut::default(), ApOut::default());
+    let rules: Vec<_> = snapshot.rules.into_iter().map(Arc::new).collect();
+    let judged = records(snapshot.judged);
     let mut devices = Devices::new(thresholds);
+    devices.restore_rules(&rules, &judged);
     devices.restore(records(snapshot.devices), &mut device_out);
     let mut roaming = Roaming::new(thresholds);
     roaming.restore(records(snapshot.roam), records(snapshot.shown));
@@ -149,6 +175,11 @@ fn restore(thresholds: Thresholds, snapshot: Snapshot) -> (State, Restored) {
     places.restore(snapshot.epoch, records(snapshot.health));
     let (mut trends, mut trend_out) = (Trends::new(thresholds), TrendOut::default());
     trends.restore(records(snapshot.trends), &mut trend_out);
+    let mut place_rules = PlaceRules::default();
+    let throughput = records(snapshot.throughput);
+    place_rules.restore(snapshot.epoch, &rules, &judged, throughput);
+    let mut incidents = Incidents::new(thresholds);
+    incidents.restore(records(snapshot.alerts), &records(snapshot.incidents));
     let state = State {
         devices: Rc::new(RefCell::new(devices)),
         roaming: Rc::new(RefCell::new(roaming)),
@@ -156,6 +187,8 @@ fn restore(thresholds: Thresholds, snapshot: Snapshot) -> (State, Restored) {
         aps: Rc::new(RefCell::new(aps)),
         places: Rc::new(RefCell::new(places)),
         trends: Rc::new(RefCell::new(trends)),
+        place_rules: Rc::new(RefCell::new(place_rules)),
+        incidents: Rc::new(RefCell::new(incidents)),
     };
     let told = Restored {
         devices: device_out,
@@ -184,10 +217,14 @@ pub(crate) fn build(
     let names = Rc::new(RefCell::new(Names::default()));
     let own: Rc<dyn Fn(&DeviceId) -> bool> =
         Rc::new(move |device| route(device, partitions) % peers == index);
+    let own_tenant: Rc<dyn Fn(TenantId) -> bool> =
+        Rc::new(move |tenant| incidents::tenant_route(tenant) % peers == index);
     worker.dataflow::<Time, _, _>(|scope| {
         let (messages, message_stream) = scope.new_input::<Message>();
         let (control, control_stream) = scope.new_input::<DeviceDiff>();
         let (trend_control, trend_controls) = scope.new_input::<TrendControl>();
+        let (rules, rule_stream) = scope.new_input::<(u32, RuleControl)>();
+        let (policy, policy_stream) = scope.new_input::<IncidentInput>();
         let (standing, standings) = scope.new_collection::<(DeviceNumber, Standing), isize>();
 
         let is_own = own.clone();
@@ -197,8 +234,11 @@ pub(crate) fn build(
         let telemetry = message_stream.map(DeviceMessage::Telemetry);
         let known = own_control
             .clone()
-            .map(|diff| DeviceMessage::Control(diff.control));
-        let device_input = scope.concatenate([telemetry, known]);
+            .map(|diff| DeviceMessage::Control(diff.order, diff.control));
+        let ruled = rule_stream
+            .clone()
+            .map(|(order, control)| DeviceMessage::Rule(order, control));
+        let device_input = scope.concatenate([telemetry, known, ruled]);
         let from = devices::devices(
             scope,
             device_input,
@@ -230,7 +270,9 @@ pub(crate) fn build(
             .concatenate([from.roaming, remote.roaming])
             .exchange(|e| hash((e.tenant, e.mac)));
         let roam_input = scope.concatenate([
-            control_stream.map(|diff| RoamMessage::Control(diff.control)),
+            control_stream
+                .clone()
+                .map(|diff| RoamMessage::Control(diff.control)),
             events.map(RoamMessage::Event),
             remote
                 .moved
@@ -268,7 +310,7 @@ pub(crate) fn build(
                 .map(|(link, core)| ViewMessage::Link(link, core)),
             far_ends.map(|(link, device, gained)| ViewMessage::FarEnd(link, device, gained)),
         ]);
-        let counted = visible::visible(
+        let views = visible::visible(
             scope,
             view_input,
             (thresholds, restored_at),
@@ -276,8 +318,8 @@ pub(crate) fn build(
             outputs.clone(),
         );
 
-        let counts = places::counts(from.states, counted, standings);
-        let health = health::health(
+        let counts = places::counts(from.states, views.counted, standings);
+        let place_facts = health::health(
             scope,
             counts,
             (restored_at, state.places.clone()),
@@ -314,21 +356,52 @@ pub(crate) fn build(
         ]);
         let by_place = signals::by_place(scope, signal_input, names.clone())
             .exchange(|(place, ..)| u64::from(place.0));
-        let signals = signals::signals(scope, by_place, names.clone(), outputs.clone());
+        let sums = signals::signals(scope, by_place, names.clone(), outputs.clone())
+            .exchange(|(place, _): &Fact| health::place_route(place));
+        let place_input = scope.concatenate([
+            rule_stream.map(|(order, control)| PlaceMessage::Control(order, control)),
+            place_facts.map(PlaceMessage::Fact),
+            sums.map(PlaceMessage::Fact),
+        ]);
+        let of_places = rules::places(scope, place_input, state.place_rules.clone());
+        let changes = scope.concatenate([from.rules, of_places]);
 
         let said = from
             .addresses
             .exchange(|change| hash((change.tenant, change.mac)));
         let addresses = addresses::addresses(scope, said, outputs.clone());
 
-        let (probe, _) = scope.concatenate([health, signals, addresses]).probe();
+        let known = names.clone();
+        let is_own = own_tenant.clone();
+        let placed = control_stream
+            .flat_map(move |diff| incidents::of_device(&diff, &known.borrow()))
+            .filter(move |input| is_own(input.tenant()));
+        let from_elsewhere = scope
+            .concatenate([
+                from.conditions,
+                views.incidents,
+                changes.map(IncidentInput::Rule),
+            ])
+            .exchange(|input| incidents::tenant_route(input.tenant()));
+        let incident_input = scope.concatenate([placed, policy_stream, from_elsewhere]);
+        let incidents = incidents::incidents(
+            scope,
+            incident_input,
+            (restored_at, state.incidents.clone()),
+            outputs.clone(),
+        );
+
+        let (probe, _) = scope.concatenate([incidents, addresses]).probe();
         Worker {
             messages,
             control,
+            rules,
+            policy,
             standing,
             trends: trend_control,
             names,
             own,
+            own_tenant,
             probe,
             outputs,
             state,

@@ -6,9 +6,11 @@ use std::rc::Rc;
 
 use hashbrown::HashMap;
 use mast_schemas::{DeviceId, Epoch, TenantId};
+use mast_state::rules::PlaceFact;
 use mast_state::{Measure, PlaceSums};
 use uuid::Uuid;
 
+use crate::flow::health::Fact;
 use crate::flow::types::{Scope, StageBuilder, Stream, Time};
 use crate::numbers::{DeviceNumber, Names, PlaceNumber, Standing};
 use crate::outputs::Outputs;
@@ -158,41 +160,47 @@ pub(crate) fn by_place<'s>(
     changes
 }
 
-/// Second half, by place: adds up and tells what changed. `input` is exchanged by place already.
+/// Second half, by place: adds up and tells what changed, also to the rules. `input` is exchanged by place already.
 pub(crate) fn signals<'s>(
     scope: Scope<'s, Time>,
     input: Stream<'s, PlaceChange>,
     names: Rc<RefCell<Names>>,
     outputs: Rc<RefCell<Outputs>>,
-) -> Stream<'s, ()> {
+) -> Stream<'s, Fact> {
     let mut stage = StageBuilder::new("signals", scope, input);
-    let (port, done) = stage.port();
+    let (port, facts) = stage.port();
     let mut places: HashMap<PlaceNumber, PlaceSums> = HashMap::new();
     stage.build(
         move |c| (port.open(c),),
         || None,
-        move |slot, changes, _ports| {
-            // Whether the signals changed, and whether the rest did.
-            let mut changed: BTreeMap<PlaceNumber, (bool, bool)> = BTreeMap::new();
+        move |slot, changes, (to_rules,)| {
+            let mut facts = Vec::new();
+            // Whether the signals changed, the number of degrading clients, and the rest.
+            let mut changed: BTreeMap<PlaceNumber, [bool; 3]> = BTreeMap::new();
             for (place, measure, n) in changes {
                 places.entry(place).or_default().add(measure, n);
-                let (signals, air) = changed.entry(place).or_default();
-                match measure {
-                    Measure::Signal(_) => *signals = true,
-                    Measure::Degrading => {}
-                    _ => *air = true,
-                }
+                let what = match measure {
+                    Measure::Signal(_) => 0,
+                    Measure::Degrading => 1,
+                    _ => 2,
+                };
+                changed.entry(place).or_default()[what] = true;
             }
             let (outputs, names, epoch) = (&mut outputs.borrow_mut(), names.borrow(), Epoch(slot));
-            for (number, (signals, air)) in changed {
+            for (number, [signals, degrading, air]) in changed {
                 let Some(sums) = places.get(&number) else {
                     continue;
                 };
                 if let Some(place) = names.place(number) {
                     if signals {
+                        facts.push((place, PlaceFact::Signals(sums.signals())));
                         outputs.signals.push((epoch, place, sums.signals()));
                     }
+                    if degrading {
+                        facts.push((place, PlaceFact::Degrading(sums.degrading())));
+                    }
                     if air {
+                        facts.push((place, PlaceFact::Air(sums.air())));
                         outputs.air.push((epoch, place, sums.air()));
                     }
                 }
@@ -200,9 +208,10 @@ pub(crate) fn signals<'s>(
                     places.remove(&number);
                 }
             }
+            to_rules.send(slot, &mut facts);
         },
     );
-    done
+    facts
 }
 
 #[cfg(test)]

@@ -88,7 +88,7 @@ ports!(A);
 ports!(A, B);
 ports!(A, B, C);
 ports!(A, B, C, D);
-ports!(A, B, C, D, E, F, G, H);
+ports!(A, B, C, D, E, F, G, H, I, J);
 
 /// Builds a stage: an operator with one input that handles slot after slot, each when all of it has arrived, timers in the
 /// slot in which they are due. See [`StageBuilder::build`].

@@ -6,9 +6,9 @@ use std::rc::Rc;
 
 use hashbrown::HashMap;
 use mast_schemas::thresholds::Thresholds;
-use mast_schemas::views::{LinkState, LinkView};
+use mast_schemas::views::{LinkReason, LinkState, LinkView};
 use mast_schemas::{DeviceId, Epoch, LinkId, TenantId};
-use mast_state::messages::LinkCore;
+use mast_state::messages::{IncidentInput, Joint, LinkCore};
 use mast_state::{Forgetting, Mac48};
 
 use crate::flow::types::{Collection, Scope, StageBuilder, Stream, Time};
@@ -85,25 +85,72 @@ impl Known {
     }
 }
 
-/// Builds the stage; `input` is on the access points' workers already. Returns the visible links, by access point.
+/// What comes out.
+pub(crate) struct ViewStreams<'s> {
+    /// Visible links, by access point.
+    pub(crate) counted: Collection<'s, (DeviceNumber, Counted)>,
+    /// To the alerts of what hangs on them.
+    pub(crate) incidents: Stream<'s, IncidentInput>,
+}
+
+/// What parents depend on of a link.
+fn joint(view: &LinkView) -> Option<Joint> {
+    let stale = view.state == LinkState::Stale;
+    view.cpe_device_id.map(|far_end| Joint {
+        tenant: view.id.tenant_id,
+        ap: view.id.ap_device_id,
+        radio: view.id.radio_mac,
+        far_end,
+        discovered_at: view.discovered_at,
+        stale,
+        roamed: stale && view.reason == LinkReason::Roamed,
+    })
+}
+
+/// What incidents are told of a link that was the one and is the other.
+fn told(
+    link: LinkId,
+    (old, new): (Option<LinkView>, Option<&LinkView>),
+    to_incidents: &mut Vec<IncidentInput>,
+) {
+    let joints = [old.as_ref().and_then(joint), new.and_then(joint)];
+    if joints[0] != joints[1] {
+        for (joint, came) in joints.into_iter().zip([false, true]) {
+            to_incidents.extend(joint.map(|joint| IncidentInput::Link { joint, came }));
+        }
+    }
+    let down =
+        |view: Option<&LinkView>| i32::from(view.is_some_and(|view| view.state == LinkState::Down));
+    let more = down(new) - down(old.as_ref());
+    if more != 0 {
+        to_incidents.push(IncidentInput::Down {
+            tenant: link.tenant_id,
+            ap: link.ap_device_id,
+            more,
+        });
+    }
+}
+
+/// Builds the stage; `input` is on the access points' workers already.
 pub(crate) fn visible<'s>(
     scope: Scope<'s, Time>,
     input: Stream<'s, ViewMessage>,
     (thresholds, restored_at): (Thresholds, Epoch),
     names: Rc<RefCell<Names>>,
     outputs: Rc<RefCell<Outputs>>,
-) -> Collection<'s, (DeviceNumber, Counted)> {
+) -> ViewStreams<'s> {
     use differential_dataflow::AsCollection;
 
     let mut stage = StageBuilder::new("visible", scope, input);
     let (port, counted) = stage.port();
+    let (incidents_port, incidents) = stage.port();
     let state = Rc::new(RefCell::new(Forgetting::new(thresholds)));
     let timers = state.clone();
     let mut known = Known::default();
     stage.build(
-        move |c| (port.open(c),),
+        move |c| (port.open(c), incidents_port.open(c)),
         move || timers.borrow().next_timer(),
-        move |slot, mut messages, (to_counts,)| {
+        move |slot, mut messages, (to_counts, to_incidents)| {
             let now = if slot == 0 { restored_at } else { Epoch(slot) };
             let state = &mut state.borrow_mut();
             // A far end that is lost is told before one that is won, so that what holds is said last.
@@ -137,7 +184,7 @@ pub(crate) fn visible<'s>(
                 }
             }
             let mut updates = Vec::new();
-            let mut rows: BTreeMap<LinkId, Option<LinkView>> = BTreeMap::new();
+            let mut rows: BTreeMap<LinkId, (Option<LinkView>, Option<LinkView>)> = BTreeMap::new();
             for (view, diff) in state.end_slot(now.end()) {
                 updates.push((
                     (
@@ -147,15 +194,21 @@ pub(crate) fn visible<'s>(
                     slot,
                     diff,
                 ));
-                // Who went is told before who came: what is told last holds.
-                rows.insert(view.id, (diff > 0).then_some(view));
+                let (old, new) = rows.entry(view.id).or_default();
+                *(if diff > 0 { new } else { old }) = Some(view);
             }
-            outputs
-                .borrow_mut()
-                .links
-                .extend(rows.into_iter().map(|(link, row)| (Epoch(slot), link, row)));
+            let mut about_incidents = Vec::new();
+            let links = rows.into_iter().map(|(link, (old, new))| {
+                told(link, (old, new.as_ref()), &mut about_incidents);
+                (Epoch(slot), link, new)
+            });
+            outputs.borrow_mut().links.extend(links);
             to_counts.send(slot, &mut updates);
+            to_incidents.send(slot, &mut about_incidents);
         },
     );
-    counted.as_collection()
+    ViewStreams {
+        counted: counted.as_collection(),
+        incidents,
+    }
 }

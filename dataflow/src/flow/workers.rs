@@ -4,9 +4,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use mast_schemas::alerts::Subject;
 use mast_schemas::views::Place;
 use mast_schemas::{DeviceId, Epoch};
-use mast_state::messages::TrendControl;
+use mast_state::messages::{IncidentInput, RuleControl, TrendControl};
 
 use crate::control::DeviceDiff;
 use crate::engine::{EngineConfig, Stopped};
@@ -39,6 +40,10 @@ pub(crate) struct Part {
     pub(crate) new_places: Vec<Place>,
     pub(crate) control: Vec<DeviceDiff>,
     pub(crate) trends: Vec<TrendControl>,
+    /// What control says of rules, and where it stands among `control`.
+    pub(crate) rules: Vec<(u32, RuleControl)>,
+    /// What is different of core sites and windows.
+    pub(crate) policy: Vec<IncidentInput>,
     pub(crate) messages: Vec<Message>,
 }
 
@@ -120,6 +125,7 @@ fn split(config: EngineConfig, snapshot: Snapshot) -> Vec<Snapshot> {
     let mut parts: Vec<Snapshot> = (0..config.workers)
         .map(|_| Snapshot {
             epoch: snapshot.epoch,
+            rules: snapshot.rules.clone(),
             ..Snapshot::default()
         })
         .collect();
@@ -174,6 +180,28 @@ fn split(config: EngineConfig, snapshot: Snapshot) -> Vec<Snapshot> {
             .trends
             .push(record);
     }
+    for record in snapshot.judged {
+        let id = record.1.subject.id();
+        let route = match record.1.subject {
+            Subject::Device(id) | Subject::Interface(id, _) => {
+                flow::device_route(&id, config.partitions)
+            }
+            Subject::Site(_) | Subject::Sector(_) => flow::health::id_route(&id),
+        };
+        parts[(route % peers) as usize].judged.push(record);
+    }
+    for record in snapshot.throughput {
+        parts[(flow::health::place_route(&record.1.place) % peers) as usize]
+            .throughput
+            .push(record);
+    }
+    let of = |tenant| (flow::incidents::tenant_route(tenant) % peers) as usize;
+    for record in snapshot.alerts {
+        parts[of(record.1.tenant_id)].alerts.push(record);
+    }
+    for record in snapshot.incidents {
+        parts[of(record.1.tenant_id)].incidents.push(record);
+    }
     parts
 }
 
@@ -195,7 +223,7 @@ fn run(
             .iter()
             .filter(|m| u64::from(m.partition) % peers == index)
             .cloned();
-        flow.feed(first, (&part.control, &part.trends), messages);
+        flow.feed(first, &part, messages);
         flow.advance(part.last.0 + 1);
     };
     // What a restored state told in slot 0 has been committed before: it is not an output.
@@ -242,6 +270,14 @@ fn records(state: &State) -> Snapshot {
         ap_flags: state.aps.borrow().flags(),
         health: state.places.borrow().records(),
         trends: state.trends.borrow().records(),
+        judged: {
+            let mut judged = state.devices.borrow().judged();
+            judged.append(&mut state.place_rules.borrow().records());
+            judged
+        },
+        throughput: state.place_rules.borrow().throughput(),
+        alerts: state.incidents.borrow().alert_records(),
+        incidents: state.incidents.borrow().incident_records(),
         ..Snapshot::default()
     }
 }

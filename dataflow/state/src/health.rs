@@ -55,7 +55,7 @@ pub struct Places {
 }
 
 /// The state that these counts make.
-fn health_of(counts: &Counts) -> HealthState {
+pub(crate) fn health_of(counts: &Counts) -> HealthState {
     let n = |state: DeviceState| counts.devices[state as usize];
     let (online, unmanageable) = (n(DeviceState::Online), n(DeviceState::Unmanageable));
     match n(DeviceState::Offline) {

@@ -11,7 +11,7 @@ use mast_schemas::alerts::{
     Subject, SubjectId, alert_event_id, alert_id,
 };
 use mast_schemas::checkpoint::StandingRecord;
-use mast_schemas::control::Role;
+use mast_schemas::control::{Role, Rule, Window};
 use mast_schemas::records::{Outcome, PollId, Source, Tables};
 use mast_schemas::views::{
     AddressSource, DeviceEvent, DeviceGauge, DeviceState, DeviceView, InterfaceRates, LinkEvent,
@@ -19,7 +19,7 @@ use mast_schemas::views::{
 };
 
 use mast_schemas::{
-    DeviceId, GroupId, LinkId, Mac, RuleId, SectorId, SiteId, TagId, TenantId, Timestamp,
+    DeviceId, GroupId, LinkId, Mac, RuleId, SectorId, SiteId, TagId, TenantId, Timestamp, WindowId,
 };
 
 use crate::limits::ApLimits;
@@ -149,6 +149,35 @@ impl DeviceInfo {
     }
 }
 
+/// What control says, for the begin of a slot, in the order of its records.
+#[derive(Clone, Debug)]
+pub enum Control {
+    /// Of a device.
+    Device(DeviceControl),
+    /// Of rules.
+    Rule(RuleControl),
+}
+
+/// What control says of rules.
+#[derive(Clone, Debug)]
+pub enum RuleControl {
+    /// A rule was made or edited.
+    Put(Arc<Rule>),
+    /// A rule is no more.
+    Deleted(RuleId),
+    /// A person resolved an alert of this tenant.
+    Resolved(TenantId, AlertId),
+    /// The devices of a sector stand at this site.
+    Sector {
+        /// Owner.
+        tenant: TenantId,
+        /// The sector.
+        sector: SectorId,
+        /// Its site.
+        site: SiteId,
+    },
+}
+
 /// A poll as the device step takes it. Rows are borrowed from decoded columns.
 #[derive(Clone, Debug)]
 pub struct PollInput<'a> {
@@ -176,12 +205,20 @@ pub struct PollInput<'a> {
     pub cpu_load_percent: Option<u8>,
     /// Free memory.
     pub memory_free_bytes: Option<u64>,
+    /// Memory in all.
+    pub memory_total_bytes: Option<u64>,
+    /// Free disk.
+    pub disk_free_bytes: Option<u64>,
+    /// Disk in all.
+    pub disk_total_bytes: Option<u64>,
+    /// Temperatures of CPU and board.
+    pub temperatures_c: [Option<f32>; 2],
     /// Uptime of the device.
     pub uptime_s: Option<u64>,
     /// Addresses of the interfaces that have one and are not remote.
     pub interfaces: &'a [Mac],
-    /// Interfaces with counters, in the order of the message.
-    pub counters: &'a [InterfaceInput<'a>],
+    /// Interfaces, in the order of the message.
+    pub interface_rows: &'a [InterfaceInput<'a>],
     /// Radios that tell their noise, in the order of the message.
     pub noise: &'a [RadioInput<'a>],
     /// Entries of the ARP table that say where a client is, in the order of the message.
@@ -246,9 +283,15 @@ pub struct InterfaceInput<'a> {
     /// Interface name.
     pub name: &'a str,
     /// Received bytes.
-    pub rx_bytes: u64,
+    pub rx_bytes: Option<u64>,
     /// Sent bytes.
-    pub tx_bytes: u64,
+    pub tx_bytes: Option<u64>,
+    /// Link up.
+    pub running: Option<bool>,
+    /// Switched off by configuration.
+    pub disabled: bool,
+    /// Negotiated rate of the link.
+    pub link_rate_bps: Option<u64>,
 }
 
 /// A registration row as the device step takes it.
@@ -511,6 +554,11 @@ pub struct DeviceOut {
     pub addresses: Vec<AddressChange>,
     /// What devices add to their places, as changes.
     pub air: Vec<(DeviceId, Measure, i64)>,
+    /// Changes of alerts of devices and interfaces.
+    pub rules: Vec<RuleChange>,
+    /// Devices that began or ceased to be offline or failing, at the slot's end; of one that left a tenant, before what is
+    /// said of it in another.
+    pub conditions: Vec<Condition>,
 }
 
 impl ApInput {
@@ -731,5 +779,105 @@ impl RuleChange {
             value_milli,
             threshold_milli: self.threshold_milli,
         })
+    }
+}
+
+/// How a device is, as far as alerts of what hangs on it depend on it (§19).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condition {
+    /// Owner.
+    pub tenant: TenantId,
+    /// The device.
+    pub device: DeviceId,
+    /// It is offline.
+    pub offline: bool,
+    /// Its run of failures is not 0, and it is neither offline nor unmanageable.
+    pub failing: bool,
+}
+
+/// A link of the view that has a device at its far end, as far as parents depend on it (§19).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Joint {
+    /// Owner.
+    pub tenant: TenantId,
+    /// Access point.
+    pub ap: DeviceId,
+    /// Radio.
+    pub radio: Mac,
+    /// The device at the far end.
+    pub far_end: DeviceId,
+    /// First seen.
+    pub discovered_at: Timestamp,
+    /// It is stale.
+    pub stale: bool,
+    /// It is stale by roaming.
+    pub roamed: bool,
+}
+
+/// What the incident step takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum IncidentInput {
+    /// Control says something of a device.
+    Device {
+        /// Its owner.
+        tenant: TenantId,
+        /// Which.
+        device: DeviceId,
+        /// `None` = it is no longer the tenant's.
+        info: Option<DeviceInfo>,
+    },
+    /// A device is offline or failing, or no longer.
+    Condition(Condition),
+    /// A link with a device at its far end is in the view, or no longer.
+    Link {
+        /// Which.
+        joint: Joint,
+        /// Whether it came.
+        came: bool,
+    },
+    /// Other links of an access point are down than before.
+    Down {
+        /// Its owner.
+        tenant: TenantId,
+        /// The access point.
+        ap: DeviceId,
+        /// How many more.
+        more: i32,
+    },
+    /// Whether a site is of the core.
+    Core {
+        /// Its owner.
+        tenant: TenantId,
+        /// The site.
+        site: SiteId,
+        /// Whether it is.
+        core: bool,
+    },
+    /// A maintenance window, made or changed.
+    Window(Window),
+    /// A maintenance window is gone.
+    WindowGone {
+        /// Its owner.
+        tenant: TenantId,
+        /// Which.
+        id: WindowId,
+    },
+    /// A raw change of an alert.
+    Rule(RuleChange),
+}
+
+impl IncidentInput {
+    /// The key.
+    pub const fn tenant(&self) -> TenantId {
+        match self {
+            Self::Device { tenant, .. }
+            | Self::Down { tenant, .. }
+            | Self::Core { tenant, .. }
+            | Self::WindowGone { tenant, .. } => *tenant,
+            Self::Condition(condition) => condition.tenant,
+            Self::Link { joint, .. } => joint.tenant,
+            Self::Window(window) => window.tenant_id,
+            Self::Rule(change) => change.tenant,
+        }
     }
 }

@@ -14,7 +14,7 @@ use mast_schemas::thresholds::DEFAULT;
 use mast_schemas::views::{HealthState, Place};
 use mast_schemas::{DeviceId, Epoch, Timestamp};
 
-use crate::flow::{compare, compare_air};
+use crate::flow::{compare, compare_rates};
 use crate::support::{Served, config, encode};
 
 /// The views after each binding, the same under any number of workers, as the oracle's, and lawful.
@@ -32,7 +32,7 @@ fn told(slots: &[SlotInput]) -> Vec<(Epoch, Views)> {
             let at = format!("{workers} workers, slot {}", slot.first.0);
             let truth = oracle.views();
             compare(&at, &served, &truth);
-            compare_air(&at, &served, &truth);
+            compare_rates(&at, &served, &truth);
             assert_eq!(laws(&served.views), [], "{at}");
             let standings = oracle.records().control;
             assert_eq!(place_laws(&served.views, &standings), [], "{at}");

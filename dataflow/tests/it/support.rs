@@ -7,7 +7,7 @@ use mast_dataflow::engine::{Engine, EngineConfig};
 use mast_dataflow::outputs::{Message, Outputs, SlotInput, Snapshot};
 use mast_oracle::script;
 use mast_oracle::{Oracle, Restored, Views};
-use mast_schemas::alerts::{TrendEvent, TrendView};
+use mast_schemas::alerts::{AlertEvent, AlertId, AlertView, TrendEvent, TrendView};
 use mast_schemas::epochs::Binding;
 use mast_schemas::message::{Header, ProducerId, WholePoll, write_polls};
 use mast_schemas::partition::{partition, shard};
@@ -83,6 +83,8 @@ pub(crate) struct Served {
     pub(crate) history: Vec<HealthSample>,
     pub(crate) trends: BTreeMap<(TenantId, Mac), TrendView>,
     pub(crate) trend_events: Vec<TrendEvent>,
+    pub(crate) alerts: BTreeMap<AlertId, AlertView>,
+    pub(crate) alert_events: Vec<AlertEvent>,
 }
 
 impl Served {
@@ -101,6 +103,9 @@ impl Served {
         self.views
             .rates
             .retain(|device, _| self.views.devices.contains_key(device));
+        put(&mut self.alerts, outputs.alerts);
+        self.alert_events
+            .extend(outputs.alert_events.into_iter().map(|(_, e)| e));
         put(&mut self.views.health, outputs.health);
         put(&mut self.views.past, outputs.past_clients);
         put(&mut self.trends, outputs.trends);
@@ -153,6 +158,13 @@ pub(crate) fn restored(snapshot: Snapshot) -> Restored {
         caps: records(snapshot.caps),
         bssids: records(snapshot.bssids),
         health: records(snapshot.health),
+        rules: snapshot.rules,
+        windows: snapshot.windows,
+        judged: records(snapshot.judged),
+        throughput: records(snapshot.throughput),
+        trends: records(snapshot.trends),
+        alerts: records(snapshot.alerts),
+        incidents: records(snapshot.incidents),
     }
 }
 

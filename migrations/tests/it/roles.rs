@@ -23,6 +23,11 @@ async fn each_role_is_refused_what_is_not_its_work() {
                 "SELECT * FROM relay_progress",
                 "DELETE FROM lake_manifest",
                 "SELECT * FROM _sqlx_migrations",
+                "INSERT INTO notification_requests (id, tenant_id, incident_id, kind, severity, happened_at, content)
+                 VALUES (gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'opened', 'info', now(), '{}')",
+                "UPDATE notification_requests SET content = '{}'",
+                "DELETE FROM notification_deliveries",
+                "DELETE FROM notification_attempts",
             ],
         ),
         (
@@ -37,6 +42,8 @@ async fn each_role_is_refused_what_is_not_its_work() {
                 "SELECT * FROM links",
                 "DELETE FROM leases",
                 "SELECT find_tenant('a')",
+                "SELECT * FROM notification_channel_secrets",
+                "SELECT notification_work()",
             ],
         ),
         (
@@ -50,6 +57,11 @@ async fn each_role_is_refused_what_is_not_its_work() {
                 "UPDATE outbox SET change = '{}'",
                 "DELETE FROM leases",
                 "DELETE FROM job_progress",
+                "SELECT content FROM notification_requests",
+                "UPDATE notification_requests SET routed_at = now()",
+                "SELECT * FROM notification_channels",
+                "SELECT * FROM notification_deliveries",
+                "SELECT forget_notifications()",
             ],
         ),
     ];

@@ -128,6 +128,9 @@ async fn output_tables_have_no_key_to_the_model() {
             "devices",
             "lake_retention",
             "maintenance_windows",
+            "notification_channel_secrets",
+            "notification_channels",
+            "notification_routes",
             "sectors",
             "sites",
             "tags",
@@ -144,6 +147,7 @@ async fn the_words_of_the_records_are_the_words_of_the_checks() {
     };
     use mast_schemas::control::{Role as DeviceRole, TlsPolicy};
     use mast_schemas::health::{Part, State};
+    use mast_schemas::notifications::{AttemptOutcome, ChannelKind, DeliveryState, Occasion};
     use mast_schemas::records::{Outcome, Source};
     use mast_schemas::views::{
         AddressSource, DeviceState, HealthState, LinkReason, LinkState, PlaceKind,
@@ -186,6 +190,27 @@ async fn the_words_of_the_records_are_the_words_of_the_checks() {
         ("alert_events", "change", words(AlertChange::ALL)),
         ("incident_events", "change", words(IncidentChange::ALL)),
         ("trend_events", "change", words(TrendChange::ALL)),
+        ("notification_channels", "kind", words(ChannelKind::ALL)),
+        ("notification_routes", "kinds", words(Occasion::ALL)),
+        (
+            "notification_routes",
+            "least_severity",
+            words(Severity::ALL),
+        ),
+        ("notification_requests", "kind", words(Occasion::ALL)),
+        ("notification_requests", "severity", words(Severity::ALL)),
+        ("notification_deliveries", "kind", words(Occasion::ALL)),
+        ("notification_deliveries", "severity", words(Severity::ALL)),
+        (
+            "notification_deliveries",
+            "state",
+            words(DeliveryState::ALL),
+        ),
+        (
+            "notification_attempts",
+            "outcome",
+            words(AttemptOutcome::ALL),
+        ),
         ("part_reports", "part", words(Part::ALL)),
         ("part_reports", "state", words(State::ALL)),
     ] {

@@ -201,5 +201,18 @@ metrics_of! {
         ApiFrames = "mast_api_frames_total", Counter, Count;
         /// Snapshots that listeners got because nobody knew what had changed since they last heard.
         ApiResets = "mast_api_resets_total", Counter, Count;
+    }    Notify {
+        /// Requests for which it was decided who is told.
+        NotifyRouted = "mast_notify_routed_total", Counter, Count;
+        /// Attempts to send: well, refused for good, or failed for now.
+        NotifyAttempts = "mast_notify_attempts_total", Counter, Count, [Channel, Answer];
+        /// Time of an attempt.
+        NotifyAttemptTime = "mast_notify_attempt_ms", Histogram, Milliseconds;
+        /// Deliveries that were given up.
+        NotifyDead = "mast_notify_dead_total", Counter, Count;
+        /// Requests and deliveries that are not done with, of all tenants.
+        NotifyWaiting = "mast_notify_waiting", Gauge, Count;
+        /// How long the oldest of them waits.
+        NotifyOldest = "mast_notify_oldest_ms", Gauge, Milliseconds;
     }
 }

@@ -5,8 +5,11 @@
 
 mod addresses;
 mod air;
+mod days;
 mod flipped;
+mod loads;
 mod random;
+mod rules;
 
 use std::collections::BTreeMap;
 
@@ -19,8 +22,10 @@ use mast_schemas::time::Span;
 use mast_schemas::{DeviceId, Epoch, Mac, SectorId, SiteId, TenantId, ThresholdsId, Timestamp};
 
 pub use addresses::{add_arp, add_lease};
-pub use flipped::{few_departed, flipped};
+pub use days::days;
+pub use flipped::{few_departed, flipped, flipped_alerts, flipped_trends};
 pub use random::random;
+pub use rules::{group, rule, rule_row, tag, window, window_row};
 
 /// What one binding hands over: `control` and `polls` belong to `first`; `first + 1 ..= last` bring only timers.
 #[derive(Clone, Debug)]

@@ -4,13 +4,16 @@
 //! unmanaged clients. Time runs in rounds of an interval; between rounds it leaps at times, so that links grow stale and
 //! are forgotten. Every number comes from the seed.
 
-use mast_schemas::control::{Change, Sector, Site, Tenant, Thresholds};
+mod people;
+
+use mast_schemas::control::{Change, Sector, Tenant, Thresholds};
 use mast_schemas::message::WholePoll;
 use mast_schemas::records::{Outcome, Source, Tables};
 use mast_schemas::{DeviceId, Mac, Timestamp};
 
 use super::addresses::add_addresses;
 use super::air::add_air;
+use super::loads::add_loads;
 use super::{
     Script, SlotInput, add_client, add_interface, add_station, at_ms, count_rows, device,
     device_row, mac, radio, sector, site, tenant, thresholds,
@@ -21,21 +24,25 @@ pub fn random(seed: u64, size: usize) -> Vec<SlotInput> {
     let mut world = World::new(seed, size.max(3) as u32);
     for round in 0..30 {
         world.trouble();
+        world.people();
         world.round(round);
     }
     let polls = world.script.polls.iter_mut();
     polls.for_each(|(_, whole)| {
         add_air(whole);
+        add_loads(whole);
         add_addresses(whole);
     });
     let until = at_ms(world.now_ms + 30_000);
-    world.script.slots(until)
+    let mut slots = world.script.slots(until);
+    people::resolve_some(seed, &mut slots);
+    slots
 }
 
 const INTERVAL_MS: i64 = 10_000;
 
 /// SplitMix64.
-struct Rng(u64);
+pub(super) struct Rng(pub(super) u64);
 
 impl Rng {
     fn next(&mut self) -> u64 {
@@ -46,11 +53,11 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, n: u64) -> u64 {
+    pub(super) fn below(&mut self, n: u64) -> u64 {
         self.next() % n.max(1)
     }
 
-    fn percent(&mut self, p: u64) -> bool {
+    pub(super) fn percent(&mut self, p: u64) -> bool {
         self.below(100) < p
     }
 }
@@ -104,6 +111,7 @@ struct World {
     aps: Vec<Ap>,
     clients: Vec<ClientState>,
     controllers: Vec<(DeviceId, Health, bool)>,
+    people: people::People,
 }
 
 impl World {
@@ -115,6 +123,7 @@ impl World {
             aps: Vec::new(),
             clients: Vec::new(),
             controllers: Vec::new(),
+            people: people::People::new(seed),
         };
         world.places();
         for n in [1, 2] {
@@ -147,6 +156,7 @@ impl World {
         for n in 0..size * 5 {
             world.make_client(n);
         }
+        world.first_rules();
         world
     }
 
@@ -160,17 +170,8 @@ impl World {
             };
             self.script.change(t, Change::Tenant(row));
             for k in [1, 2] {
-                let (id, name) = (site(10 * n + k), format!("site-{n}-{k}"));
-                let row = Site {
-                    id,
-                    tenant_id: tenant(n),
-                    name: name.clone(),
-                    latitude: None,
-                    longitude: None,
-                    elevation_m: None,
-                    core: false,
-                    version: 1,
-                };
+                let row = people::site_row(n, k, k == 1);
+                let (id, name) = (row.id, row.name.clone());
                 self.script.change(t, Change::Site(row));
                 let row = Sector {
                     id: sector(10 * n + k),
@@ -189,12 +190,13 @@ impl World {
 
     fn make_device(&mut self, n: u32, of: u32) {
         let place = 10 * of + 1 + n % 2;
-        let row = device_row(
+        let mut row = device_row(
             n,
             tenant(of),
             (n % 7 != 6).then(|| site(place)),
             (n % 7 < 5).then(|| sector(place)),
         );
+        people::describe(&mut row, n);
         self.script.change(at_ms(self.now_ms), Change::Device(row));
     }
 
@@ -226,6 +228,7 @@ impl World {
     /// What happens between two rounds.
     fn trouble(&mut self) {
         self.now_ms += INTERVAL_MS;
+        let before = self.now_ms;
         match self.rng.below(100) {
             0..3 => self.now_ms += 32 * 24 * 3_600_000,
             3..8 => self.now_ms += 25 * 3_600_000,
@@ -233,6 +236,7 @@ impl World {
             14..22 => self.now_ms += 45_000,
             _ => {}
         }
+        self.leap(before);
         for i in 0..self.clients.len() {
             self.trouble_client(i);
         }

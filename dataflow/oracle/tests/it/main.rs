@@ -1,6 +1,8 @@
 //! The meaning of each view, told as scenarios.
 
 mod addresses;
+mod alert_thresholds;
+mod alerts;
 mod devices;
 mod limits;
 mod links;
@@ -8,7 +10,9 @@ mod pairing;
 mod places;
 mod properties;
 mod roaming;
+mod rules;
 mod thresholds;
+mod trends;
 
 use mast_oracle::Oracle;
 use mast_oracle::script::{Script, radio, tenant};

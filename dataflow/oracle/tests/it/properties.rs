@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use mast_oracle::script::{SlotInput, random};
-use mast_oracle::{Events, Oracle, laws, place_laws};
+use mast_oracle::script::{SlotInput, days, random};
+use mast_oracle::{Events, Oracle, laws, place_laws, rule_laws};
 use mast_schemas::checkpoint::RoamRecord;
 use mast_schemas::thresholds::DEFAULT;
 use proptest::prelude::*;
@@ -29,8 +29,10 @@ proptest! {
         let mut oracle = Oracle::new(DEFAULT);
         for slot in random(seed, 5) {
             oracle.slot(slot.first, slot.last, &slot.control, slot.polls);
-            prop_assert_eq!(laws(&oracle.views()), vec![]);
-            prop_assert_eq!(place_laws(&oracle.views(), &oracle.records().control), vec![]);
+            let (views, records) = (oracle.views(), oracle.records());
+            prop_assert_eq!(laws(&views), vec![]);
+            prop_assert_eq!(place_laws(&views, &records.control), vec![]);
+            prop_assert_eq!(rule_laws(&views, &records.rules, &records.control), vec![]);
         }
     }
 
@@ -69,10 +71,11 @@ proptest! {
         if let Some(slot) = early.last() {
             restored.set_now(slot.last);
         }
-        prop_assert_eq!(restored.views().without_air(), oracle.views().without_air());
+        let views = |oracle: &Oracle| oracle.views().without_rates().without_alerts();
+        prop_assert_eq!(views(&restored), views(&oracle));
         fold(&mut oracle, late);
         fold(&mut restored, late);
-        prop_assert_eq!(restored.views().without_air(), oracle.views().without_air());
+        prop_assert_eq!(views(&restored), views(&oracle));
         let (a, b) = (restored.records(), oracle.records());
         prop_assert_eq!(a.devices, b.devices);
         prop_assert_eq!(a.roam, b.roam);
@@ -80,7 +83,9 @@ proptest! {
         prop_assert_eq!(a.caps, b.caps);
         prop_assert_eq!(a.bssids, b.bssids);
         prop_assert_eq!(a.health, b.health);
-        prop_assert_eq!(restored.take_events(), oracle.take_events());
+        prop_assert_eq!(a.trends, b.trends);
+        let events = |oracle: &mut Oracle| oracle.take_events().without_alerts();
+        prop_assert_eq!(events(&mut restored), events(&mut oracle));
     }
 }
 
@@ -99,6 +104,79 @@ fn slots_closed_one_by_one_are_slots_closed_at_once() {
         }
         assert_eq!(split.views(), oracle.views());
         assert_eq!(split.take_events(), events);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3))]
+
+    #[test]
+    fn weeks_of_trends_hold_the_laws_and_go_on_from_their_records(seed: u64, cut in 0.0..1.0f64) {
+        let slots = days(seed);
+        let (early, late) = slots.split_at((slots.len() as f64 * cut) as usize);
+        let (mut oracle, _) = folded(early);
+        let mut restored = Oracle::restore(DEFAULT, oracle.records());
+        fold(&mut restored, late);
+        for slot in late {
+            oracle.slot(slot.first, slot.last, &slot.control, slot.polls.clone());
+            prop_assert_eq!(laws(&oracle.views()), vec![]);
+        }
+        prop_assert_eq!(restored.views().without_air(), oracle.views().without_air());
+        prop_assert_eq!(restored.records().trends, oracle.records().trends);
+        prop_assert_eq!(restored.take_events(), oracle.take_events());
+    }
+}
+
+/// What random scenarios make of alerts and trends, in words.
+fn alert_words(events: &Events, told: &mut BTreeSet<String>) {
+    for e in &events.alerts {
+        let resolution = e.resolution.map_or("-", |r| r.as_str());
+        told.insert(format!("{} {}", e.kind, e.change));
+        told.insert(format!("{} {resolution}", e.change));
+    }
+    told.extend(
+        events
+            .incidents
+            .iter()
+            .map(|e| format!("incident {}", e.change)),
+    );
+    told.extend(events.trends.iter().map(|e| format!("trend {}", e.change)));
+    told.extend(
+        events
+            .trends
+            .iter()
+            .map(|e| format!("trend of the {}", e.test)),
+    );
+}
+
+#[test]
+fn random_fleets_make_alerts_of_every_kind_and_end_them_in_every_way() {
+    let mut told = BTreeSet::new();
+    for seed in 0..40 {
+        let mut oracle = Oracle::new(DEFAULT);
+        for slot in random(seed, 6) {
+            oracle.slot(slot.first, slot.last, &slot.control, slot.polls);
+            for alert in oracle.views().alerts.values() {
+                let why = alert.suppressor.map_or("-", |s| s.as_str());
+                told.insert(format!("{} {why}", alert.status));
+            }
+        }
+        alert_words(&oracle.take_events(), &mut told);
+    }
+    for seed in 0..6 {
+        let (_, events) = folded(&days(seed));
+        alert_words(&events, &mut told);
+    }
+    let kinds = mast_schemas::alerts::RuleKind::ALL.iter();
+    // That takes an hour of ticks; it has scenes of its own.
+    let kinds = kinds.filter(|kind| kind.as_str() != "throughput_drop");
+    let kinds = kinds.map(|kind| format!("{kind} opened"));
+    let wanted = "resolved cleared,resolved manual,resolved rule_disabled,resolved rule_deleted,resolved out_of_scope,\
+        resolved subject_gone,waiting -,open -,suppressed maintenance,suppressed flapping,suppressed dependency,\
+        incident opened,incident escalated,incident resolved,incident merged,trend opened,trend recovered,\
+        trend accepted,trend gone,trend of the day,trend of the week";
+    for word in kinds.chain(wanted.split(',').map(|w| w.trim().to_owned())) {
+        assert!(told.contains(&word), "never: {word}\n{told:#?}");
     }
 }
 

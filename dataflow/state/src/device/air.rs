@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;
+use mast_schemas::checkpoint::AirRecord;
 use mast_schemas::counters::{PAIR, bits_per_second, comes_round};
 use mast_schemas::records::Tables;
 use mast_schemas::time::Span;
@@ -15,7 +16,7 @@ use mast_schemas::views::{InterfaceRate, InterfaceRates};
 use mast_schemas::{DeviceId, Timestamp};
 
 use crate::device::entry::Words;
-use crate::messages::{InterfaceInput, PollInput};
+use crate::messages::PollInput;
 use crate::signals::Measure;
 use crate::table::SourceTable;
 
@@ -84,18 +85,25 @@ impl Air {
         }
         let apart = self.apart(poll, tolerance);
         seen.clear();
-        let mut counters = Vec::with_capacity(poll.counters.len());
-        let mut interfaces = Vec::with_capacity(poll.counters.len());
+        let mut counters = Vec::with_capacity(poll.interface_rows.len());
+        let mut interfaces = Vec::with_capacity(poll.interface_rows.len());
         let mut traffic = [0; 3];
-        for (i, row) in poll.counters.iter().enumerate() {
-            let name = self.name(i, row.name, words);
+        let rows = poll.interface_rows.iter();
+        let rows = rows.filter_map(|row| Some((row.name, row.rx_bytes?, row.tx_bytes?)));
+        for (i, (told, rx_bytes, tx_bytes)) in rows.enumerate() {
+            let name = self.name(i, told, words);
             // Of rows of one name the first counts: a message may have a poll twice.
             if !seen.insert(name) {
                 continue;
             }
-            let rate = self.rate(i, name, row, apart);
+            let counter = Counter {
+                name,
+                rx_bytes,
+                tx_bytes,
+            };
+            let rate = self.rate(i, &counter, apart);
             if let (Some(rx), Some(tx)) = rate
-                && own.iter().any(|table| table.has_own(row.name))
+                && own.iter().any(|table| table.has_own(told))
             {
                 for (sum, n) in traffic.iter_mut().zip([1, rx, tx]) {
                     *sum += i64::try_from(n).unwrap_or(0);
@@ -103,15 +111,11 @@ impl Air {
             }
             let name_of = |name| words.value(name).cloned();
             interfaces.push(InterfaceRate {
-                name: name_of(name).unwrap_or_else(|| Arc::from(row.name)),
+                name: name_of(name).unwrap_or_else(|| Arc::from(told)),
                 rx_bps: rate.0,
                 tx_bps: rate.1,
             });
-            counters.push(Counter {
-                name,
-                rx_bytes: row.rx_bytes,
-                tx_bytes: row.tx_bytes,
-            });
+            counters.push(counter);
         }
         self.counters = counters.into();
         (self.at, self.uptime_s) = (poll.at, poll.uptime_s);
@@ -142,22 +146,55 @@ impl Air {
             .unwrap_or_else(|| words.number(&Arc::<str>::from(name)))
     }
 
-    fn rate(
-        &self,
-        i: usize,
-        name: u32,
-        row: &InterfaceInput<'_>,
-        apart: Option<Apart>,
-    ) -> (Option<u64>, Option<u64>) {
-        let same = self.counters.get(i).filter(|c| c.name == name);
-        let before = same.or_else(|| self.counters.iter().find(|c| c.name == name));
+    fn rate(&self, i: usize, now: &Counter, apart: Option<Apart>) -> (Option<u64>, Option<u64>) {
+        let same = self.counters.get(i).filter(|c| c.name == now.name);
+        let before = same.or_else(|| self.counters.iter().find(|c| c.name == now.name));
         let Some((before, apart)) = before.zip(apart) else {
             return (None, None);
         };
         (
-            apart.rate_bps(before.rx_bytes, row.rx_bytes),
-            apart.rate_bps(before.tx_bytes, row.tx_bytes),
+            apart.rate_bps(before.rx_bytes, now.rx_bytes),
+            apart.rate_bps(before.tx_bytes, now.tx_bytes),
         )
+    }
+
+    /// What a checkpoint holds.
+    pub(super) fn record(&self, words: &Words) -> AirRecord {
+        let counter = |c: &Counter| {
+            let name = words.value(c.name)?;
+            Some((name.as_ref().to_owned(), c.rx_bytes, c.tx_bytes))
+        };
+        AirRecord {
+            at: self.at,
+            uptime_s: self.uptime_s,
+            counters: self.counters.iter().filter_map(counter).collect(),
+            noise: self.noise.to_vec(),
+            traffic: self.traffic,
+        }
+    }
+
+    /// As a checkpoint holds it. What it adds is still to be told: see [`Air::tell`].
+    pub(super) fn restore(record: AirRecord, words: &mut Words) -> Self {
+        let counters = record.counters.into_iter();
+        let counter = |(name, rx_bytes, tx_bytes): (String, u64, u64)| Counter {
+            name: words.number(&Arc::<str>::from(name)),
+            rx_bytes,
+            tx_bytes,
+        };
+        Self {
+            at: record.at,
+            uptime_s: record.uptime_s,
+            counters: counters.map(counter).collect(),
+            noise: record.noise.into(),
+            traffic: record.traffic,
+        }
+    }
+
+    /// All that it adds to its places, as changes.
+    pub(super) fn tell(&self, device: DeviceId, out: &mut Vec<(DeviceId, Measure, i64)>) {
+        let mut nothing = Self::default();
+        nothing.noise_is(device, self.noise.clone(), out);
+        nothing.traffic_is(device, self.traffic, out);
     }
 
     /// The device is no longer online: what it added is taken back.

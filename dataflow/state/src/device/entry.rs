@@ -27,7 +27,7 @@ pub(super) struct Device {
     /// By rising MAC: the address and when it was first seen.
     pub(super) claims: Box<[(Mac48, Timestamp)]>,
     pub(super) tables: Box<[SourceTable]>,
-    /// Once it has shown an interface or a radio. Not part of a record: after a restart rates begin anew.
+    /// Once it has shown an interface or a radio.
     pub(super) air: Option<Box<Air>>,
     /// Once it has shown an ARP or DHCP table.
     pub(super) said: Option<Box<Said>>,
@@ -37,8 +37,8 @@ pub(super) struct Device {
     identity: u32,
     /// Version, board, architecture and firmware, as numbers of words; [`NO_WORD`] where none is known.
     shared: [u32; 4],
-    /// The owner's number.
-    pub(super) tenant: u32,
+    /// Number of its standing, which tells its owner: see [`crate::rules`].
+    pub(super) standing: u32,
     pub(super) polled: bool,
     pub(super) enabled: bool,
     pub(super) state: DeviceState,
@@ -47,6 +47,18 @@ pub(super) struct Device {
     pub(super) fail_unmanageable: bool,
     /// Whether a serial is known.
     serial: bool,
+    /// Whether it was told to be offline, and to be failing.
+    pub(super) told: Told,
+}
+
+/// What was told of a device's condition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Told {
+    #[default]
+    Neither,
+    Offline,
+    Failing,
 }
 
 const NO_WORD: u32 = u32::MAX;
@@ -73,7 +85,7 @@ const KEPT: [Kept; 6] = [
 pub(super) type Words = Interner<Arc<str>>;
 
 impl Device {
-    pub(super) fn new(id: DeviceId, tenant: u32, since: Timestamp, enabled: bool) -> Self {
+    pub(super) fn new(id: DeviceId, standing: u32, since: Timestamp, enabled: bool) -> Self {
         Self {
             id,
             since,
@@ -87,7 +99,7 @@ impl Device {
             own: Box::default(),
             identity: NO_WORD,
             shared: [NO_WORD; 4],
-            tenant,
+            standing,
             polled: false,
             enabled,
             state: DeviceState::Unobserved,
@@ -95,6 +107,17 @@ impl Device {
             fail_run: 0,
             fail_unmanageable: false,
             serial: false,
+            told: Told::Neither,
+        }
+    }
+
+    /// What is to be told of its condition (§19).
+    pub(super) const fn condition(&self) -> Told {
+        match self.state {
+            DeviceState::Offline => Told::Offline,
+            DeviceState::Unmanageable => Told::Neither,
+            DeviceState::Online | DeviceState::Unobserved if self.fail_run > 0 => Told::Failing,
+            DeviceState::Online | DeviceState::Unobserved => Told::Neither,
         }
     }
 
@@ -192,11 +215,12 @@ impl Device {
             claims: self.claims.iter().map(claim).collect(),
             tables: self.tables.iter().map(SourceTable::record).collect(),
             said: self.said.iter().flat_map(|said| said.records()).collect(),
+            air: self.air.as_ref().map(|air| air.record(words)),
         }
     }
 
-    pub(super) fn restore(record: DeviceRecord, tenant: u32, words: &mut Words) -> Self {
-        let mut device = Self::new(record.device_id, tenant, record.since, true);
+    pub(super) fn restore(record: DeviceRecord, standing: u32, words: &mut Words) -> Self {
+        let mut device = Self::new(record.device_id, standing, record.since, true);
         device.state = record.state;
         device.outcome = record.outcome;
         device.fail_run = record.fail_run;
@@ -213,6 +237,8 @@ impl Device {
         {
             *kept = word.map_or(NO_WORD, |word| words.number(&Arc::<str>::from(word)));
         }
+        let air = record.air.map(|air| Air::restore(air, words));
+        device.air = air.map(Box::new);
         if !record.said.is_empty() {
             device.said = Some(Box::new(Said::restore(record.said)));
         }

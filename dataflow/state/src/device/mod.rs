@@ -9,10 +9,12 @@ mod entry;
 
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
-use mast_schemas::checkpoint::DeviceRecord;
+use mast_schemas::checkpoint::{DeviceRecord, JudgedRecord};
+use mast_schemas::control::Rule;
 use mast_schemas::partition::key_group;
 use mast_schemas::records::{Outcome, Source, Tables};
 use mast_schemas::thresholds::Thresholds;
@@ -24,11 +26,12 @@ use mast_schemas::{DeviceId, TenantId, Timestamp};
 
 use crate::compact::{Interner, Mac48, Maybe, Slab};
 use crate::device::air::Seen;
-use crate::device::entry::{Device, Words};
+use crate::device::entry::{Device, Told, Words};
 use crate::messages::{
-    ApStatus, ClaimChange, DeviceControl, DeviceInfo, DeviceOut, PollInput, RadioKnown, Stamp,
-    StationFact, Verdict,
+    ApStatus, ClaimChange, Condition, Control, DeviceControl, DeviceInfo, DeviceOut, PollInput,
+    RadioKnown, Stamp, StationFact, Verdict,
 };
+use crate::rules::{DeviceRules, PollValues, Stands};
 use crate::table::{Scratch, SourceTable, TableStep};
 use crate::timers::{UNARMED, Wheel};
 
@@ -45,11 +48,13 @@ pub struct Devices {
     devices: Slab<Device>,
     /// Places of the devices, by id.
     places: HashTable<u32>,
-    tenants: Interner<TenantId>,
+    rules: DeviceRules,
     wheel: Wheel<u32>,
     words: Words,
     /// Views as they were before the slot, of devices that changed in it.
     before: BTreeMap<DeviceId, Option<DeviceView>>,
+    /// Devices whose condition may have changed in the slot.
+    stirred: Vec<u32>,
     scratch: Scratch,
     seen: Seen,
     slot_end: Timestamp,
@@ -66,10 +71,11 @@ impl Devices {
             t,
             devices: Slab::default(),
             places: HashTable::new(),
-            tenants: Interner::default(),
+            rules: DeviceRules::default(),
             wheel: Wheel::default(),
             words: Interner::default(),
             before: BTreeMap::new(),
+            stirred: Vec::new(),
             scratch: Scratch::default(),
             seen: Seen::default(),
             slot_end: Timestamp(i64::MIN),
@@ -83,10 +89,7 @@ impl Devices {
     }
 
     fn tenant(&self, device: &Device) -> TenantId {
-        self.tenants
-            .value(device.tenant)
-            .copied()
-            .unwrap_or_default()
+        self.rules.tenant(device.standing)
     }
 
     fn insert(&mut self, device: Device) -> u32 {
@@ -99,27 +102,40 @@ impl Devices {
     }
 
     /// Opens a slot that begins at `begin`, with what control says in it, in order.
-    pub fn begin_slot(&mut self, begin: Timestamp, control: &[DeviceControl], out: &mut DeviceOut) {
+    pub fn begin_slot(&mut self, begin: Timestamp, control: &[Control], out: &mut DeviceOut) {
         self.slot_end = begin + SLOT;
         for change in control {
-            match &change.info {
-                None => self.delete(change.device, out),
-                Some(info) => self.inform(begin, change.device, info, out),
+            match change {
+                Control::Device(DeviceControl { device, info: None }) => {
+                    self.delete(begin, *device, out);
+                }
+                Control::Device(DeviceControl {
+                    device,
+                    info: Some(info),
+                }) => self.inform(begin, *device, info, out),
+                Control::Rule(control) => {
+                    let stands = &mut Places {
+                        devices: &mut self.devices,
+                        places: &self.places,
+                    };
+                    self.rules.control(control, begin, stands, &mut out.rules);
+                }
             }
         }
     }
 
     fn inform(&mut self, begin: Timestamp, id: DeviceId, info: &DeviceInfo, out: &mut DeviceOut) {
-        let tenant = self.tenants.number(&info.tenant);
+        let tenant = |place: u32| self.tenant(&self.devices[place]);
         if self
             .place(id)
-            .is_some_and(|place| self.devices[place].tenant != tenant)
+            .is_some_and(|place| tenant(place) != info.tenant)
         {
-            self.delete(id, out);
+            self.delete(begin, id, out);
         }
+        let standing = self.rules.stand(id, info);
         let Some(place) = self.place(id) else {
             self.before.entry(id).or_insert(None);
-            self.insert(Device::new(id, tenant, begin, info.enabled));
+            self.insert(Device::new(id, standing, begin, info.enabled));
             let state = DeviceState::Unobserved;
             out.statuses.push(ApStatus {
                 stamp: Stamp::begin(id),
@@ -131,18 +147,25 @@ impl Devices {
         let device = &mut self.devices[place];
         let disabled = device.enabled && !info.enabled;
         device.enabled = info.enabled;
+        let before = std::mem::replace(&mut device.standing, standing);
+        if before != standing && self.rules.has(id) {
+            self.rules.moved(id, standing, begin, &mut out.rules);
+        }
         if disabled {
+            self.rules.gone(id, begin, &mut out.rules);
             device.overdue_at = Maybe::NONE;
             device.fail_run = 0;
+            self.stirred.push(place);
             let stamp = Stamp::begin(id);
             self.enter(place, DeviceState::Unobserved, begin, None, stamp, out);
         }
     }
 
-    fn delete(&mut self, id: DeviceId, out: &mut DeviceOut) {
+    fn delete(&mut self, begin: Timestamp, id: DeviceId, out: &mut DeviceOut) {
         let Some(place) = self.place(id) else {
             return;
         };
+        self.rules.gone(id, begin, &mut out.rules);
         self.remember(place);
         let unwanted = Device::new(id, 0, Timestamp(0), false);
         let mut device = std::mem::replace(&mut self.devices[place], unwanted);
@@ -154,6 +177,9 @@ impl Devices {
         }
         self.devices.free(place);
         let (tenant, stamp) = (self.tenant(&device), Stamp::begin(id));
+        if device.told != Told::Neither {
+            out.conditions.push(condition(tenant, id, Told::Neither));
+        }
         out.claims.extend(device.claims(tenant, -1));
         let said = device.said.iter();
         out.addresses
@@ -255,7 +281,7 @@ impl Devices {
             return Verdict::UnknownDevice;
         }
         let device = &mut self.devices[place];
-        if self.tenants.value(device.tenant) != Some(&poll.tenant) {
+        if self.rules.tenant(device.standing) != poll.tenant {
             return Verdict::WrongTenant;
         }
         if !device.enabled {
@@ -279,6 +305,7 @@ impl Devices {
         if poll.tables.has(Tables::INTERFACE) {
             claims(device, poll, out);
         }
+        let (tables, rates) = (out.tables.len(), out.rates.len());
         let mut step = TableStep {
             poll,
             tolerance: self.t.association_tolerance,
@@ -294,6 +321,13 @@ impl Devices {
         if poll.outcome.reached() {
             self.air(place, poll, out);
             out.gauges.push(gauge(poll));
+        }
+        if poll.outcome != Outcome::Internal {
+            let device = &self.devices[place];
+            let (of, state) = ((device.id, device.standing), device.state);
+            let (tables, rates) = (&out.tables[tables..], out.rates[rates..].first());
+            let values = || PollValues::new(poll, state, tables, rates);
+            self.rules.judge(of, poll.at, values, &mut out.rules);
         }
         Verdict::Accepted
     }
@@ -320,6 +354,10 @@ impl Devices {
         let overdue_at = poll.next_due_at + Span::millis(patience);
         device.overdue_at = Some(overdue_at).into();
         self.wheel.arm(overdue_at, place, &mut device.armed);
+        // Of a device that is well, nothing is to be told.
+        if device.fail_run > 0 || !poll.outcome.reached() {
+            self.stirred.push(place);
+        }
         let state = if poll.outcome.reached() {
             device.fail_run = 0;
             DeviceState::Online
@@ -363,6 +401,7 @@ impl Devices {
         };
         device.overdue_at = Maybe::NONE;
         device.fail_run = 0;
+        self.stirred.push(place);
         let stamp = Stamp {
             at: due,
             device: device.id,
@@ -385,6 +424,7 @@ impl Devices {
                 _ => self.fire(place, end, out),
             }
         }
+        self.tell_conditions(out);
         for (id, before) in std::mem::take(&mut self.before) {
             let now = self.place(id).map(|place| {
                 let device = &self.devices[place];
@@ -397,6 +437,19 @@ impl Devices {
                 }
                 out.views.push((id, before, now));
             }
+        }
+    }
+
+    fn tell_conditions(&mut self, out: &mut DeviceOut) {
+        for place in std::mem::take(&mut self.stirred) {
+            let device = &mut self.devices[place];
+            let now = device.condition();
+            if std::mem::replace(&mut device.told, now) == now {
+                continue;
+            }
+            let device = &self.devices[place];
+            let tenant = self.tenant(device);
+            out.conditions.push(condition(tenant, device.id, now));
         }
     }
 
@@ -419,13 +472,26 @@ impl Devices {
             .collect()
     }
 
+    /// How far rules are, with key groups.
+    pub fn judged(&self) -> Vec<(u8, JudgedRecord)> {
+        self.rules.records()
+    }
+
+    /// Takes in what control said of rules, and how far they are.
+    pub fn restore_rules(&mut self, rules: &[Arc<Rule>], judged: &[JudgedRecord]) {
+        self.rules.restore(rules, judged);
+    }
+
     /// Takes records in. `out` gets what others must be preloaded with: claims, states (new) and radios; no events and no
     /// views, which were told before.
     pub fn restore(&mut self, records: Vec<DeviceRecord>, out: &mut DeviceOut) {
         for record in records {
             let (id, tenant) = (record.device_id, record.tenant_id);
-            let number = self.tenants.number(&tenant);
-            let device = Device::restore(record, number, &mut self.words);
+            let standing = self.rules.stand_of_tenant(tenant);
+            let mut device = Device::restore(record, standing, &mut self.words);
+            if let Some(air) = &device.air {
+                air.tell(id, &mut out.air);
+            }
             out.claims.extend(device.claims(tenant, 1));
             let said = device.said.iter();
             out.addresses
@@ -442,10 +508,41 @@ impl Devices {
             let radios = device.tables.iter().flat_map(SourceTable::radios);
             out.radios.extend(radios.map(known));
             let due = device.overdue_at.get();
+            device.told = device.condition();
+            if device.told != Told::Neither {
+                out.conditions.push(condition(tenant, id, device.told));
+            }
             let place = self.insert(device);
             if let Some(due) = due {
                 self.wheel.arm(due, place, &mut self.devices[place].armed);
             }
+        }
+    }
+}
+
+/// Where the devices stand.
+struct Places<'a> {
+    devices: &'a mut Slab<Device>,
+    places: &'a HashTable<u32>,
+}
+
+impl Places<'_> {
+    fn place(&self, id: DeviceId) -> Option<u32> {
+        let found = self
+            .places
+            .find(hash(&id), |place| self.devices[*place].id == id);
+        found.copied()
+    }
+}
+
+impl Stands for Places<'_> {
+    fn get(&self, device: DeviceId) -> Option<u32> {
+        self.place(device).map(|place| self.devices[place].standing)
+    }
+
+    fn set(&mut self, device: DeviceId, standing: u32) {
+        if let Some(place) = self.place(device) {
+            self.devices[place].standing = standing;
         }
     }
 }
@@ -508,6 +605,15 @@ fn said(device: &mut Device, poll: &PollInput<'_>, out: &mut DeviceOut) {
             let said = device.said.get_or_insert_default();
             said.table(source, rows, poll.at, of, &mut out.addresses);
         }
+    }
+}
+
+fn condition(tenant: TenantId, device: DeviceId, told: Told) -> Condition {
+    Condition {
+        tenant,
+        device,
+        offline: told == Told::Offline,
+        failing: told == Told::Failing,
     }
 }
 

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mast_schemas::control::Role;
+use mast_schemas::alerts::{Operator, RuleKind, RuleSubject, Scope, Severity};
+use mast_schemas::control::{Role, Rule};
 use mast_schemas::records::{Outcome, PollId, Source, Tables};
 use mast_schemas::thresholds::DEFAULT;
 use mast_schemas::time::{SLOT, Span};
-use mast_schemas::{DeviceId, Mac, TenantId, Timestamp};
+use mast_schemas::{DeviceId, Mac, RuleId, TenantId, Timestamp};
 use mast_state::messages::{
-    ApInput, ApOut, DeviceControl, DeviceInfo, DeviceOut, PollInput, RegistrationInput, RoamEvent,
-    Sample, Verdict,
+    ApInput, ApOut, Control, DeviceControl, DeviceInfo, DeviceOut, PollInput, RegistrationInput,
+    RoamEvent, RuleControl, Sample, Verdict,
 };
 use mast_state::{ApLimits, Aps, BssidOut, Bssids, Devices, Roaming};
 
@@ -36,6 +37,12 @@ struct World {
 }
 
 impl World {
+    fn rules(&mut self, end: Timestamp, rules: &[Control]) {
+        let mut out = DeviceOut::default();
+        self.devices.begin_slot(end - SLOT, rules, &mut out);
+        self.devices.end_slot(end, &mut out);
+    }
+
     fn slot(&mut self, end: Timestamp, control: &[DeviceControl], polls: &[PollInput<'_>]) {
         let begin = end - SLOT;
         let mut clock = Instant::now();
@@ -44,7 +51,8 @@ impl World {
             clock = Instant::now();
         };
         let mut out = DeviceOut::default();
-        self.devices.begin_slot(begin, control, &mut out);
+        let all: Vec<_> = control.iter().cloned().map(Control::Device).collect();
+        self.devices.begin_slot(begin, &all, &mut out);
         for poll in polls {
             assert_eq!(self.devices.poll(poll, &mut out), Verdict::Accepted);
         }
@@ -82,9 +90,47 @@ impl World {
     }
 }
 
+/// Rules of the whole tenant, of all kinds of devices, that find nothing bad.
+fn rules(tenant: TenantId, rules: u64) -> Vec<Control> {
+    let kinds = RuleKind::ALL.iter().filter(|kind| kind.by_polls());
+    let kinds: Vec<_> = kinds.copied().collect();
+    let rule = |n: u64| {
+        let kind = kinds[n as usize % kinds.len()];
+        let below = matches!(kind, RuleKind::Signal | RuleKind::Ccq);
+        let enter = 90_000 + n as i64;
+        let enter_milli = if below { -enter } else { enter };
+        let rule = Rule {
+            id: RuleId::from_bytes(id(n)),
+            tenant_id: tenant,
+            name: String::new(),
+            kind,
+            scope: Scope::Tenant,
+            subject: RuleSubject::Device,
+            interface: None,
+            operator: Some(if below { Operator::Lt } else { Operator::Gt }),
+            enter_milli,
+            clear_milli: enter_milli,
+            hits: 3,
+            clears: 3,
+            severity: Severity::Warning,
+            enabled: true,
+            version: 1,
+        };
+        Control::Rule(RuleControl::Put(Arc::new(rule)))
+    };
+    (0..rules).map(rule).collect()
+}
+
 #[test]
 #[ignore = "prints figures"]
 fn figures() {
+    for rules in [0, 10_000] {
+        println!("{rules} rules");
+        figures_with(rules);
+    }
+}
+
+fn figures_with(many: u64) {
     let tenant = TenantId::from_bytes(id(1));
     let info = DeviceInfo {
         tenant,
@@ -119,6 +165,7 @@ fn figures() {
             info: Some(info.clone()),
         })
         .collect();
+    world.rules(start - SLOT, &rules(tenant, many));
     world.slot(start, &control, &[]);
     for round in 0..rounds {
         world.spent = [Duration::ZERO; 4];
@@ -166,9 +213,13 @@ fn figures() {
                     round_trip_ms: Some(3),
                     cpu_load_percent: Some(3),
                     memory_free_bytes: None,
+                    memory_total_bytes: None,
+                    disk_free_bytes: None,
+                    disk_total_bytes: None,
+                    temperatures_c: [None; 2],
                     uptime_s: Some(9),
                     interfaces: &[],
-                    counters: &[],
+                    interface_rows: &[],
                     noise: &[],
                     arp: &[],
                     leases: &[],

@@ -15,7 +15,7 @@ use mast_schemas::time::SLOT;
 use mast_schemas::views::{DeviceState, DeviceView, LinkView, Place};
 use mast_schemas::{DeviceId, Epoch, LinkId, Mac, TenantId, Timestamp};
 use mast_state::messages::{
-    ApInput, ApOut, DeviceControl, DeviceInfo, DeviceOut, LinkCore, RoamEvent, Verdict,
+    ApInput, ApOut, Control, DeviceControl, DeviceInfo, DeviceOut, LinkCore, RoamEvent, Verdict,
 };
 use mast_state::{
     Addresses, Aps, BssidOut, Bssids, Devices, Forgetting, Roaming, SignalBins, key_group_of_client,
@@ -172,6 +172,7 @@ impl Fleet {
                 .iter()
                 .filter(|c| mine(&c.device))
                 .cloned()
+                .map(Control::Device)
                 .collect();
             state.begin_slot(end - SLOT, &control, out);
             for whole in polls.iter().filter(|whole| mine(&whole.poll.device_id)) {
@@ -469,6 +470,7 @@ impl Fleet {
             );
             // As the flow does: control is told again, so that each knows who is disabled.
             let known = mine_of(&known, worker);
+            let known: Vec<_> = known.into_iter().map(Control::Device).collect();
             state.begin_slot(fleet.now.end(), &known, &mut devices);
         }
         let states = devices.states.iter().map(|&(id, _, now)| (id, now));

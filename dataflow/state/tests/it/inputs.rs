@@ -9,8 +9,21 @@ use mast_schemas::records::{Arp, FarEnd, Tables};
 use mast_schemas::thresholds::Thresholds;
 use mast_state::PlaceLimits;
 use mast_state::messages::{
-    AddressInput, DeviceControl, DeviceInfo, PollInput, RegistrationInput, Sample,
+    AddressInput, DeviceControl, DeviceInfo, InterfaceInput, PollInput, RegistrationInput, Sample,
 };
+
+fn rows_of(whole: &WholePoll) -> Vec<InterfaceInput<'_>> {
+    let rows = whole.interfaces.iter();
+    rows.map(|row| InterfaceInput {
+        name: &row.name,
+        rx_bytes: row.rx_bytes,
+        tx_bytes: row.tx_bytes,
+        running: row.running,
+        disabled: row.disabled == Some(true),
+        link_rate_bps: row.link_rate_bps,
+    })
+    .collect()
+}
 
 /// Gives a poll to `take` in the form of the steps.
 pub(crate) fn with_poll<R>(whole: &WholePoll, take: impl FnOnce(&PollInput<'_>) -> R) -> R {
@@ -78,9 +91,13 @@ pub(crate) fn with_poll<R>(whole: &WholePoll, take: impl FnOnce(&PollInput<'_>) 
         round_trip_ms: poll.round_trip_ms,
         cpu_load_percent: poll.cpu_load_percent,
         memory_free_bytes: poll.memory_free_bytes,
+        memory_total_bytes: poll.memory_total_bytes,
+        disk_free_bytes: poll.disk_free_bytes,
+        disk_total_bytes: poll.disk_total_bytes,
+        temperatures_c: [poll.cpu_temperature_c, poll.board_temperature_c],
         uptime_s: poll.uptime_s,
         interfaces: &macs,
-        counters: &[],
+        interface_rows: &rows_of(whole),
         noise: &[],
         arp: &arp,
         leases: &leases,

@@ -1,0 +1,425 @@
+//! Who hangs on whom (§19): devices as control places them, with their states and the links between them.
+//!
+//! Nothing is known of ancestors until somebody asks: a walk goes up from a device and says which devices and sites its
+//! answer depends on. When one of these changes, it is told as [`Key`], and whoever asked asks again. Only the way of sites
+//! to the core is kept, and computed anew when links between sites, roles or core flags changed.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use hashbrown::HashSet;
+use mast_schemas::alerts::Root;
+use mast_schemas::control::Role;
+use mast_schemas::{DeviceId, SectorId, SiteId, Timestamp};
+use smallvec::SmallVec;
+
+use crate::compact::{Mac48, Map};
+use crate::messages::{DeviceInfo, Joint};
+
+/// What an answer depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Key {
+    /// A device: its state, its place, what hangs on it.
+    Device(u32),
+    /// A site: its router, or its way to the core.
+    Site(u32),
+    /// A sector: its site.
+    Sector(SectorId),
+}
+
+const NONE: u32 = u32::MAX;
+
+/// A link to an access point, as its far end keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Up {
+    discovered_at: Timestamp,
+    ap: u32,
+    radio: Mac48,
+    stale: bool,
+    roamed: bool,
+}
+
+#[derive(Debug)]
+struct Node {
+    id: DeviceId,
+    /// By hand.
+    parent: u32,
+    site: u32,
+    /// Links down, as access point.
+    down: i32,
+    role: Role,
+    /// Control knows it.
+    known: bool,
+    enabled: bool,
+    offline: bool,
+    failing: bool,
+    links: SmallVec<[Up; 1]>,
+}
+
+#[derive(Debug)]
+struct Site {
+    id: SiteId,
+    /// Enabled routers, the lowest id first.
+    routers: BTreeSet<(DeviceId, u32)>,
+    core: bool,
+    /// The device at the other end of a link towards the core.
+    uplink: u32,
+}
+
+impl Site {
+    fn router(&self) -> Option<u32> {
+        self.routers.first().map(|(_, router)| *router)
+    }
+}
+
+/// The ancestors of something, the nearest first, and what they depend on.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Walk {
+    pub(super) ancestors: SmallVec<[u32; 8]>,
+    pub(super) asked: SmallVec<[Key; 8]>,
+}
+
+/// Devices and sites of a tenant.
+#[derive(Debug, Default)]
+pub(super) struct Parents {
+    nodes: Vec<Node>,
+    numbers: Map<DeviceId, u32>,
+    sites: Vec<Site>,
+    site_numbers: Map<SiteId, u32>,
+    /// Sites of sectors.
+    sectors: Map<SectorId, u32>,
+    /// Devices other than of customers that are at the far end of a link.
+    trunks: BTreeSet<u32>,
+    /// Whether ways to the core may have changed.
+    rewired: bool,
+    stirred: BTreeSet<Key>,
+}
+
+impl Parents {
+    /// The number of a device, a new one if need be: it may be named before it is known.
+    pub(super) fn number(&mut self, id: DeviceId) -> u32 {
+        let nodes = &mut self.nodes;
+        *self.numbers.entry(id).or_insert_with(|| {
+            nodes.push(Node {
+                id,
+                parent: NONE,
+                site: NONE,
+                down: 0,
+                role: Role::Other,
+                known: false,
+                enabled: false,
+                offline: false,
+                failing: false,
+                links: SmallVec::new(),
+            });
+            u32::try_from(nodes.len() - 1).unwrap_or(NONE)
+        })
+    }
+
+    fn site_number(&mut self, id: SiteId) -> u32 {
+        let sites = &mut self.sites;
+        *self.site_numbers.entry(id).or_insert_with(|| {
+            sites.push(Site {
+                id,
+                routers: BTreeSet::new(),
+                core: false,
+                uplink: NONE,
+            });
+            u32::try_from(sites.len() - 1).unwrap_or(NONE)
+        })
+    }
+
+    fn node(&self, n: u32) -> &Node {
+        &self.nodes[n as usize]
+    }
+
+    fn node_mut(&mut self, n: u32) -> &mut Node {
+        &mut self.nodes[n as usize]
+    }
+
+    /// What control says of a device; `None` = it is no longer the tenant's.
+    pub(super) fn device(&mut self, id: DeviceId, info: Option<&DeviceInfo>) {
+        let n = self.number(id);
+        let parent = info
+            .and_then(|info| info.parent)
+            .map_or(NONE, |parent| self.number(parent));
+        let site = info
+            .and_then(|info| info.site)
+            .map_or(NONE, |site| self.site_number(site));
+        if let (Some(sector), true) = (info.and_then(|info| info.sector), site != NONE)
+            && self.sectors.insert(sector, site) != Some(site)
+        {
+            self.stirred.insert(Key::Sector(sector));
+        }
+        self.as_router(n, false);
+        let node = self.node_mut(n);
+        (node.parent, node.site) = (parent, site);
+        node.known = info.is_some();
+        node.enabled = info.is_some_and(|info| info.enabled);
+        node.role = info.map_or(Role::Other, |info| info.role);
+        self.as_router(n, true);
+        self.as_trunk(n);
+        self.rewired |= !self.trunks.is_empty();
+        self.stirred.insert(Key::Device(n));
+    }
+
+    /// Counts a device in (or out) where it is a router.
+    fn as_router(&mut self, n: u32, there: bool) {
+        let Node {
+            id,
+            site,
+            role: Role::Router,
+            enabled: true,
+            ..
+        } = *self.node(n)
+        else {
+            return;
+        };
+        let Some(place) = self.sites.get_mut(site as usize) else {
+            return;
+        };
+        let before = place.router();
+        if there {
+            place.routers.insert((id, n));
+        } else {
+            place.routers.remove(&(id, n));
+        }
+        if place.router() != before {
+            self.stirred.insert(Key::Site(site));
+        }
+    }
+
+    fn as_trunk(&mut self, n: u32) {
+        let node = self.node(n);
+        if node.known && node.role != Role::Cpe && !node.links.is_empty() {
+            self.trunks.insert(n);
+        } else if self.trunks.remove(&n) {
+            self.rewired = true;
+        }
+    }
+
+    /// Whether a device is offline, and whether it is failing (§19).
+    pub(super) fn condition(&mut self, id: DeviceId, offline: bool, failing: bool) {
+        let n = self.number(id);
+        let node = self.node_mut(n);
+        if (node.offline, node.failing) != (offline, failing) {
+            (node.offline, node.failing) = (offline, failing);
+            self.stirred.insert(Key::Device(n));
+        }
+    }
+
+    /// A link that has a device at its far end came (or went).
+    pub(super) fn link(&mut self, joint: &Joint, came: bool) {
+        let up = Up {
+            discovered_at: joint.discovered_at,
+            ap: self.number(joint.ap),
+            radio: joint.radio.into(),
+            stale: joint.stale,
+            roamed: joint.roamed,
+        };
+        let n = self.number(joint.far_end);
+        let links = &mut self.node_mut(n).links;
+        if came {
+            links.push(up);
+        } else if let Some(i) = links.iter().position(|other| *other == up) {
+            links.swap_remove(i);
+        }
+        self.as_trunk(n);
+        self.rewired |= self.trunks.contains(&n);
+        self.stirred.insert(Key::Device(n));
+    }
+
+    /// So many more links of an access point are down. Returns its number.
+    pub(super) fn down(&mut self, ap: DeviceId, more: i32) -> u32 {
+        let n = self.number(ap);
+        self.node_mut(n).down += more;
+        n
+    }
+
+    /// Whether a site is of the core.
+    pub(super) fn core(&mut self, site: SiteId, core: bool) {
+        let site = self.site_number(site);
+        let site = &mut self.sites[site as usize];
+        self.rewired |= std::mem::replace(&mut site.core, core) != core;
+    }
+
+    /// What changed since the last time, as far as walks depend on it.
+    pub(super) fn stirred(&mut self) -> BTreeSet<Key> {
+        if std::mem::take(&mut self.rewired) {
+            self.rewire();
+        }
+        std::mem::take(&mut self.stirred)
+    }
+
+    /// Ways to the core, by breadth: the least number of steps between sites.
+    fn rewire(&mut self) {
+        let mut steps: Vec<Vec<(u32, u32)>> = vec![Vec::new(); self.sites.len()];
+        for far_end in &self.trunks {
+            let there = self.node(*far_end);
+            for up in there.links.iter().filter(|up| !up.roamed) {
+                let here = self.node(up.ap);
+                if here.site != NONE && there.site != NONE && here.site != there.site {
+                    steps[here.site as usize].push((there.site, *far_end));
+                    steps[there.site as usize].push((here.site, up.ap));
+                }
+            }
+        }
+        let mut distances: Vec<Option<u32>> = vec![None; self.sites.len()];
+        let cores = (0..).zip(&self.sites).filter(|(_, site)| site.core);
+        let mut next: VecDeque<u32> = cores.map(|(n, _)| n).collect();
+        for core in &next {
+            distances[*core as usize] = Some(0);
+        }
+        while let Some(site) = next.pop_front() {
+            let distance = distances[site as usize].unwrap_or(0) + 1;
+            for (other, _) in &steps[site as usize] {
+                let known = &mut distances[*other as usize];
+                if known.is_none() {
+                    *known = Some(distance);
+                    next.push_back(*other);
+                }
+            }
+        }
+        for (n, steps) in (0u32..).zip(&steps) {
+            let nearer = distances[n as usize].and_then(|distance| distance.checked_sub(1));
+            let ends = steps
+                .iter()
+                .filter(|(other, _)| nearer.is_some() && distances[*other as usize] == nearer);
+            let uplink = ends
+                .map(|(_, end)| *end)
+                .min_by_key(|end| self.node(*end).id)
+                .unwrap_or(NONE);
+            let site = &mut self.sites[n as usize];
+            if std::mem::replace(&mut site.uplink, uplink) != uplink {
+                self.stirred.insert(Key::Site(n));
+            }
+        }
+    }
+
+    /// The parent of a device; says what that depends on besides the device.
+    fn parent(&self, n: u32, asked: &mut SmallVec<[Key; 8]>) -> Option<u32> {
+        let node = self.node(n);
+        if node.parent != NONE && node.parent != n {
+            if self.node(node.parent).known {
+                return Some(node.parent);
+            }
+            asked.push(Key::Device(node.parent));
+        }
+        let there = |n: &u32| *n != NONE && self.node(*n).known;
+        match node.role {
+            Role::Cpe => {
+                let strange = node.links.iter().filter(|up| !there(&up.ap));
+                asked.extend(strange.map(|up| Key::Device(up.ap)));
+                let best = node
+                    .links
+                    .iter()
+                    .filter(|up| there(&up.ap))
+                    .max_by_key(|up| (!up.stale, up.discovered_at, self.node(up.ap).id, up.radio));
+                best.map(|up| up.ap)
+            }
+            role => {
+                let site = self.sites.get(node.site as usize)?;
+                asked.push(Key::Site(node.site));
+                if role == Role::Router {
+                    Some(site.uplink).filter(there)
+                } else {
+                    site.router()
+                }
+            }
+        }
+    }
+
+    /// The ancestors of a device.
+    fn of_device(&self, n: u32) -> Walk {
+        let mut walk = Walk::default();
+        let mut seen: HashSet<u32> = HashSet::new();
+        let mut at = n;
+        loop {
+            walk.asked.push(Key::Device(at));
+            let Some(parent) = self.parent(at, &mut walk.asked) else {
+                return walk;
+            };
+            if parent == n {
+                // All of the round are reached from it, and it from them.
+                walk.ancestors.clear();
+                return walk;
+            }
+            // Few are above a device; a long way is looked up.
+            let again = if walk.ancestors.len() < 32 {
+                walk.ancestors.contains(&parent)
+            } else {
+                seen.extend(walk.ancestors.iter().skip(seen.len()).copied());
+                seen.contains(&parent)
+            };
+            if again {
+                return walk;
+            }
+            walk.ancestors.push(parent);
+            at = parent;
+        }
+    }
+
+    /// The ancestors of what an alert is of.
+    pub(super) fn walk(&mut self, root: Root) -> Walk {
+        let (site, asked) = match root {
+            Root::Device(id) => {
+                let n = self.number(id);
+                return self.of_device(n);
+            }
+            Root::Site(id) => (Some(self.site_number(id)), None),
+            Root::Sector(id) => (self.sectors.get(&id).copied(), Some(Key::Sector(id))),
+        };
+        let mut asked: SmallVec<[Key; 8]> = asked.into_iter().collect();
+        asked.extend(site.map(Key::Site));
+        let router = site.and_then(|site| self.sites[site as usize].router());
+        let Some(router) = router else {
+            return Walk {
+                asked,
+                ..Walk::default()
+            };
+        };
+        let mut walk = self.of_device(router);
+        walk.ancestors.insert(0, router);
+        walk.asked.extend(asked);
+        walk
+    }
+
+    pub(super) fn id(&self, n: u32) -> DeviceId {
+        self.node(n).id
+    }
+
+    pub(super) fn is_offline(&self, n: u32) -> bool {
+        self.node(n).offline
+    }
+
+    pub(super) fn is_failing(&self, n: u32) -> bool {
+        self.node(n).failing
+    }
+
+    /// Whether it is a device that is offline.
+    pub(super) fn root_is_offline(&self, root: Root) -> bool {
+        let Root::Device(id) = root else {
+            return false;
+        };
+        let n = self.numbers.get(&id);
+        n.is_some_and(|n| self.is_offline(*n))
+    }
+
+    /// Links of a device that are down.
+    pub(super) fn downs(&self, device: DeviceId) -> i64 {
+        let n = self.numbers.get(&device);
+        n.map_or(0, |n| i64::from(self.node(*n).down))
+    }
+
+    /// The site of what an alert is of.
+    pub(super) fn site(&self, root: Root) -> Option<SiteId> {
+        let site = match root {
+            Root::Device(id) => self.numbers.get(&id).map(|n| self.node(*n).site),
+            Root::Site(id) => return Some(id),
+            Root::Sector(id) => self.sectors.get(&id).copied(),
+        };
+        self.sites.get(site? as usize).map(|site| site.id)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,341 @@
+//! Who is told: a function of the request and of what people decided, of nothing else.
+//!
+//! Traps avoided: an incident of which several routes lead to one channel is told there once. A route whose channels are
+//! all gone or switched off has not matched, so the fallback still catches what it would have told. The end of an incident
+//! goes where its begin went, whatever routes, hours and severities are now.
+
+use chrono::{DateTime, Datelike, TimeZone, Timelike, Utc};
+use chrono_tz::Tz;
+use mast_schemas::Timestamp;
+use mast_schemas::notifications::{Occasion, Severity};
+use uuid::Uuid;
+
+/// A route, as people decided it.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Severities from this on.
+    pub least_severity: Severity,
+    /// Of which occasions.
+    pub occasions: Vec<Occasion>,
+    /// At which sites; null: everywhere.
+    pub sites: Option<Vec<Uuid>>,
+    /// When.
+    pub hours: Hours,
+    /// Only what no other route tells.
+    pub fallback: bool,
+    /// To whom.
+    pub channels: Vec<Uuid>,
+}
+
+/// Times of the week.
+#[derive(Clone, Debug)]
+pub struct Hours {
+    /// Days of the week, Monday 1; null: all. Hours over midnight are of the day on which they begin.
+    pub days: Option<Vec<u8>>,
+    /// From this minute of the day to before that one; from above to: over midnight. Null: all day.
+    pub span: Option<(u16, u16)>,
+    /// Whose clock.
+    pub zone: Tz,
+}
+
+/// What a request says of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// What is told.
+    pub occasion: Occasion,
+    /// How bad it is.
+    pub severity: Severity,
+    /// Where; null: at no site, or at several.
+    pub site: Option<Uuid>,
+    /// When it happened.
+    pub happened_at: Timestamp,
+}
+
+/// A channel that is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Which.
+    pub channel: Uuid,
+    /// Whether the end of the incident is told there too.
+    pub tells_end: bool,
+}
+
+impl Hours {
+    /// Whether an instant is within.
+    pub fn hold(&self, at: Timestamp) -> bool {
+        let utc = DateTime::<Utc>::from_timestamp_micros(at.0).unwrap_or_default();
+        let local = self.zone.from_utc_datetime(&utc.naive_utc());
+        let day = u8::try_from(local.weekday().number_from_monday()).unwrap_or(1);
+        let minute = u16::try_from(local.hour() * 60 + local.minute()).unwrap_or(0);
+        let on = |day: u8| self.days.as_ref().is_none_or(|days| days.contains(&day));
+        let before = if day == 1 { 7 } else { day - 1 };
+        match self.span {
+            None => on(day),
+            Some((from, to)) if from < to => on(day) && (from..to).contains(&minute),
+            // From 00:00 to 00:00, as from 08:00 to 08:00, is a day from there on.
+            Some((from, to)) => (on(day) && minute >= from) || (on(before) && minute < to),
+        }
+    }
+}
+
+impl Route {
+    fn leads(&self, asked: &Asked) -> bool {
+        let here = |sites: &Vec<Uuid>| asked.site.is_some_and(|site| sites.contains(&site));
+        self.occasions.contains(&asked.occasion)
+            && asked.severity >= self.least_severity
+            && self.sites.as_ref().is_none_or(here)
+            && self.hours.hold(asked.happened_at)
+    }
+}
+
+/// Whom a request tells, each once, in the order of their ids. `open` are the channels that are there and switched on,
+/// `before` those that were told of the incident already.
+pub fn decide(asked: &Asked, routes: &[Route], open: &[Uuid], before: &[Told]) -> Vec<Told> {
+    let is_open = |channel: &Uuid| open.contains(channel);
+    let mut told: Vec<Told> = if asked.occasion == Occasion::Resolved {
+        let ends = before
+            .iter()
+            .filter(|told| told.tells_end && is_open(&told.channel));
+        ends.copied().collect()
+    } else {
+        let lead = |fallback: bool| {
+            let routes = routes
+                .iter()
+                .filter(move |r| r.fallback == fallback && r.leads(asked));
+            let told = routes.flat_map(|route| {
+                let tells_end = route.occasions.contains(&Occasion::Resolved);
+                let channels = route.channels.iter().filter(|channel| is_open(channel));
+                channels.map(move |channel| Told {
+                    channel: *channel,
+                    tells_end,
+                })
+            });
+            told.collect::<Vec<_>>()
+        };
+        Some(lead(false))
+            .filter(|told| !told.is_empty())
+            .unwrap_or_else(|| lead(true))
+    };
+    // One that tells the end before one that doesn't: the first of each channel stays.
+    told.sort_by_key(|told| (told.channel, !told.tells_end));
+    told.dedup_by_key(|told| told.channel);
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: &[Occasion] = Occasion::ALL;
+
+    fn id(n: u128) -> Uuid {
+        Uuid::from_u128(n)
+    }
+
+    fn route(channels: &[u128]) -> Route {
+        Route {
+            least_severity: Severity::Info,
+            occasions: ALL.to_vec(),
+            sites: None,
+            hours: Hours {
+                days: None,
+                span: None,
+                zone: Tz::UTC,
+            },
+            fallback: false,
+            channels: channels.iter().copied().map(id).collect(),
+        }
+    }
+
+    fn asked(occasion: Occasion, severity: Severity) -> Asked {
+        Asked {
+            occasion,
+            severity,
+            site: Some(id(100)),
+            happened_at: at("2026-03-04T10:00:00Z"),
+        }
+    }
+
+    fn at(text: &str) -> Timestamp {
+        Timestamp(
+            DateTime::parse_from_rfc3339(text)
+                .unwrap()
+                .timestamp_micros(),
+        )
+    }
+
+    /// Numbers of the channels that are told.
+    fn told(asked: &Asked, routes: &[Route]) -> Vec<u128> {
+        let open: Vec<Uuid> = (1..10).map(id).collect();
+        decide(asked, routes, &open, &[])
+            .iter()
+            .map(|told| told.channel.as_u128())
+            .collect()
+    }
+
+    #[test]
+    fn a_channel_is_told_once_however_many_routes_lead_to_it() {
+        let asked = asked(Occasion::Opened, Severity::Warning);
+        assert_eq!(
+            told(&asked, &[route(&[2, 1]), route(&[1, 3]), route(&[1, 1])]),
+            [1, 2, 3]
+        );
+    }
+
+    #[test]
+    fn severity_occasion_and_site_decide() {
+        let critical = Route {
+            least_severity: Severity::Critical,
+            ..route(&[1])
+        };
+        let opened = Route {
+            occasions: vec![Occasion::Opened],
+            ..route(&[2])
+        };
+        let here = Route {
+            sites: Some(vec![id(100), id(101)]),
+            ..route(&[3])
+        };
+        let elsewhere = Route {
+            sites: Some(vec![id(101)]),
+            ..route(&[4])
+        };
+        let nowhere = Route {
+            sites: Some(Vec::new()),
+            ..route(&[5])
+        };
+        let routes = [critical, opened, here, elsewhere, nowhere];
+        assert_eq!(
+            told(&asked(Occasion::Opened, Severity::Warning), &routes),
+            [2, 3]
+        );
+        assert_eq!(
+            told(&asked(Occasion::Escalated, Severity::Critical), &routes),
+            [1, 3]
+        );
+        let somewhere = Asked {
+            site: None,
+            ..asked(Occasion::Opened, Severity::Critical)
+        };
+        assert_eq!(told(&somewhere, &routes), [1, 2]);
+    }
+
+    #[test]
+    fn the_fallback_tells_what_nobody_else_does() {
+        let fallback = |channels: &[u128]| Route {
+            fallback: true,
+            ..route(channels)
+        };
+        let critical = |channels: &[u128]| Route {
+            least_severity: Severity::Critical,
+            ..route(channels)
+        };
+        let routes = [critical(&[1]), fallback(&[9])];
+        assert_eq!(
+            told(&asked(Occasion::Opened, Severity::Critical), &routes),
+            [1]
+        );
+        assert_eq!(
+            told(&asked(Occasion::Opened, Severity::Warning), &routes),
+            [9]
+        );
+        // A channel that is gone, or switched off, tells nothing.
+        assert_eq!(
+            told(
+                &asked(Occasion::Opened, Severity::Critical),
+                &[critical(&[77]), fallback(&[9])]
+            ),
+            [9]
+        );
+        assert_eq!(
+            told(
+                &asked(Occasion::Opened, Severity::Critical),
+                &[critical(&[]), fallback(&[9])]
+            ),
+            [9]
+        );
+    }
+
+    #[test]
+    fn the_end_goes_where_the_begin_went() {
+        let open = [id(1), id(2), id(3)];
+        let told = |n, tells_end| Told {
+            channel: id(n),
+            tells_end,
+        };
+        let before = [told(1, true), told(2, false), told(4, true), told(1, false)];
+        let end = asked(Occasion::Resolved, Severity::Info);
+        let never = Route {
+            least_severity: Severity::Critical,
+            ..route(&[3])
+        };
+        assert_eq!(decide(&end, &[never], &open, &before), [told(1, true)]);
+        assert_eq!(decide(&end, &[route(&[3])], &open, &[]), []);
+    }
+
+    #[test]
+    fn a_route_that_tells_the_end_wins_over_one_that_does_not() {
+        let begins = Route {
+            occasions: vec![Occasion::Opened],
+            ..route(&[1, 2])
+        };
+        let told = decide(
+            &asked(Occasion::Opened, Severity::Info),
+            &[begins, route(&[1])],
+            &[id(1), id(2)],
+            &[],
+        );
+        assert_eq!(
+            told.iter().map(|t| t.tells_end).collect::<Vec<_>>(),
+            [true, false]
+        );
+    }
+
+    #[test]
+    fn hours_are_of_a_zone_and_may_pass_midnight() {
+        let hours = |days: Option<&[u8]>, span, zone: &str| Hours {
+            days: days.map(<[u8]>::to_vec),
+            span,
+            zone: zone.parse().unwrap(),
+        };
+        let night = hours(Some(&[5]), Some((22 * 60, 6 * 60)), "Europe/Ljubljana");
+        for (instant, held) in [
+            // Friday 6 March 2026, winter: an hour before UTC.
+            ("2026-03-06T20:59:00Z", false),
+            ("2026-03-06T21:00:00Z", true),
+            ("2026-03-07T04:59:59Z", true),
+            ("2026-03-07T05:00:00Z", false),
+            ("2026-03-07T22:00:00Z", false),
+            // The night before Friday began on Thursday.
+            ("2026-03-06T03:00:00Z", false),
+            // Friday 3 July, summer: two hours before UTC.
+            ("2026-07-03T20:00:00Z", true),
+            ("2026-07-03T19:59:00Z", false),
+        ] {
+            assert_eq!(night.hold(at(instant)), held, "{instant}");
+        }
+        let office = hours(
+            Some(&[1, 2, 3, 4, 5]),
+            Some((8 * 60, 17 * 60)),
+            "America/New_York",
+        );
+        for (instant, held) in [
+            ("2026-03-06T13:00:00Z", true),
+            ("2026-03-06T12:59:59Z", false),
+            ("2026-03-06T22:00:00Z", false),
+            ("2026-03-07T15:00:00Z", false),
+            // After 8 March clocks are an hour further.
+            ("2026-03-09T12:00:00Z", true),
+        ] {
+            assert_eq!(office.hold(at(instant)), held, "{instant}");
+        }
+        // A Monday's night began on Sunday.
+        let sunday = hours(Some(&[7]), Some((1_320, 360)), "UTC");
+        assert!(
+            sunday.hold(at("2026-03-09T01:00:00Z")) && !sunday.hold(at("2026-03-10T01:00:00Z"))
+        );
+        let all = hours(None, Some((480, 480)), "UTC");
+        assert!(all.hold(at("2026-03-09T07:59:00Z")) && all.hold(at("2026-03-09T08:00:00Z")));
+        assert!(!hours(Some(&[1]), None, "Asia/Tokyo").hold(at("2026-03-09T15:00:00Z")));
+    }
+}
