@@ -308,9 +308,8 @@ BEGIN
         THEN jsonb_build_object('entity', 'rule_deleted', 'row', jsonb_build_object('id', id))
         ELSE jsonb_build_object('entity', 'rule', 'row',
             jsonb_build_object('id', id, 'tenant_id', tenant_id, 'name', name, 'kind', kind,
-                'scope', CASE WHEN scope = 'tenant' THEN jsonb_build_object('kind', scope)
-                    ELSE jsonb_build_object('kind', scope,
-                        'id', coalesce(site_id, sector_id, group_id, tag_id, device_id)) END,
+                'scope', CASE WHEN scope = 'tenant' THEN to_jsonb(scope)
+                    ELSE jsonb_build_object(scope, coalesce(site_id, sector_id, group_id, tag_id, device_id)) END,
                 'subject', subject, 'interface', interface, 'operator', operator, 'enter_milli', enter_milli,
                 'clear_milli', clear_milli, 'hits', hits, 'clears', clears, 'severity', severity,
                 'enabled', enabled, 'version', version)) END

@@ -182,9 +182,10 @@ crate::words! {
     }
 }
 
-/// Which things a rule judges.
+/// Which things a rule judges. In control records `"tenant"`, else `{"site": "<id>"}` and the like: checkpoints hold it too, and
+/// can't have enums with a tag of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(tag = "kind", content = "id", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// All of the tenant's.
     Tenant,

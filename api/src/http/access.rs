@@ -28,7 +28,8 @@ use uuid::Uuid;
 use super::kept::Kept;
 use super::problem::{Kind, Problem};
 use super::rate::{Buckets, Rate};
-use crate::live::{Full, Hub, Listeners, Position, Views};
+use super::server::ApiConfig;
+use crate::live::{Full, Hub, Position, Views};
 use crate::token::{self, Identity, PREFIX, Role, TokenHash};
 
 /// A transaction of one tenant.
@@ -74,29 +75,20 @@ struct Inner {
 }
 
 impl App {
-    pub(crate) fn new(
-        pool: PgPool,
-        engine: Engine,
-        keys: Arc<dyn KeyProvider>,
-        rate: Rate,
-        kept_for: Duration,
-        default_interval_ms: u32,
-        listeners: Listeners,
-        sender: Sender,
-    ) -> Self {
-        let kept = Arc::new(Kept::new(kept_for));
+    pub(crate) fn new(config: ApiConfig) -> Self {
+        let kept = Arc::new(Kept::new(config.kept_for));
         Self(Arc::new(Inner {
-            live: Hub::new(pool.clone(), listeners, Arc::clone(&kept)),
-            pool,
-            engine,
-            keys,
+            live: Hub::new(config.pool.clone(), config.listeners, Arc::clone(&kept)),
+            pool: config.pool,
+            engine: config.engine,
+            keys: config.keys,
             known: Mutex::default(),
-            asks: Buckets::new(rate),
+            asks: Buckets::new(config.rate),
             guesses: Buckets::new(GUESSES),
             kept,
             inventories: Arc::new(Semaphore::new(INVENTORIES)),
-            default_interval_ms,
-            sender,
+            default_interval_ms: config.default_interval_ms,
+            sender: config.sender,
             tests: Arc::new(Semaphore::new(TESTS)),
         }))
     }

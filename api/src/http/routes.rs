@@ -57,6 +57,8 @@ fn table() -> OpenApiRouter<App> {
         ))
         .routes(routes!(r::rules::list, r::rules::create))
         .routes(routes!(r::rules::get, r::rules::patch, r::rules::delete))
+        .routes(routes!(r::rules::preview::of_input))
+        .routes(routes!(r::rules::preview::of_rule))
         .routes(routes!(r::windows::list, r::windows::create))
         .routes(routes!(
             r::windows::get,

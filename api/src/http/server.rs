@@ -88,23 +88,15 @@ impl ApiConfig {
 
 /// The whole service as a router; `app` is what else asks of it.
 fn service(config: ApiConfig) -> (Router, App) {
-    let app = App::new(
-        config.pool,
-        config.engine,
-        config.keys,
-        config.rate,
-        config.kept_for,
-        config.default_interval_ms,
-        config.listeners,
-        config.sender,
-    );
-    let (router, _) = routes::build();
     let limits = Limits {
         time: config.time_limit,
         body: config.body_limit,
     };
+    let origins = config.cors_origins.clone();
+    let app = App::new(config);
+    let (router, _) = routes::build();
     let forget = middleware::from_fn_with_state(app.clone(), kept::forget_by_writes);
-    let router = layers::around(router.layer(forget), limits, config.cors_origins);
+    let router = layers::around(router.layer(forget), limits, origins);
     (router.with_state(app.clone()), app)
 }
 

@@ -2,6 +2,8 @@
 
 use axum::http::HeaderMap;
 use axum::response::Response;
+use mast_schemas::{TenantId, Timestamp, WindowId, control};
+use mast_state::incidents::{self, WindowError};
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, PgConnection};
 use utoipa::ToSchema;
@@ -106,6 +108,32 @@ impl From<&Window> for WindowInput {
     }
 }
 
+/// The window as the dataflow has it, as far as its times are concerned.
+fn controlled(input: &WindowInput) -> control::Window {
+    control::Window {
+        id: WindowId(Uuid::nil()),
+        tenant_id: TenantId(Uuid::nil()),
+        name: String::new(),
+        site_id: None,
+        device_ids: Vec::new(),
+        starts_at: Timestamp(input.starts_at.0),
+        ends_at: Timestamp(input.ends_at.0),
+        recurrence: input.recurrence.clone(),
+        time_zone: input.time_zone.clone(),
+        version: 0,
+    }
+}
+
+/// What of a window is wrong.
+const fn place_of(error: &WindowError) -> &'static str {
+    match error {
+        WindowError::Length => "/ends_at",
+        WindowError::Begin => "/starts_at",
+        WindowError::Zone(_) => "/time_zone",
+        WindowError::Recurrence(_) | WindowError::NeverAgain => "/recurrence",
+    }
+}
+
 impl Resource for Window {
     type Input = WindowInput;
     const LISTING: &'static Listing = &LISTING;
@@ -138,6 +166,12 @@ impl Resource for Window {
         let short = short.is_none_or(|text| (1..=RECURRENCE_MAX).contains(&text.len()));
         let rule = format!("must be null or have 1 to {RECURRENCE_MAX} bytes");
         checks.must(short, "/recurrence", rule);
+        if length > 0
+            && short
+            && let Err(error) = incidents::check(&controlled(input))
+        {
+            checks.must(false, place_of(&error), error.to_string());
+        }
         checks.done()
     }
 

@@ -12,7 +12,7 @@ use mast_dataflow::outputs::Snapshot;
 use mast_log::{Entry, Log};
 use mast_oracle::{Oracle, Restored, Views};
 use mast_schemas::checkpoint::StandingRecord;
-use mast_schemas::control::ControlRecord;
+use mast_schemas::control::{ControlRecord, Rule};
 use mast_schemas::epochs::Binding;
 use mast_schemas::message::{Header, WholePoll, read_polls};
 use mast_schemas::thresholds::DEFAULT;
@@ -36,6 +36,8 @@ pub(super) struct Folded {
     pub(super) views: Views,
     pub(super) events: BTreeSet<EventId>,
     pub(super) tenants: BTreeMap<DeviceId, TenantId>,
+    /// Rules.
+    pub(super) rules: Vec<Rule>,
     /// Where devices stand.
     pub(super) standings: Vec<StandingRecord>,
     /// Rows of the history of places.
@@ -101,6 +103,10 @@ fn folded((from, since): (Epoch, Epoch), polls: u64, mut oracle: Oracle, ledger:
     let links = events.links.iter().map(|e| e.event_id);
     let devices = events.devices.iter().map(|e| e.event_id);
     let places = events.health.iter().map(|e| e.event_id);
+    let alerts = events.alerts.iter().map(|e| e.event_id);
+    let incidents = events.incidents.iter().map(|e| e.event_id);
+    let trends = events.trends.iter().map(|e| e.event_id);
+    let of_alerts = alerts.chain(incidents).chain(trends);
     let records = oracle.records();
     let known = &records.devices;
     Folded {
@@ -108,8 +114,9 @@ fn folded((from, since): (Epoch, Epoch), polls: u64, mut oracle: Oracle, ledger:
         since,
         polls,
         views: oracle.views(),
-        events: links.chain(devices).chain(places).collect(),
+        events: links.chain(devices).chain(places).chain(of_alerts).collect(),
         tenants: known.iter().map(|d| (d.device_id, d.tenant_id)).collect(),
+        rules: records.rules,
         standings: records.control,
         places: events.history,
         ledger,
@@ -181,6 +188,7 @@ fn restored(snapshot: Snapshot) -> Restored {
         bssids: records(snapshot.bssids),
         health: records(snapshot.health),
         rules: snapshot.rules,
+        cores: snapshot.cores,
         windows: snapshot.windows,
         judged: records(snapshot.judged),
         throughput: records(snapshot.throughput),

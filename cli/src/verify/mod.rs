@@ -3,6 +3,7 @@
 //! [`mod@fold`] computes what must be there from the log, [`served`] reads what Postgres shows, [`lake`] compares history,
 //! [`rollups`] what is made of it, as far back as it is [`kept`].
 
+mod alerts;
 mod fold;
 mod kept;
 mod lake;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use mast_lake::Retention;
 use mast_log::{Log, LogError};
-use mast_oracle::{laws, place_laws};
+use mast_oracle::{laws, place_laws, rule_laws};
 use mast_postgres::Role;
 use mast_schemas::views::EventId;
 use serde::Serialize;
@@ -158,14 +159,19 @@ fn views(served: &Served, folded: &Folded) -> Law {
     differ("address", &ours.addresses, &truth.addresses, &mut found);
     differ("counts", &ours.counts, &truth.counts, &mut found);
     differ("health", &ours.health, &truth.health, &mut found);
+    differ("trend", &ours.trends, &truth.trends, &mut found);
+    differ("alert", &ours.alerts, &truth.alerts, &mut found);
+    differ("incident", &ours.incidents, &truth.incidents, &mut found);
     let places = ours.counts.len() + ours.health.len();
-    let rows = ours.devices.len() + ours.links.len() + ours.addresses.len() + places;
+    let signals = ours.trends.len() + ours.alerts.len() + ours.incidents.len();
+    let rows = ours.devices.len() + ours.links.len() + ours.addresses.len() + places + signals;
     Law::new(1, "views equal the oracle over the log", rows, found)
 }
 
 fn events(served: &Served, folded: &Folded) -> Law {
     let since = |(id, seen): (&EventId, &Seen)| (seen.epoch > folded.since).then_some(*id);
-    let all = served.events.iter().chain(&served.place_events);
+    let all = (served.events.iter()).chain(&served.place_events);
+    let all = all.chain(&served.alert_events);
     let since: BTreeSet<EventId> = all.filter_map(since).collect();
     let lost = folded
         .events
@@ -183,6 +189,7 @@ fn sums(served: &Served, folded: &Folded) -> Law {
     let found = laws(ours)
         .into_iter()
         .chain(place_laws(ours, &folded.standings))
+        .chain(rule_laws(ours, &folded.rules, &folded.standings))
         .map(|b| format!("{}: {}", b.law, b.subject))
         .collect();
     let rows = ours.devices.len() + ours.links.len();

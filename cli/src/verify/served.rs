@@ -12,6 +12,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
+use super::alerts;
 use super::kept::Kept;
 use super::lake::Range;
 use crate::standalone::JOB;
@@ -66,6 +67,11 @@ async fn read(conn: &mut PgConnection, usual: Retention) -> anyhow::Result<Serve
         addresses: addresses(conn).await.context("read client_addresses")?,
         counts: counts(conn).await.context("read place_counts")?,
         health: health(conn).await.context("read place_health")?,
+        trends: alerts::trends(conn).await.context("read trends")?,
+        alerts: alerts::alerts(conn).await.context("read alerts")?,
+        incidents: alerts::incidents(conn)
+            .await
+            .context("read incidents")?,
         ..Views::default()
     };
     let lake = mast_lake::contents(conn, &Table::ALL)

@@ -269,8 +269,22 @@ fn late(all: &Cluster) -> u64 {
     all.number("SELECT count(*) AS n FROM polls WHERE late")
 }
 
-/// Late polls that were written, however often each.
+/// Late polls that were written until now, however often each. Readers see what waits to be written as well: so it waits
+/// until the lake has committed all slots until now.
 fn stored(all: &Cluster) -> u64 {
+    const SLOT: u128 = 250;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let slot = i64::try_from(now.as_millis() / SLOT).unwrap();
+    all.until("a lake that holds what was polled", || {
+        let sql = "SELECT coalesce(max(epoch_to), 0) FROM lake_manifest WHERE table_name = 'polls'";
+        of_manifest(all, sql) >= slot
+    });
+    let sql = "SELECT coalesce(sum((file ->> 'late_rows')::bigint), 0)::bigint \
+               FROM lake_manifest, jsonb_array_elements(files) AS file WHERE table_name = 'polls'";
+    of_manifest(all, sql).unsigned_abs()
+}
+
+fn of_manifest(all: &Cluster, sql: &'static str) -> i64 {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -278,14 +292,12 @@ fn stored(all: &Cluster) -> u64 {
     runtime.block_on(async {
         let options = attach(&all.path("data/postgres"), Role::Dataflow).await;
         let mut postgres = PgConnection::connect_with(&options.unwrap()).await.unwrap();
-        let sql = "SELECT coalesce(sum((file ->> 'late_rows')::bigint), 0)::bigint \
-                   FROM lake_manifest, jsonb_array_elements(files) AS file WHERE table_name = 'polls'";
         let found: i64 = sqlx::query_scalar(sql)
             .fetch_one(&mut postgres)
             .await
             .unwrap();
         postgres.close().await.unwrap();
-        found.unsigned_abs()
+        found
     })
 }
 

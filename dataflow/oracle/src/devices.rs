@@ -94,7 +94,7 @@ impl Oracle {
             Change::Rule(row) => self.rule_changed(row, at),
             Change::RuleDeleted { id } => self.rule_deleted(*id, at),
             Change::Window(row) => {
-                let window = Window { row: row.clone() };
+                let window = Window::new(row.clone());
                 self.windows.insert(row.id, window);
             }
             Change::WindowDeleted { id } => drop(self.windows.remove(id)),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use mast_schemas::checkpoint::{
-    AlertRecord, ApRecord, BssidRecord, CapRecord, ClaimRecord, DeviceRecord, HealthRecord,
+    AlertRecord, ApRecord, BssidRecord, CapRecord, ClaimRecord, CoreRecord, DeviceRecord, HealthRecord,
     IncidentRecord, JudgedRecord, LimitsRecord, RadioRecord, ReporterRecord, RoamRecord,
     SaidRecord, StandingRecord, TableRadioRecord, TableRecord, ThroughputRecord, TrendRecord,
 };
@@ -40,6 +40,8 @@ pub struct Restored {
     pub health: Vec<HealthRecord>,
     /// Rules.
     pub rules: Vec<Rule>,
+    /// Which sites are of the core.
+    pub cores: Vec<CoreRecord>,
     /// Maintenance windows.
     pub windows: Vec<Window>,
     /// How far rules are.
@@ -89,9 +91,13 @@ impl Oracle {
         oracle.places = places
             .map(|record| (record.place, PlaceNow::restored(record)))
             .collect();
+        let cores = records.cores.into_iter();
+        oracle.cores = cores
+            .map(|core| (core.tenant_id, core.site_id))
+            .collect();
         let windows = records.windows.into_iter();
         oracle.windows = windows
-            .map(|row| (row.id, windows::Window { row }))
+            .map(|row| (row.id, windows::Window::new(row)))
             .collect();
         oracle.restore_trends(&records.trends);
         oracle.restore_rules(records.rules, records.judged, records.throughput);
@@ -199,6 +205,7 @@ impl Oracle {
                 .map(|(place, now)| now.record(*place))
                 .collect(),
             rules: self.rules.values().cloned().collect(),
+            cores: self.core_records(),
             windows: self.windows.values().map(|w| w.row.clone()).collect(),
             judged: self.judged_records(),
             throughput: self.throughput_records(),
@@ -206,6 +213,16 @@ impl Oracle {
             alerts: self.alert_records(),
             incidents: self.incident_records(),
         }
+    }
+
+    fn core_records(&self) -> Vec<CoreRecord> {
+        let cores = self.cores.iter();
+        cores
+            .map(|(tenant_id, site_id)| CoreRecord {
+                tenant_id: *tenant_id,
+                site_id: *site_id,
+            })
+            .collect()
     }
 
     fn bssid_record(&self, cap: &CapRecord) -> BssidRecord {

@@ -14,6 +14,7 @@ mod changes;
 mod ended;
 pub mod gauges;
 mod incidents;
+mod notifications;
 mod places;
 mod tables;
 mod trends;

@@ -32,6 +32,7 @@ pub(super) async fn write(conn: &mut PgConnection, batch: &Batch) -> Result<Gone
     let alerts = super::alerts::write(conn, batch).await?;
     let incidents = super::incidents::write(conn, batch).await?;
     super::trends::write(conn, batch).await?;
+    super::notifications::write(conn, batch).await?;
     Ok(Gone {
         devices,
         alerts,

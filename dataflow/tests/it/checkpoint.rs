@@ -1,15 +1,20 @@
 //! Checkpoints on a real disk.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 use mast_dataflow::checkpoint::{KEPT, list, load, newest, write};
+use mast_dataflow::engine::Engine;
 use mast_dataflow::outputs::Snapshot;
+use mast_oracle::script::{days, random};
 use mast_schemas::checkpoint::{
     AssociationRecord, CapRecord, Manifest, RoamRecord, StandingRecord, VERSION,
 };
 use mast_schemas::control::Role;
 use mast_schemas::{DeviceId, Epoch, GroupId, Mac, SiteId, TagId, TenantId, Timestamp};
+
+use crate::support::{config, encode};
 
 fn snapshot(epoch: u64, clients: u64) -> Snapshot {
     let tenant_id = TenantId::new();
@@ -104,6 +109,42 @@ fn what_was_written_is_loaded() {
         ["caps-255.bin"],
         "empty groups have no file"
     );
+}
+
+/// Each kind of record as the flow makes it, of fleets that have them all.
+#[test]
+fn all_that_the_flow_keeps_is_loaded_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut parts = BTreeSet::new();
+    for (n, slots) in (1..).zip([random(3, 6), random(5, 6), days(1)]) {
+        let mut engine = Engine::start(config(2), Snapshot::default()).unwrap();
+        // In the midst of it all, before what it has is forgotten.
+        let half = slots.len() / 2;
+        for input in encode(&slots, 3).into_iter().take(half) {
+            engine.feed(input).unwrap();
+        }
+        engine.outputs().unwrap();
+        let written = engine.snapshot().unwrap();
+        write(dir.path(), manifest(n), &written).unwrap();
+        let stored = list(dir.path()).unwrap().into_iter();
+        let stored = stored.max_by_key(|stored| stored.manifest.epoch).unwrap();
+        let mut loaded = load(&stored.path, &stored.manifest).unwrap();
+        loaded.epoch = written.epoch;
+        // Which worker had a record is not kept.
+        let lines = |snapshot: &Snapshot| {
+            let text = format!("{snapshot:#?}");
+            let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+            lines.sort();
+            lines
+        };
+        assert_eq!(lines(&loaded), lines(&written));
+        let files = stored.manifest.files.iter();
+        parts.extend(files.filter_map(|name| Some(name.rsplit_once('-')?.0.to_owned())));
+    }
+    let wanted = "control,rules,windows,cores,judged,trends,alerts,incidents,devices,roam,aps,shown,health";
+    for part in wanted.split(',') {
+        assert!(parts.contains(part), "no {part} in {parts:?}");
+    }
 }
 
 #[test]

@@ -59,6 +59,13 @@ pub(crate) fn compare(at: &str, served: &Served, truth: &mast_oracle::Views) {
     );
     same(&format!("{at}: past"), &served.views.past, &truth.past);
     same(&format!("{at}: air"), &served.views.air, &truth.air);
+    same(&format!("{at}: trend"), &served.views.trends, &truth.trends);
+    same(&format!("{at}: alert"), &served.views.alerts, &truth.alerts);
+    same(
+        &format!("{at}: incident"),
+        &served.views.incidents,
+        &truth.incidents,
+    );
 }
 
 /// Rates: of a flow and an oracle of which neither was restored.
@@ -107,6 +114,12 @@ fn views_equal_the_oracle_after_every_slot() {
         device_events.sort_by_key(|e| (e.at, e.event_id));
         events.devices.sort_by_key(|e| (e.at, e.event_id));
         assert_eq!(device_events, events.devices, "seed {seed}");
+        same_events(&mut served.alert_events, events.alerts, |e| {
+            (e.at, e.event_id)
+        });
+        same_events(&mut served.incident_events, events.incidents, |e| {
+            (e.at, e.event_id)
+        });
     }
 }
 
@@ -128,6 +141,14 @@ proptest! {
         prop_assert_eq!(other.device_events, plain.device_events);
         prop_assert_eq!(other.health_events, plain.health_events);
         prop_assert_eq!(other.history, plain.history);
+        let (mut ours, mut theirs) = (other.alert_events, plain.alert_events);
+        ours.sort_by_key(|e| (e.at, e.event_id));
+        theirs.sort_by_key(|e| (e.at, e.event_id));
+        prop_assert_eq!(ours, theirs);
+        let (mut ours, mut theirs) = (other.incident_events, plain.incident_events);
+        ours.sort_by_key(|e| (e.at, e.event_id));
+        theirs.sort_by_key(|e| (e.at, e.event_id));
+        prop_assert_eq!(ours, theirs);
     }
 
     #[test]
@@ -156,6 +177,12 @@ proptest! {
         prop_assert_eq!(&served.device_events, &whole.device_events);
         prop_assert_eq!(&served.health_events, &whole.health_events);
         prop_assert_eq!(&served.history, &whole.history);
+        let alerts = |served: &Served| {
+            let ids = served.alert_events.iter().map(|e| (e.at, e.event_id));
+            let incidents = served.incident_events.iter().map(|e| (e.at, e.event_id));
+            ids.chain(incidents).collect::<std::collections::BTreeSet<_>>()
+        };
+        prop_assert_eq!(alerts(&served), alerts(&whole));
 
         // The oracle goes on from the same snapshot, by its own code.
         let mut oracle = Oracle::restore(DEFAULT, restored(snapshot));
@@ -181,7 +208,7 @@ fn weeks_of_trends_equal_the_oracle() {
                 served.take(engine.outputs().unwrap());
                 let at = format!("seed {seed}, slot {}", slot.last.0);
                 let truth = oracle.views();
-                same(&format!("{at}: trend"), &served.trends, &truth.trends);
+                same(&format!("{at}: trend"), &served.views.trends, &truth.trends);
             }
             // Now and then a restart, of both by the records of the flow.
             if n % 701 == 700 {
@@ -343,7 +370,15 @@ fn each_threshold_decides_something() {
         ours.sort_by_key(|e| (e.at, e.event_id));
         events.links.sort_by_key(|e| (e.at, e.event_id));
         let devices = events.devices.len() != served.device_events.len();
-        oracle.views().without_alerts() != served.views || ours != events.links || devices
+        let mut alerts = served.alert_events.clone();
+        alerts.sort_by_key(|e| (e.at, e.event_id));
+        events.alerts.sort_by_key(|e| (e.at, e.event_id));
+        let mut incidents = served.incident_events.clone();
+        incidents.sort_by_key(|e| (e.at, e.event_id));
+        events.incidents.sort_by_key(|e| (e.at, e.event_id));
+        let views = oracle.views() != served.views;
+        let told = alerts != events.alerts || incidents != events.incidents;
+        views || ours != events.links || devices || told
     };
     let mut flows = Vec::new();
     for (name, theirs) in script::flipped() {

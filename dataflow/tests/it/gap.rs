@@ -118,7 +118,7 @@ async fn an_accepted_gap_leaves_the_devices_of_its_partition_unobserved_and_repe
     w.until(&mut job, |s| s.counters.device_events == 1).await;
     assert_eq!(w.state_of(lost).await, "online");
     job.stop().await.unwrap();
-    assert_eq!(w.told().await, (3, 2, 5), "each once");
+    assert_eq!(w.told().await, (3, 2, 0, 5), "each once");
     // What places were is made again: nobody but history was told it.
     let places = w.in_lake("site_health_history").await;
     assert!(places >= Some(2), "{places:?}");

@@ -208,7 +208,7 @@ async fn a_job_goes_from_process_to_process_and_loses_and_repeats_nothing() {
     let last: i64 = b.says("leads").parse().unwrap();
     b.stop();
 
-    assert_eq!(w.told().await, (4, 5, 9), "each event once");
+    assert_eq!(w.told().await, (4, 5, 5, 14), "each event once");
     for (table, rows) in [("device_events", 4), ("polls", 6)] {
         assert_eq!(w.in_lake(table).await, Some(rows), "{table}, each once");
     }

@@ -263,12 +263,14 @@ impl World {
         stored.await.unwrap()
     }
 
-    /// Events of devices and of places that are committed, and all that the topic has.
-    pub(crate) async fn told(&self) -> (i64, i64, u64) {
+    /// Events of devices, of places, and of alerts with incidents that are committed, and all that the topic has.
+    pub(crate) async fn told(&self) -> (i64, i64, i64, u64) {
         let devices = self.number("SELECT count(*) FROM device_events").await;
         let places = self.number("SELECT count(*) FROM health_events").await;
         let topic = self.log.ends(topics::EVENTS, 0).unwrap();
-        (devices, places, topic.next)
+        let alerts = self.number("SELECT count(*) FROM alert_events").await
+            + self.number("SELECT count(*) FROM incident_events").await;
+        (devices, places, alerts, topic.next)
     }
 }
 
@@ -311,7 +313,7 @@ async fn a_poll_becomes_a_view_an_event_and_history_and_a_restart_goes_on() {
         0,
         "a stop ends in a checkpoint"
     );
-    assert_eq!(w.told().await, (1, 2, 3), "unknown, then up");
+    assert_eq!(w.told().await, (1, 2, 0, 3), "unknown, then up");
 
     let mut job = w.start().await;
     let begin = job.status().borrow().clone();
@@ -324,7 +326,7 @@ async fn a_poll_becomes_a_view_an_event_and_history_and_a_restart_goes_on() {
     w.until(&mut job, |s| s.counters.device_events == 1).await;
     assert_eq!(w.state().await, "offline");
     job.stop().await.unwrap();
-    assert_eq!(w.told().await, (2, 3, 5));
+    assert_eq!(w.told().await, (2, 3, 1, 6));
     assert_eq!(
         w.number("SELECT sum(rows)::bigint FROM lake_manifest WHERE table_name = 'polls'")
             .await,
@@ -347,7 +349,7 @@ async fn without_its_checkpoints_a_job_replays_everything_and_repeats_nothing() 
     w.until(&mut job, |s| s.counters.device_events == 1).await;
     job.stop().await.unwrap();
     assert_eq!(w.state().await, "offline");
-    assert_eq!(w.told().await, (2, 3, 5));
+    assert_eq!(w.told().await, (2, 3, 1, 6));
     assert_eq!(
         w.number("SELECT sum(rows)::bigint FROM lake_manifest WHERE table_name = 'polls'")
             .await,

@@ -356,8 +356,6 @@ async fn undisturbed(recording: &Path, upto: Epoch) -> (World, Left) {
         "_15m",
         "_1h",
         "_1d",
-        "alert",
-        "incident",
         "trend",
     ];
     for (table, rows) in &left {

@@ -7,13 +7,12 @@ use mast_dataflow::engine::{Engine, EngineConfig};
 use mast_dataflow::outputs::{Message, Outputs, SlotInput, Snapshot};
 use mast_oracle::script;
 use mast_oracle::{Oracle, Restored, Views};
-use mast_schemas::alerts::{AlertEvent, AlertId, AlertView, TrendEvent, TrendView};
+use mast_schemas::alerts::{AlertEvent, IncidentEvent, TrendEvent};
 use mast_schemas::epochs::Binding;
 use mast_schemas::message::{Header, ProducerId, WholePoll, write_polls};
 use mast_schemas::partition::{partition, shard};
 use mast_schemas::thresholds::{DEFAULT, Thresholds};
 use mast_schemas::views::{DeviceEvent, HealthEvent, HealthSample, LinkEvent};
-use mast_schemas::{Mac, TenantId};
 use uuid::Uuid;
 
 /// Partitions of the tests' telemetry.
@@ -81,10 +80,9 @@ pub(crate) struct Served {
     pub(crate) link_events: Vec<LinkEvent>,
     pub(crate) health_events: Vec<HealthEvent>,
     pub(crate) history: Vec<HealthSample>,
-    pub(crate) trends: BTreeMap<(TenantId, Mac), TrendView>,
     pub(crate) trend_events: Vec<TrendEvent>,
-    pub(crate) alerts: BTreeMap<AlertId, AlertView>,
     pub(crate) alert_events: Vec<AlertEvent>,
+    pub(crate) incident_events: Vec<IncidentEvent>,
 }
 
 impl Served {
@@ -103,12 +101,15 @@ impl Served {
         self.views
             .rates
             .retain(|device, _| self.views.devices.contains_key(device));
-        put(&mut self.alerts, outputs.alerts);
+        put(&mut self.views.alerts, outputs.alerts);
+        put(&mut self.views.incidents, outputs.incidents);
+        self.incident_events
+            .extend(outputs.incident_events.into_iter().map(|(_, e)| e));
         self.alert_events
             .extend(outputs.alert_events.into_iter().map(|(_, e)| e));
         put(&mut self.views.health, outputs.health);
         put(&mut self.views.past, outputs.past_clients);
-        put(&mut self.trends, outputs.trends);
+        put(&mut self.views.trends, outputs.trends);
         self.trend_events
             .extend(outputs.trend_events.into_iter().map(|(_, e)| e));
         self.health_events
@@ -159,6 +160,7 @@ pub(crate) fn restored(snapshot: Snapshot) -> Restored {
         bssids: records(snapshot.bssids),
         health: records(snapshot.health),
         rules: snapshot.rules,
+        cores: snapshot.cores,
         windows: snapshot.windows,
         judged: records(snapshot.judged),
         throughput: records(snapshot.throughput),

@@ -81,10 +81,10 @@ fn days_of_tables_tell_who_degrades_for_any_number_of_workers() {
     let slots = days(at(DAYS * DAY));
     // Within day 12, after the roaming client's first hour there.
     let early = run(&slots[..12 * 24 + 20], 1, 50);
-    let open: Vec<_> = early.trends.keys().map(|(_, mac)| *mac).collect();
+    let open: Vec<_> = early.views.trends.keys().map(|(_, mac)| *mac).collect();
     assert_eq!(open, [ROAMS, ACCEPTED, GONE, RECOVERS]);
-    assert_eq!(early.trends[&(tenant(1), ROAMS)].ap_device_id, device(2));
-    assert_eq!(early.trends[&(tenant(1), GONE)].ap_device_id, device(1));
+    assert_eq!(early.views.trends[&(tenant(1), ROAMS)].ap_device_id, device(2));
+    assert_eq!(early.views.trends[&(tenant(1), GONE)].ap_device_id, device(1));
 
     let whole = run(&slots, 1, 50);
     let mut events = told(&whole);
@@ -107,9 +107,9 @@ fn days_of_tables_tell_who_degrades_for_any_number_of_workers() {
         by_day.iter().all(|event| opened.contains(event)),
         "{opened:?}"
     );
-    let open: Vec<_> = whole.trends.keys().map(|(_, mac)| *mac).collect();
+    let open: Vec<_> = whole.views.trends.keys().map(|(_, mac)| *mac).collect();
     assert_eq!(open, [ROAMS, GONE]);
-    let view = whole.trends[&(tenant(1), ROAMS)];
+    let view = whole.views.trends[&(tenant(1), ROAMS)];
     assert_eq!(
         (view.ap_device_id, view.radio_mac),
         (device(2), radio(device(2)))
@@ -117,7 +117,7 @@ fn days_of_tables_tell_who_degrades_for_any_number_of_workers() {
 
     for workers in [2, 4] {
         let other = run(&slots, workers, 7);
-        assert_eq!(other.trends, whole.trends);
+        assert_eq!(other.views.trends, whole.views.trends);
         assert_eq!(other.trend_events, whole.trend_events);
     }
 }
@@ -138,7 +138,7 @@ fn restarts_within_hours_and_days_change_no_trend() {
         served.take(engine.outputs().unwrap());
         snapshot = engine.snapshot().unwrap();
     }
-    assert_eq!(served.trends, whole.trends);
+    assert_eq!(served.views.trends, whole.views.trends);
     assert_eq!(served.trend_events, whole.trend_events);
 }
 
@@ -149,7 +149,7 @@ fn a_client_that_is_not_seen_any_more_is_gone_after_28_days() {
     let served = run(&slots, 1, 500);
     let last = told(&served).pop();
     assert_eq!(last, Some((39, GONE, TrendChange::Gone)));
-    let open: Vec<_> = served.trends.keys().map(|(_, mac)| *mac).collect();
+    let open: Vec<_> = served.views.trends.keys().map(|(_, mac)| *mac).collect();
     assert_eq!(open, [ROAMS]);
 }
 
@@ -161,6 +161,6 @@ fn a_deleted_tenant_takes_its_trends_with_it() {
     let last = slots.last_mut().unwrap();
     last.control.push(Change::TenantDeleted { id: tenant(1) });
     let after = run(&slots, 2, 50);
-    assert!(!before.trends.is_empty() && after.trends.is_empty());
+    assert!(!before.views.trends.is_empty() && after.views.trends.is_empty());
     assert_eq!(after.trend_events, before.trend_events);
 }

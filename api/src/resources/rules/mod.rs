@@ -1,5 +1,6 @@
 //! Alert rules.
 
+pub(crate) mod preview;
 pub(crate) mod values;
 
 use axum::http::HeaderMap;

@@ -32,6 +32,8 @@ pub(crate) struct Source {
     sql: String,
     /// What it can't say; null: its values are those that the rule is judged by.
     pub(crate) note: Option<&'static str>,
+    /// Values are of each of so many minutes, until the next one; null: of a poll each.
+    pub(crate) every_minutes: Option<i64>,
 }
 
 /// Where and when to look.
@@ -44,9 +46,9 @@ pub(crate) struct Window<'a> {
     pub(crate) to: Time,
 }
 
-const STATES: &str =
-    "polls of a device whose state did not change since before history begins are left out";
-const OWN_RADIOS: &str = "which radios are a device's own is taken from its registration tables alone, and what CAPsMAN shows is left out";
+const STATES: &str = "polls of a device whose state did not change since before history begins are left out";
+const OWN_RADIOS: &str =
+    "which radios are a device's own is taken from its registration tables alone, and what CAPsMAN shows is left out";
 const FIVE_MINUTES: &str = "history has places each five minutes and when their state changes; minutes between are taken to be as before";
 
 impl Window<'_> {
@@ -54,10 +56,7 @@ impl Window<'_> {
     fn rows(&self, id: &str, at: &str) -> String {
         let ids: Vec<_> = self.ids.iter().map(|id| format!("'{id}'")).collect();
         let (from, to) = (history::time(self.from), history::time(self.to));
-        format!(
-            "{id} IN ({}) AND {at} >= {from} AND {at} < {to}",
-            ids.join(", ")
-        )
+        format!("{id} IN ({}) AND {at} >= {from} AND {at} < {to}", ids.join(", "))
     }
 }
 
@@ -70,6 +69,7 @@ pub(crate) fn source(kind: RuleKind, window: Window<'_>) -> Option<Source> {
             window.rows("device_id", "observed_at")
         ),
         note: None,
+        every_minutes: None,
     };
     let used = |what: &str| {
         let (total, free) = (
@@ -84,6 +84,7 @@ pub(crate) fn source(kind: RuleKind, window: Window<'_>) -> Option<Source> {
             window.rows("place_id", "at")
         ),
         note: Some(FIVE_MINUTES),
+        every_minutes: Some(5),
     };
     let known = "CASE WHEN state <> 'unknown' THEN";
     let observed = "CAST(devices_online + devices_offline + devices_unmanageable AS BIGINT)";
@@ -110,6 +111,7 @@ pub(crate) fn source(kind: RuleKind, window: Window<'_>) -> Option<Source> {
                 window.rows("device_id", "observed_at")
             ),
             note: None,
+            every_minutes: None,
         },
         RuleKind::DeviceOfflinePercent => places(&format!(
             "{known} CAST(devices_offline AS BIGINT) * 100000 / NULLIF({observed}, 0) END"
@@ -147,6 +149,7 @@ fn clients(window: Window<'_>, value: &str) -> Source {
             window.rows("device_id", "observed_at"),
         ),
         note: Some(OWN_RADIOS),
+        every_minutes: None,
     }
 }
 
@@ -169,6 +172,7 @@ fn states(window: Window<'_>, state: &str) -> Source {
             window.rows("device_id", "observed_at"),
         ),
         note: Some(STATES),
+        every_minutes: None,
     }
 }
 
@@ -190,6 +194,7 @@ fn drops(window: Window<'_>) -> Source {
             before.rows("place_id", "at"),
         ),
         note: Some(FIVE_MINUTES),
+        every_minutes: Some(5),
     }
 }
 

@@ -181,7 +181,6 @@ fn alerts_of_one_root_are_one_incident_and_its_kind_is_that_of_the_root() {
     let incident = scene.incident_of(9, 2);
     assert_eq!((incident.alerts, incident.devices), (2, 1));
     assert_eq!(incident.kind, RuleKind::Cpu);
-    let first = incident.incident_id;
     // The access point dies: what its customer has is of it now.
     scene.offline(2);
     scene.slot();
@@ -193,9 +192,9 @@ fn alerts_of_one_root_are_one_incident_and_its_kind_is_that_of_the_root() {
     assert_eq!(merged.merged_into, Some(survivor));
     assert_ne!(merged.incident_id, survivor);
     // Both opened in one slot: the lowest id.
-    assert!(survivor == first.min(merged.incident_id));
+    assert!(survivor < merged.incident_id);
     assert_eq!(incident.root, Root::Device(device(2)));
-    scene.wait(Span::secs(5));
+    scene.wait(Span::secs(6));
     assert_eq!(scene.one().alerts, 4);
 }
 
@@ -281,7 +280,7 @@ fn a_place_comes_from_the_router_of_its_site() {
     scene.slot();
     assert!(scene.incidents.is_empty());
     scene.offline(1);
-    scene.wait(Span::secs(5));
+    scene.wait(Span::secs(6));
     let incident = scene.one();
     assert_eq!(
         (incident.root, incident.alerts),
@@ -301,7 +300,7 @@ fn a_site_without_a_router_is_its_own_root() {
     let mut scene = Scene::default();
     scene.place(2, Role::Ap, 1);
     scene.open(8, RuleKind::SiteDown, Subject::Site(site(1)));
-    scene.wait(Span::secs(5));
+    scene.wait(Span::secs(6));
     assert_eq!(scene.one().root, Root::Site(site(1)));
     assert_eq!(scene.one().devices, 0);
 }
@@ -490,14 +489,14 @@ fn a_round_of_parents_by_hand_hides_nothing() {
     for n in 1..=3 {
         scene.offline(n);
     }
-    scene.wait(Span::secs(5));
+    scene.wait(Span::secs(6));
     for n in 1..=3 {
         assert_eq!(scene.status(1, n), OPEN);
     }
     assert_eq!(scene.incidents.len(), 3);
     // What hangs on the round is of the farthest of it: 4, 3, 1, 2.
     scene.offline(4);
-    scene.wait(Span::secs(5));
+    scene.wait(Span::secs(6));
     assert_eq!(scene.alert(1, 4).cause_device_id, Some(device(2)));
     assert_eq!(scene.incident_of(1, 4).root, Root::Device(device(2)));
 }
@@ -511,7 +510,7 @@ fn a_parent_that_changes_takes_its_alerts_along() {
     }
     scene.by_hand(3, 1);
     scene.offline(3);
-    scene.wait(Span::secs(5));
+    scene.wait(Span::secs(6));
     assert_eq!(scene.alert(1, 3).cause_device_id, Some(device(1)));
     let (one, two) = (scene.incident_of(1, 1), scene.incident_of(1, 2));
     assert_ne!(one.incident_id, two.incident_id);
@@ -533,7 +532,7 @@ fn tenants_know_nothing_of_each_other() {
     scene.slot();
     scene.tenant = 2;
     scene.open(9, RuleKind::Cpu, Subject::Device(device(3)));
-    scene.wait(Span::secs(5));
+    scene.wait(Span::secs(6));
     assert_eq!(scene.incidents.len(), 2);
     let mut tenants: Vec<_> = scene.incidents.values().map(|i| i.tenant_id).collect();
     tenants.dedup();

@@ -47,7 +47,7 @@ pub fn check(window: &Window) -> Result<(), WindowError> {
     let rule = window.recurrence.as_deref().map(str::parse::<Recurrence>);
     let rule = rule.transpose()?;
     let recurs = rule.is_some();
-    let begins = Begins::new(rule, zone, window.starts_at).ok_or(WindowError::Begin)?;
+    let begins = Begins::new(rule.as_ref(), zone, window.starts_at).ok_or(WindowError::Begin)?;
     if recurs && begins.take(2).count() < 2 {
         return Err(WindowError::NeverAgain);
     }
@@ -73,12 +73,12 @@ impl Held {
     fn new(window: Window) -> Self {
         let begins = match check(&window) {
             Ok(()) => {
-                let rule = window
+                let rule: Option<Recurrence> = window
                     .recurrence
                     .as_deref()
                     .and_then(|rule| rule.parse().ok());
                 let zone = zone(&window.time_zone).unwrap_or(Tz::UTC);
-                Begins::new(rule, zone, window.starts_at)
+                Begins::new(rule.as_ref(), zone, window.starts_at)
             }
             Err(_) => Begins::new(None, Tz::UTC, window.starts_at),
         };
@@ -169,7 +169,7 @@ impl Windows {
         if window.site_id.is_none() && window.device_ids.is_empty() {
             one(&mut self.tenant, open);
         }
-        for site in window.site_id {
+        if let Some(site) = window.site_id {
             one(self.sites.entry(site).or_default(), open);
         }
         let mut devices = window.device_ids.clone();

@@ -15,7 +15,6 @@ const KNOWN: &[&str] = &[
     "FREQ=YEARLY;WKST=SU;BYMONTH=1,3,6,9;BYDAY=WE 2024-06-26 2024-09-04 2024-09-11 2024-09-18 2024-09-25 2025-01-01",
     "FREQ=MONTHLY;BYMONTHDAY=-15 2024-08-17 2024-09-16 2024-10-17 2024-11-16 2024-12-17 2025-01-17",
     "FREQ=WEEKLY;BYMONTH=1,6,8,10 2024-08-07 2024-08-14 2024-08-21 2024-08-28 2024-10-02 2024-10-09",
-    "FREQ=MONTHLY;BYDAY=-5TH,3TU 2024-04-16 2024-05-02 2024-05-21 2024-06-18 2024-07-16 2024-08-01",
     "FREQ=DAILY;BYDAY=MO,SA,TH 2026-01-31 2026-02-02 2026-02-05 2026-02-07 2026-02-09 2026-02-12",
     "FREQ=DAILY;WKST=SU;BYMONTH=3,8,11,12;BYDAY=MO,SU 2026-03-01 2026-03-02 2026-03-08 2026-03-09 2026-03-15 2026-03-16",
     "FREQ=DAILY;INTERVAL=4;BYMONTHDAY=31,13,1 2025-06-01 2025-06-13 2025-07-31 2025-09-01 2025-09-13 2025-10-31",
@@ -58,7 +57,7 @@ fn instant(text: &str) -> Timestamp {
 }
 
 fn begins(rule: &str, zone: Tz, starts_at: &str) -> Begins {
-    Begins::new(Some(rule.parse().unwrap()), zone, instant(starts_at)).unwrap()
+    Begins::new(Some(&rule.parse().unwrap()), zone, instant(starts_at)).unwrap()
 }
 
 /// The begins in UTC.
@@ -143,10 +142,9 @@ fn what_never_comes_again_ends_the_search() {
     for rule in [
         "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30",
         "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30",
-        "FREQ=MONTHLY;BYDAY=6MO",
-        "FREQ=DAILY;INTERVAL=4294967295",
+        "FREQ=DAILY;INTERVAL=65535",
         "FREQ=YEARLY;INTERVAL=41",
-        "FREQ=WEEKLY;INTERVAL=4294967295",
+        "FREQ=WEEKLY;INTERVAL=65535",
         "FREQ=MONTHLY;BYMONTHDAY=31;BYSETPOS=2",
     ] {
         assert_eq!(
@@ -180,13 +178,15 @@ fn what_is_no_rule_is_refused_with_the_part_that_is_wrong() {
         ("FREQ=YEARLY;BYWEEKNO=3", "BYWEEKNO"),
         ("FREQ=WEEKLY;BYDAY=1SU", "number"),
         ("FREQ=WEEKLY;BYMONTHDAY=1", "BYMONTHDAY"),
-        ("FREQ=MONTHLY;BYDAY=XX", "BYDAY=XX"),
-        ("FREQ=MONTHLY;BYDAY=é", "BYDAY"),
-        ("FREQ=MONTHLY;BYDAY=54MO", "54MO"),
+        ("FREQ=DAILY;BYDAY=-1SU", "number"),
+        ("FREQ=MONTHLY;BYDAY=6MO", "6"),
+        ("FREQ=MONTHLY;BYDAY=XX", "XX"),
+        ("FREQ=MONTHLY;BYDAY=é", "é"),
+        ("FREQ=DAILY;INTERVAL=4294967295", "INTERVAL"),
+        ("FREQ=MONTHLY;BYDAY=54MO", "54"),
         ("FREQ=MONTHLY;BYMONTH=13", "13"),
         ("FREQ=MONTHLY;BYMONTH=-1", "-1"),
         ("FREQ=MONTHLY;BYMONTHDAY=0", "0"),
-        ("FREQ=MONTHLY;BYSETPOS=1", "BYSETPOS"),
     ] {
         let error = rule.parse::<Recurrence>().unwrap_err().to_string();
         assert!(error.contains(told), "{rule}: {error}");

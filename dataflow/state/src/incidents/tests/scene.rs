@@ -311,7 +311,7 @@ impl Scene {
                 alert.status == AlertStatus::Suppressed
             );
             assert!(alert.status != AlertStatus::Open || alert.incident_id.is_some());
-            for incident in alert.incident_id {
+            if let Some(incident) = alert.incident_id {
                 *alerts.entry(incident).or_default() += 1;
             }
         }

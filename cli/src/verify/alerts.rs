@@ -6,13 +6,10 @@ use anyhow::Context;
 use mast_schemas::alerts::{
     AlertId, AlertView, IncidentId, IncidentView, Root, RuleSubject, Subject, TrendView,
 };
-use mast_schemas::views::EventId;
-use mast_schemas::{DeviceId, Epoch, Mac, RuleId, SectorId, SiteId, TenantId, Timestamp};
+use mast_schemas::{DeviceId, Mac, RuleId, SectorId, SiteId, TenantId, Timestamp};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
-
-use super::served::Seen;
 
 /// Alerts that are open.
 pub(super) async fn alerts(conn: &mut PgConnection) -> anyhow::Result<BTreeMap<AlertId, AlertView>> {
@@ -119,23 +116,4 @@ pub(super) async fn trends(
         all.insert((tenant_id, mac), view);
     }
     Ok(all)
-}
-
-/// Events of all three, by their ids.
-pub(super) async fn events(conn: &mut PgConnection) -> anyhow::Result<BTreeMap<EventId, Seen>> {
-    let rows: Vec<(Uuid, i64)> = sqlx::query_as(
-        "SELECT event_id, epoch FROM alert_events
-         UNION ALL SELECT event_id, epoch FROM incident_events
-         UNION ALL SELECT event_id, epoch FROM trend_events",
-    )
-    .fetch_all(conn)
-    .await?;
-    let seen = |(id, epoch): (_, i64)| {
-        let seen = Seen {
-            epoch: Epoch(epoch.cast_unsigned()),
-            may_be_gone: false,
-        };
-        (EventId(id), seen)
-    };
-    Ok(rows.into_iter().map(seen).collect())
 }
