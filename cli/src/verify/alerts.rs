@@ -12,7 +12,9 @@ use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 /// Alerts that are open.
-pub(super) async fn alerts(conn: &mut PgConnection) -> anyhow::Result<BTreeMap<AlertId, AlertView>> {
+pub(super) async fn alerts(
+    conn: &mut PgConnection,
+) -> anyhow::Result<BTreeMap<AlertId, AlertView>> {
     let rows = sqlx::query(
         "SELECT *, micros(opened_at) AS opened_us FROM alerts WHERE resolved_at IS NULL",
     )

@@ -114,7 +114,11 @@ fn folded((from, since): (Epoch, Epoch), polls: u64, mut oracle: Oracle, ledger:
         since,
         polls,
         views: oracle.views(),
-        events: links.chain(devices).chain(places).chain(of_alerts).collect(),
+        events: links
+            .chain(devices)
+            .chain(places)
+            .chain(of_alerts)
+            .collect(),
         tenants: known.iter().map(|d| (d.device_id, d.tenant_id)).collect(),
         rules: records.rules,
         standings: records.control,

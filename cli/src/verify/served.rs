@@ -69,9 +69,7 @@ async fn read(conn: &mut PgConnection, usual: Retention) -> anyhow::Result<Serve
         health: health(conn).await.context("read place_health")?,
         trends: alerts::trends(conn).await.context("read trends")?,
         alerts: alerts::alerts(conn).await.context("read alerts")?,
-        incidents: alerts::incidents(conn)
-            .await
-            .context("read incidents")?,
+        incidents: alerts::incidents(conn).await.context("read incidents")?,
         ..Views::default()
     };
     let lake = mast_lake::contents(conn, &Table::ALL)

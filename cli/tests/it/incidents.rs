@@ -50,11 +50,19 @@ fn a_tower_that_dies_is_one_incident_that_resolves() {
     );
     let words: Vec<(&str, &str)> = told
         .iter()
-        .map(|row| (row["change"].as_str().unwrap(), row["root"].as_str().unwrap_or("?")))
+        .map(|row| {
+            (
+                row["change"].as_str().unwrap(),
+                row["root"].as_str().unwrap_or("?"),
+            )
+        })
         .collect();
     assert_eq!(
         words,
-        [("opened", "tower-01-router"), ("resolved", "tower-01-router")],
+        [
+            ("opened", "tower-01-router"),
+            ("resolved", "tower-01-router")
+        ],
         "{told:?}"
     );
     verified(&data);

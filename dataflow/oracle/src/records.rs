@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use mast_schemas::checkpoint::{
-    AlertRecord, ApRecord, BssidRecord, CapRecord, ClaimRecord, CoreRecord, DeviceRecord, HealthRecord,
-    IncidentRecord, JudgedRecord, LimitsRecord, RadioRecord, ReporterRecord, RoamRecord,
-    SaidRecord, StandingRecord, TableRadioRecord, TableRecord, ThroughputRecord, TrendRecord,
+    AlertRecord, ApRecord, BssidRecord, CapRecord, ClaimRecord, CoreRecord, DeviceRecord,
+    HealthRecord, IncidentRecord, JudgedRecord, LimitsRecord, RadioRecord, ReporterRecord,
+    RoamRecord, SaidRecord, StandingRecord, TableRadioRecord, TableRecord, ThroughputRecord,
+    TrendRecord,
 };
 use mast_schemas::control::{Rule, Window};
 use mast_schemas::records::Tables;
@@ -92,9 +93,7 @@ impl Oracle {
             .map(|record| (record.place, PlaceNow::restored(record)))
             .collect();
         let cores = records.cores.into_iter();
-        oracle.cores = cores
-            .map(|core| (core.tenant_id, core.site_id))
-            .collect();
+        oracle.cores = cores.map(|core| (core.tenant_id, core.site_id)).collect();
         let windows = records.windows.into_iter();
         oracle.windows = windows
             .map(|row| (row.id, windows::Window::new(row)))

@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Datelike, Days, LocalResult, NaiveDate, TimeZone, Weekday};
 use chrono_tz::Tz;
+use mast_schemas::Timestamp;
 use mast_schemas::control;
 use mast_schemas::time::Span;
-use mast_schemas::Timestamp;
 
 /// So many days after one time there is no other.
 const FARTHEST: i64 = 14_610;
@@ -81,7 +81,9 @@ fn until(text: &str) -> Option<Until> {
         return Some(Until::Date(date));
     }
     let instant = chrono::NaiveDateTime::parse_from_str(text, "%Y%m%dT%H%M%SZ").ok()?;
-    Some(Until::Instant(Timestamp(instant.and_utc().timestamp_micros())))
+    Some(Until::Instant(Timestamp(
+        instant.and_utc().timestamp_micros(),
+    )))
 }
 
 impl Recurrence {
@@ -213,7 +215,10 @@ impl Recurrence {
                 let mut positions = self.positions.iter();
                 self.positions.is_empty() || positions.any(|p| *p == i + 1 || *p == i - n)
             };
-            let picked = (0..).zip(period.iter()).filter(picked).map(|(_, date)| *date);
+            let picked = (0..)
+                .zip(period.iter())
+                .filter(picked)
+                .map(|(_, date)| *date);
             all.extend(picked.filter(|date| *date > first));
             period.clear();
         };
@@ -234,7 +239,9 @@ impl Recurrence {
     }
 
     fn begin(&self, date: NaiveDate) -> Option<Timestamp> {
-        let local = self.zone.from_local_datetime(&date.and_time(self.first.time()));
+        let local = self
+            .zone
+            .from_local_datetime(&date.and_time(self.first.time()));
         match local {
             LocalResult::Single(at) | LocalResult::Ambiguous(at, _) => {
                 Some(Timestamp(at.timestamp_micros()))
@@ -262,7 +269,9 @@ impl Recurrence {
     fn begins_to(&self, after: Timestamp, last: NaiveDate) -> Vec<Timestamp> {
         let mut before = self.first.date();
         let mut begins = Vec::new();
-        let most = self.count.map_or(usize::MAX, |count| count.saturating_sub(1));
+        let most = self
+            .count
+            .map_or(usize::MAX, |count| count.saturating_sub(1));
         for date in self.days(last) {
             let too_late = matches!(self.until, Until::Date(last) if date > last);
             if too_late || begins.len() >= most || (date - before).num_days() > FARTHEST {
@@ -295,7 +304,9 @@ impl Window {
             return Vec::new();
         }
         let others = self.recurrence.as_ref().map(|rule| rule.begins(after));
-        let begins = [self.row.starts_at].into_iter().chain(others.into_iter().flatten());
+        let begins = [self.row.starts_at]
+            .into_iter()
+            .chain(others.into_iter().flatten());
         begins.map(|begin| (begin, begin + lasts)).collect()
     }
 
@@ -366,7 +377,10 @@ mod tests {
     #[test]
     fn how_often_how_many_and_until_when() {
         let utc = |rule: &str, n| begins("2027-01-15 22:00", "UTC", rule, n);
-        assert_eq!(utc("FREQ=DAILY;INTERVAL=3", 3), ["01-15 22:00", "01-18 22:00", "01-21 22:00"]);
+        assert_eq!(
+            utc("FREQ=DAILY;INTERVAL=3", 3),
+            ["01-15 22:00", "01-18 22:00", "01-21 22:00"]
+        );
         assert_eq!(utc("FREQ=DAILY;COUNT=2", 9), ["01-15 22:00", "01-16 22:00"]);
         assert_eq!(utc("FREQ=DAILY;UNTIL=20270117", 9).len(), 3);
         assert_eq!(utc("FREQ=DAILY;UNTIL=20270117T215959Z", 9).len(), 2);
@@ -380,28 +394,69 @@ mod tests {
             let all = begins("2027-01-15 22:00", "UTC", rule, n);
             all.iter().map(|at| at[..5].to_owned()).collect::<Vec<_>>()
         };
-        assert_eq!(utc("FREQ=WEEKLY;BYDAY=SU,TU", 4), ["01-15", "01-17", "01-19", "01-24"]);
+        assert_eq!(
+            utc("FREQ=WEEKLY;BYDAY=SU,TU", 4),
+            ["01-15", "01-17", "01-19", "01-24"]
+        );
         // The other week begins on Monday, or on Sunday.
-        assert_eq!(utc("FREQ=WEEKLY;INTERVAL=2;BYDAY=SU", 3), ["01-15", "01-17", "01-31"]);
-        assert_eq!(utc("FREQ=WEEKLY;INTERVAL=2;BYDAY=SU;WKST=SU", 3), ["01-15", "01-24", "02-07"]);
+        assert_eq!(
+            utc("FREQ=WEEKLY;INTERVAL=2;BYDAY=SU", 3),
+            ["01-15", "01-17", "01-31"]
+        );
+        assert_eq!(
+            utc("FREQ=WEEKLY;INTERVAL=2;BYDAY=SU;WKST=SU", 3),
+            ["01-15", "01-24", "02-07"]
+        );
         assert_eq!(utc("FREQ=MONTHLY", 3), ["01-15", "02-15", "03-15"]);
-        assert_eq!(utc("FREQ=MONTHLY;BYDAY=1MO,-1SU", 4), ["01-15", "01-31", "02-01", "02-28"]);
-        assert_eq!(utc("FREQ=MONTHLY;BYMONTHDAY=31,-2", 5), ["01-15", "01-30", "01-31", "02-27", "03-30"]);
-        assert_eq!(utc("FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1", 3), ["01-15", "01-29", "02-26"]);
-        assert_eq!(utc("FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU", 3), ["01-15", "03-28", "03-26"]);
+        assert_eq!(
+            utc("FREQ=MONTHLY;BYDAY=1MO,-1SU", 4),
+            ["01-15", "01-31", "02-01", "02-28"]
+        );
+        assert_eq!(
+            utc("FREQ=MONTHLY;BYMONTHDAY=31,-2", 5),
+            ["01-15", "01-30", "01-31", "02-27", "03-30"]
+        );
+        assert_eq!(
+            utc("FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1", 3),
+            ["01-15", "01-29", "02-26"]
+        );
+        assert_eq!(
+            utc("FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU", 3),
+            ["01-15", "03-28", "03-26"]
+        );
         assert_eq!(utc("FREQ=YEARLY;BYDAY=20MO", 2), ["01-15", "05-17"]);
-        assert_eq!(utc("FREQ=DAILY;BYMONTH=3;BYMONTHDAY=1,2", 4), ["01-15", "03-01", "03-02", "03-01"]);
+        assert_eq!(
+            utc("FREQ=DAILY;BYMONTH=3;BYMONTHDAY=1,2", 4),
+            ["01-15", "03-01", "03-02", "03-01"]
+        );
         assert_eq!(utc("FREQ=YEARLY", 2), ["01-15", "01-15"]);
     }
 
     #[test]
     fn what_cannot_be_read_is_there_once() {
-        for rule in ["FREQ=HOURLY", "FREQ=DAILY;BYHOUR=3", "often", "FREQ=WEEKLY;BYDAY=XX"] {
-            assert_eq!(begins("2027-01-15 22:00", "UTC", rule, 3), ["01-15 22:00"], "{rule}");
+        for rule in [
+            "FREQ=HOURLY",
+            "FREQ=DAILY;BYHOUR=3",
+            "often",
+            "FREQ=WEEKLY;BYDAY=XX",
+        ] {
+            assert_eq!(
+                begins("2027-01-15 22:00", "UTC", rule, 3),
+                ["01-15 22:00"],
+                "{rule}"
+            );
         }
-        assert_eq!(begins("2027-01-15 22:00", "Europe/Atlantis", "FREQ=DAILY", 3).len(), 1);
+        assert_eq!(
+            begins("2027-01-15 22:00", "Europe/Atlantis", "FREQ=DAILY", 3).len(),
+            1
+        );
         // 30 February never comes.
-        let never = begins("2027-01-15 22:00", "UTC", "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30", 3);
+        let never = begins(
+            "2027-01-15 22:00",
+            "UTC",
+            "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30",
+            3,
+        );
         assert_eq!(never.len(), 1);
     }
 }

@@ -141,7 +141,8 @@ fn all_that_the_flow_keeps_is_loaded_as_it_was() {
         let files = stored.manifest.files.iter();
         parts.extend(files.filter_map(|name| Some(name.rsplit_once('-')?.0.to_owned())));
     }
-    let wanted = "control,rules,windows,cores,judged,trends,alerts,incidents,devices,roam,aps,shown,health";
+    let wanted =
+        "control,rules,windows,cores,judged,trends,alerts,incidents,devices,roam,aps,shown,health";
     for part in wanted.split(',') {
         assert!(parts.contains(part), "no {part} in {parts:?}");
     }

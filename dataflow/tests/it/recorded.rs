@@ -350,14 +350,7 @@ async fn undisturbed(recording: &Path, upto: Epoch) -> (World, Left) {
     assert!(world.run(None, 1).success());
     let left = world.left().await;
     // The recording is of minutes.
-    let empty = [
-        "interface",
-        "radio",
-        "_15m",
-        "_1h",
-        "_1d",
-        "trend",
-    ];
+    let empty = ["interface", "radio", "_15m", "_1h", "_1d", "trend"];
     for (table, rows) in &left {
         assert!(
             empty.iter().any(|of| table.contains(of)) || !rows.is_empty(),

@@ -516,7 +516,12 @@ fn each_rule_judges_for_itself_and_with_its_own_severity() {
         s.poll_failed(device(1), at(t), Outcome::Timeout);
     }
     let served = told(&s, 40).1;
-    let severities: BTreeSet<_> = served.views.alerts.values().map(|alert| alert.severity).collect();
+    let severities: BTreeSet<_> = served
+        .views
+        .alerts
+        .values()
+        .map(|alert| alert.severity)
+        .collect();
     assert_eq!(severities.len(), 3);
     assert_eq!(served.views.alerts.len(), 3);
 }

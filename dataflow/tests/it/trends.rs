@@ -83,8 +83,14 @@ fn days_of_tables_tell_who_degrades_for_any_number_of_workers() {
     let early = run(&slots[..12 * 24 + 20], 1, 50);
     let open: Vec<_> = early.views.trends.keys().map(|(_, mac)| *mac).collect();
     assert_eq!(open, [ROAMS, ACCEPTED, GONE, RECOVERS]);
-    assert_eq!(early.views.trends[&(tenant(1), ROAMS)].ap_device_id, device(2));
-    assert_eq!(early.views.trends[&(tenant(1), GONE)].ap_device_id, device(1));
+    assert_eq!(
+        early.views.trends[&(tenant(1), ROAMS)].ap_device_id,
+        device(2)
+    );
+    assert_eq!(
+        early.views.trends[&(tenant(1), GONE)].ap_device_id,
+        device(1)
+    );
 
     let whole = run(&slots, 1, 50);
     let mut events = told(&whole);

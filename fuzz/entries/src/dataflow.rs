@@ -5,9 +5,11 @@ use std::fmt::Debug;
 use mast_dataflow::checkpoint::{decode, encode};
 use mast_dataflow::decode::Columns;
 use mast_schemas::checkpoint::{
-    ApFlagsRecord, ApRecord, BssidRecord, CapRecord, DeviceRecord, HealthRecord, LimitsRecord,
-    Manifest, Part, RoamRecord, ShownRecord, StandingRecord, TrendRecord,
+    AlertRecord, ApFlagsRecord, ApRecord, BssidRecord, CapRecord, CoreRecord, DeviceRecord,
+    HealthRecord, IncidentRecord, JudgedRecord, LimitsRecord, Manifest, Part, RoamRecord,
+    ShownRecord, StandingRecord, ThroughputRecord, TrendRecord,
 };
+use mast_schemas::control::{Rule, Window};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -43,7 +45,7 @@ pub(crate) fn checkpoint(data: &[u8]) {
     let sum = crc32fast::hash(body).to_le_bytes();
     let file = [body, &sum].concat();
     assert!(decode::<CapRecord>(Part::Caps, body).is_err() || body.len() > 4);
-    match part % 11 {
+    match part % 18 {
         0 => records::<StandingRecord>(Part::Control, &file),
         1 => records::<DeviceRecord>(Part::Devices, &file),
         2 => records::<RoamRecord>(Part::Roam, &file),
@@ -54,7 +56,14 @@ pub(crate) fn checkpoint(data: &[u8]) {
         7 => records::<ShownRecord>(Part::Shown, &file),
         8 => records::<HealthRecord>(Part::Health, &file),
         9 => records::<LimitsRecord>(Part::Limits, &file),
-        _ => records::<TrendRecord>(Part::Trends, &file),
+        10 => records::<TrendRecord>(Part::Trends, &file),
+        11 => records::<Rule>(Part::Rules, &file),
+        12 => records::<Window>(Part::Windows, &file),
+        13 => records::<CoreRecord>(Part::Cores, &file),
+        14 => records::<JudgedRecord>(Part::Judged, &file),
+        15 => records::<ThroughputRecord>(Part::Throughput, &file),
+        16 => records::<AlertRecord>(Part::Alerts, &file),
+        _ => records::<IncidentRecord>(Part::Incidents, &file),
     }
 }
 

@@ -134,7 +134,9 @@ async fn preview(who: &Viewer, input: &RuleInput) -> Result<Preview, Problem> {
         exact: true,
         notes: Vec::new(),
     };
-    preview.notes.push("scopes are taken as they are now".to_owned());
+    preview
+        .notes
+        .push("scopes are taken as they are now".to_owned());
     if found.number > SUBJECTS {
         preview.inexact(format!("of these, {SUBJECTS} are looked at"));
     }
@@ -156,7 +158,11 @@ async fn preview(who: &Viewer, input: &RuleInput) -> Result<Preview, Problem> {
     if let Some(note) = source.note {
         preview.inexact(note.to_owned());
     }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is a small constant")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is a small constant"
+    )]
     let most = 2 * VALUES as usize;
     let values = source.read(&who.queries(), most).await?;
     if values.len() == most {
@@ -235,15 +241,13 @@ fn moments(source: &Source, at: i64, until: i64) -> impl Iterator<Item = i64> {
             (first, until.min(at + minutes * MINUTE), MINUTE)
         }
     };
-    (0..).map(move |n| first + n * step).take_while(move |at| *at < end)
+    (0..)
+        .map(move |n| first + n * step)
+        .take_while(move |at| *at < end)
 }
 
 /// Refuses a scope that names what this tenant has not.
-async fn must_exist(
-    tx: &mut PgConnection,
-    tenant: Uuid,
-    input: &RuleInput,
-) -> Result<(), Problem> {
+async fn must_exist(tx: &mut PgConnection, tenant: Uuid, input: &RuleInput) -> Result<(), Problem> {
     let sql = match input.scope.as_str() {
         "site" => "SELECT EXISTS (SELECT FROM sites WHERE tenant_id = $1 AND id = $2)",
         "sector" => "SELECT EXISTS (SELECT FROM sectors WHERE tenant_id = $1 AND id = $2)",
@@ -259,7 +263,10 @@ async fn must_exist(
         .await?;
     match found {
         true => Ok(()),
-        false => Err(Problem::field("/scope_id", "there is no such thing in this tenant")),
+        false => Err(Problem::field(
+            "/scope_id",
+            "there is no such thing in this tenant",
+        )),
     }
 }
 
@@ -319,7 +326,9 @@ async fn subjects(
         .bind(SUBJECTS)
         .fetch_all(tx)
         .await?;
-    let (number, interval) = rows.first().map_or((0, 0), |(_, number, interval)| (*number, *interval));
+    let (number, interval) = rows
+        .first()
+        .map_or((0, 0), |(_, number, interval)| (*number, *interval));
     Ok(Found {
         ids: rows.into_iter().map(|(id, ..)| id).collect(),
         number,

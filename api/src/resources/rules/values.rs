@@ -46,9 +46,9 @@ pub(crate) struct Window<'a> {
     pub(crate) to: Time,
 }
 
-const STATES: &str = "polls of a device whose state did not change since before history begins are left out";
-const OWN_RADIOS: &str =
-    "which radios are a device's own is taken from its registration tables alone, and what CAPsMAN shows is left out";
+const STATES: &str =
+    "polls of a device whose state did not change since before history begins are left out";
+const OWN_RADIOS: &str = "which radios are a device's own is taken from its registration tables alone, and what CAPsMAN shows is left out";
 const FIVE_MINUTES: &str = "history has places each five minutes and when their state changes; minutes between are taken to be as before";
 
 impl Window<'_> {
@@ -56,7 +56,10 @@ impl Window<'_> {
     fn rows(&self, id: &str, at: &str) -> String {
         let ids: Vec<_> = self.ids.iter().map(|id| format!("'{id}'")).collect();
         let (from, to) = (history::time(self.from), history::time(self.to));
-        format!("{id} IN ({}) AND {at} >= {from} AND {at} < {to}", ids.join(", "))
+        format!(
+            "{id} IN ({}) AND {at} >= {from} AND {at} < {to}",
+            ids.join(", ")
+        )
     }
 }
 

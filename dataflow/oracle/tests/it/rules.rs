@@ -462,9 +462,11 @@ fn what_ends_an_alert_and_when() {
         tenant_wide(|r| (r.enter_milli, r.clear_milli) = (95_000, 95_000)),
         [opened, (20, "cleared")]
     );
-    let change = |change: Change| ended(Scope::Tenant, |s, _| {
-        s.change(at(15), change);
-    });
+    let change = |change: Change| {
+        ended(Scope::Tenant, |s, _| {
+            s.change(at(15), change);
+        })
+    };
     assert_eq!(
         change(Change::RuleDeleted { id: rule(1) }),
         until("rule_deleted")
@@ -621,10 +623,9 @@ fn devices_of_a_place_that_are_offline() {
         assert_eq!(first(LinkDownCount, subject, one_fails), opened(0));
         assert_eq!(first(SignalDegradation, subject, one_fails), opened(0));
     }
-    let all_fail: fn(&mut Script, DeviceId, i64) =
-        |s, id, t| {
-            s.poll_failed(id, at(t), Outcome::Timeout);
-        };
+    let all_fail: fn(&mut Script, DeviceId, i64) = |s, id, t| {
+        s.poll_failed(id, at(t), Outcome::Timeout);
+    };
     assert_eq!(first(SiteDown, RuleSubject::Site, one_fails), []);
     assert_eq!(
         first(SiteDown, RuleSubject::Site, all_fail),

@@ -110,8 +110,11 @@ impl FromStr for Recurrence {
             return Err(RecurrenceError::Together);
         }
         // The library takes the number for nothing said.
-        let short = ["FREQ=DAILY", "FREQ=WEEKLY"].iter().any(|freq| of_dates.iter().any(|part| part == freq));
-        let numbered = |part: &String| part.starts_with("BYDAY=") && part.bytes().any(|b| b.is_ascii_digit());
+        let short = ["FREQ=DAILY", "FREQ=WEEKLY"]
+            .iter()
+            .any(|freq| of_dates.iter().any(|part| part == freq));
+        let numbered =
+            |part: &String| part.starts_with("BYDAY=") && part.bytes().any(|b| b.is_ascii_digit());
         if short && of_dates.iter().any(numbered) {
             return Err(RecurrenceError::Numbered);
         }

@@ -9,17 +9,22 @@ use std::path::{Path, PathBuf};
 
 use mast_dataflow::checkpoint::encode;
 use mast_ingest::parse::{self, Known, Stamp};
-use mast_schemas::alerts::TrendTest;
-use mast_schemas::checkpoint::{
-    CapRecord, DeviceRecord, HealthRecord, LimitsRecord, Part, RoamRecord, SaidRecord,
-    StandingRecord, TrendRecord,
+use mast_schemas::alerts::{
+    IncidentId, Operator, Root, RuleKind, RuleSubject, Scope, Severity, Subject, TrendTest,
 };
-use mast_schemas::control::{Change, ControlRecord, Device, Role, Site, TlsPolicy};
+use mast_schemas::checkpoint::{
+    AlertRecord, CapRecord, CoreRecord, DeviceRecord, HealthRecord, IncidentRecord, JudgedRecord,
+    LimitsRecord, Part, RoamRecord, SaidRecord, StandingRecord, ThroughputRecord, TrendRecord,
+};
+use mast_schemas::control::{Change, ControlRecord, Device, Role, Rule, Site, TlsPolicy, Window};
 use mast_schemas::epochs::{Binding, Silence};
 use mast_schemas::message::{Header, Heartbeat, ProducerId, WholePoll, write_polls};
 use mast_schemas::records::{Poll, Source};
+use mast_schemas::time::Span;
 use mast_schemas::views::{AddressSource, DeviceState, Health, HealthState, Place};
-use mast_schemas::{DeviceId, Epoch, GroupId, Mac, SiteId, TenantId, ThresholdsId, Timestamp};
+use mast_schemas::{
+    DeviceId, Epoch, GroupId, Mac, RuleId, SiteId, TenantId, ThresholdsId, Timestamp, WindowId,
+};
 use routeros_api::{Command, Sentence, Session};
 use uuid::Uuid;
 
@@ -431,6 +436,7 @@ fn checkpoints(seeds: &Seeds) -> Result {
             host_name: Some("cpe".to_owned()),
             since: AT,
         }],
+        air: None,
     };
     let records = [record.clone(), record];
     file(
@@ -503,7 +509,89 @@ fn checkpoints(seeds: &Seeds) -> Result {
         "trends",
         10,
         &encode(Part::Trends, 7, [trend].iter())?,
-    )
+    )?;
+    alerts(seeds)
+}
+
+fn alerts(seeds: &Seeds) -> Result {
+    let rule = Rule {
+        id: RuleId(Uuid::from_u128(8)),
+        tenant_id: tenant(),
+        name: "uplinks".to_owned(),
+        kind: RuleKind::InterfaceUtilization,
+        scope: Scope::Site(SiteId(Uuid::from_u128(4))),
+        subject: RuleSubject::Interface,
+        interface: Some("sfp*".to_owned()),
+        operator: Some(Operator::Gte),
+        enter_milli: 90_000,
+        clear_milli: 80_000,
+        hits: 3,
+        clears: 2,
+        severity: Severity::Warning,
+        enabled: true,
+        version: 1,
+    };
+    let subject = Subject::Interface(device(1), "sfp1".into());
+    let judged = JudgedRecord {
+        rule_id: rule.id,
+        subject: subject.clone(),
+        run: 1,
+        latched: false,
+        open: Some((AT, 91_500)),
+    };
+    let incident = IncidentRecord {
+        tenant_id: tenant(),
+        incident_id: IncidentId(Uuid::from_u128(9)),
+        root: Root::Device(device(2)),
+        kind: RuleKind::Offline,
+        severity: Severity::Critical,
+        opened_at: AT,
+    };
+    let alert = AlertRecord {
+        tenant_id: tenant(),
+        rule_id: rule.id,
+        kind: rule.kind,
+        severity: rule.severity,
+        subject,
+        open: judged.open,
+        told: true,
+        incident_id: Some(incident.incident_id),
+        changes: vec![AT],
+    };
+    let window = Window {
+        id: WindowId(Uuid::from_u128(10)),
+        tenant_id: tenant(),
+        name: "sundays".to_owned(),
+        site_id: None,
+        device_ids: vec![device(1)],
+        starts_at: AT,
+        ends_at: AT + Span::hours(2),
+        recurrence: Some("FREQ=WEEKLY;BYDAY=SU".to_owned()),
+        time_zone: "Europe/Ljubljana".to_owned(),
+        version: 1,
+    };
+    let throughput = ThroughputRecord {
+        place: Place::Tenant(tenant()),
+        ticks: vec![Some(1_000_000), None],
+    };
+    let core = CoreRecord {
+        tenant_id: tenant(),
+        site_id: SiteId(Uuid::from_u128(4)),
+    };
+    let rules = encode(Part::Rules, 0, [&rule].into_iter())?;
+    file(seeds, "rules", 11, &rules)?;
+    let windows = encode(Part::Windows, 0, [&window].into_iter())?;
+    file(seeds, "windows", 12, &windows)?;
+    let cores = encode(Part::Cores, 0, [&core].into_iter())?;
+    file(seeds, "cores", 13, &cores)?;
+    let judged = encode(Part::Judged, 7, [&judged].into_iter())?;
+    file(seeds, "judged", 14, &judged)?;
+    let throughput = encode(Part::Throughput, 7, [&throughput].into_iter())?;
+    file(seeds, "throughput", 15, &throughput)?;
+    let alerts = encode(Part::Alerts, 7, [&alert].into_iter())?;
+    file(seeds, "alerts", 16, &alerts)?;
+    let incidents = encode(Part::Incidents, 7, [&incident].into_iter())?;
+    file(seeds, "incidents", 17, &incidents)
 }
 
 fn file(seeds: &Seeds, name: &str, part: u8, bytes: &[u8]) -> Result {
