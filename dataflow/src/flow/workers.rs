@@ -223,7 +223,7 @@ fn run(
             .iter()
             .filter(|m| u64::from(m.partition) % peers == index)
             .cloned();
-        flow.feed(first, &part, messages);
+        flow.feed(first, part, messages);
         flow.advance(part.last.0 + 1);
     };
     // What a restored state told in slot 0 has been committed before: it is not an output.

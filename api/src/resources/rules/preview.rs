@@ -158,12 +158,7 @@ async fn preview(who: &Viewer, input: &RuleInput) -> Result<Preview, Problem> {
     if let Some(note) = source.note {
         preview.inexact(note.to_owned());
     }
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "it is a small constant"
-    )]
-    let most = 2 * VALUES as usize;
+    let most = 2 * usize::try_from(VALUES).unwrap_or(0);
     let values = source.read(&who.queries(), most).await?;
     if values.len() == most {
         preview.inexact("there are more values than are looked at: the newest are".to_owned());

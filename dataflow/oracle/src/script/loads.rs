@@ -19,7 +19,8 @@ pub(super) fn add_loads(whole: &mut WholePoll) {
         poll.board_temperature_c = (sequence % 4 != 1).then(|| wave(5, 4) as f32 - 0.1);
     }
     for (n, interface) in (0..).zip(&mut whole.interfaces) {
-        interface.running = (sequence % 9 != 8).then_some((sequence / 2 + device + n) % 3 != 0);
+        interface.running =
+            (sequence % 9 != 8).then_some(!(sequence / 2 + device + n).is_multiple_of(3));
         interface.disabled = Some((sequence / 3 + device + n) % 5 == 4);
         interface.link_rate_bps = match (device + n) % 4 {
             0 => None,

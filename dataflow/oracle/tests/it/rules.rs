@@ -730,7 +730,7 @@ fn traffic(s: &mut Script, id: DeviceId, t: i64, bytes: u64) {
 fn noise_and_traffic_of_a_place() {
     // Noise −102 and −103.
     let s = place(any(NoiseFloor, RuleSubject::Site), 60, |s, id, t| {
-        traffic(s, id, t, 0)
+        traffic(s, id, t, 0);
     });
     assert_eq!(told(&s, 61), [(60, "opened", Some(-102_500))]);
     assert_eq!(

@@ -130,6 +130,7 @@ fn figures() {
     }
 }
 
+#[expect(clippy::print_stdout, reason = "figures are for who runs it")]
 fn figures_with(many: u64) {
     let tenant = TenantId::from_bytes(id(1));
     let info = DeviceInfo {

@@ -42,7 +42,10 @@ pub(super) fn describe(row: &mut Device, n: u32) {
         _ if n % 7 == 4 => Role::Router,
         _ => Role::Cpe,
     };
-    row.group_ids = (1..3).filter(|g| n % (g + 1) == 0).map(group).collect();
+    row.group_ids = (1..3)
+        .filter(|g| n.is_multiple_of(g + 1))
+        .map(group)
+        .collect();
     row.tag_ids = (1..3).filter(|g| n % (g + 2) == 1).map(tag).collect();
 }
 
@@ -86,8 +89,9 @@ impl World {
             0..18 => self.make_rule(t, n),
             18..30 => self.edit_rule(t, rule(n)),
             30..34 => {
-                if self.people.rules.remove(&rule(n)).is_some() {
-                    self.script.change(t, Change::RuleDeleted { id: rule(n) });
+                let gone = self.people.rules.remove(&rule(n));
+                if let Some(Rule { id, .. }) = gone {
+                    self.script.change(t, Change::RuleDeleted { id });
                 }
             }
             34..44 => self.make_window(t),

@@ -31,11 +31,7 @@ fn tower() -> Scene {
 fn orders() -> impl Strategy<Value = (Vec<u32>, Vec<u32>, u32)> {
     let up: Vec<u32> = (1..=DEVICES).collect();
     let down: Vec<u32> = (1..=DEVICES).rev().collect();
-    let any = prop_oneof![
-        Just(up.clone()),
-        Just(down.clone()),
-        Just(up.clone()).prop_shuffle()
-    ];
+    let any = prop_oneof![Just(up.clone()), Just(down), Just(up).prop_shuffle()];
     (any.clone(), any, 11u32..60)
 }
 

@@ -261,7 +261,7 @@ fn an_edit_holds_from_the_next_value_and_runs_go_on() {
         hits: 2,
         enter_milli: 50_000,
         clear_milli: 40_000,
-        ..old.clone()
+        ..old
     };
     assert_eq!(w.control(&[put(&new)]), []);
     assert_eq!(short(&w.poll(cpu(55))), [Short::Opened(55_000)]);
