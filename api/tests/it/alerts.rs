@@ -491,3 +491,67 @@ async fn an_alert_is_explained_by_what_is_known_of_it() {
     let missing = why["missing"].to_string();
     assert!(missing.contains("no values of that time"), "{missing}");
 }
+
+/// How often a rule would have fired: the three polls that history has of an access point have loads of 10, 12 and 13 %.
+#[tokio::test]
+async fn a_preview_steps_a_rule_over_history() {
+    let world = World::new().await;
+    let viewer = world.viewer().await;
+    let preview = async |hits: u16, enter: f64| {
+        let rule = json!({ "name": "loads", "kind": "cpu", "scope": "device", "scope_id": A.ap(), "subject": "device",
+            "operator": "gt", "enter": enter, "clear": 5, "hits": hits, "clears": 1, "severity": "warning" });
+        viewer.post(&format!("{RULES}/preview"), rule).await
+    };
+    let told = preview(2, 11.0).await;
+    assert_eq!(told.status, 200, "{told}");
+    let told = told.json();
+    assert_eq!((&told["fired"], &told["open"]), (&json!(1), &json!(1)));
+    assert_eq!((&told["subjects"], &told["exact"]), (&json!(1), &json!(true)));
+    let alert = &told["alerts"][0];
+    assert_eq!(
+        (&alert["subject_id"], &alert["value"], &alert["resolved_at"]),
+        (&json!(A.ap()), &json!(13.0), &Value::Null)
+    );
+    assert_eq!(preview(3, 11.0).await.json()["fired"], json!(0));
+    assert_eq!(preview(1, 50.0).await.json()["fired"], json!(0));
+    let alert = &preview(1, 11.0).await.json()["alerts"][0];
+    assert_eq!(alert["value"], json!(12.0));
+
+    // One that is there, and the same rule for what is another tenant's.
+    let there = viewer
+        .post(&format!("{RULES}/{}/preview", A.rule()), json!({}))
+        .await;
+    assert_eq!(there.status, 200, "{there}");
+    let strange = json!({ "name": "loads", "kind": "cpu", "scope": "device", "scope_id": B.ap(), "subject": "device",
+        "operator": "gt", "enter": 1, "clear": 1, "hits": 1, "clears": 1, "severity": "warning" });
+    let strange = viewer.post(&format!("{RULES}/preview"), strange).await;
+    assert_eq!(strange.problem(), 422);
+}
+
+/// A recurrence is read when it is written, and what is wrong with it is said.
+#[tokio::test]
+async fn a_window_that_can_not_recur_is_refused_with_what_is_wrong() {
+    let world = World::new().await;
+    let operator = world.operator().await;
+    let window = |recurrence: &str, zone: &str| {
+        json!({ "name": "sundays", "scope": "tenant", "starts_at": "2027-01-15T22:00:00Z",
+            "ends_at": "2027-01-15T23:00:00Z", "recurrence": recurrence, "time_zone": zone })
+    };
+    for (recurrence, zone, pointer, told) in [
+        ("FREQ=HOURLY", "UTC", "/recurrence", "FREQ=DAILY"),
+        ("FREQ=WEEKLY;BYDAY=XX", "UTC", "/recurrence", "XX"),
+        ("FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30", "UTC", "/recurrence", "does not come again"),
+        ("FREQ=DAILY", "Europe/Atlantis", "/time_zone", "Atlantis"),
+    ] {
+        let refused = operator
+            .post(WINDOWS, window(recurrence, zone))
+            .await;
+        assert_eq!(refused.problem(), 422, "{recurrence}: {refused}");
+        let text = refused.text();
+        assert!(text.contains(pointer) && text.contains(told), "{text}");
+    }
+    let made = operator
+        .post(WINDOWS, window("FREQ=WEEKLY;BYDAY=SU", "Europe/Ljubljana"))
+        .await;
+    assert_eq!(made.status, 201, "{made}");
+}

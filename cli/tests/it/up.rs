@@ -12,18 +12,24 @@ use crate::part::{PATIENCE, Part, happens, terminate};
 use crate::support::{folder, last_json, mast, verified};
 
 /// An installation that runs.
-struct Up {
+pub(crate) struct Up {
     child: Child,
     data: String,
     /// Where its API is.
-    api: String,
+    pub(crate) api: String,
 }
 
 impl Up {
     /// Starts one, and waits until it says that it is up.
     fn start(data: &Path) -> Self {
+        Self::start_with(data, &[])
+    }
+
+    /// The same with further arguments.
+    pub(crate) fn start_with(data: &Path, more: &[&str]) -> Self {
         let data = data.to_str().unwrap().to_owned();
         let mut child = mast(&["up", "--data", &data, "--listen", "127.0.0.1:0"])
+            .args(more)
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
@@ -41,7 +47,7 @@ impl Up {
         mast(args).args(["--data", &self.data]).output().unwrap()
     }
 
-    fn does(&self, args: &[&str]) -> String {
+    pub(crate) fn does(&self, args: &[&str]) -> String {
         let output = self.run(args);
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{args:?}: {said}");
@@ -55,13 +61,13 @@ impl Up {
         String::from_utf8(output.stderr).unwrap()
     }
 
-    fn json(&self, args: &[&str]) -> Value {
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
         let text = self.does(&[args, &["--json"]].concat());
         serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"))
     }
 
     /// Asks again until the list is as wanted.
-    fn until(&self, args: &[&str], wanted: &str, is: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+    pub(crate) fn until(&self, args: &[&str], wanted: &str, is: impl Fn(&[Value]) -> bool) -> Vec<Value> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let list = self.json(args);
@@ -74,7 +80,7 @@ impl Up {
         }
     }
 
-    fn end(mut self) {
+    pub(crate) fn end(mut self) {
         terminate(&self.child);
         assert_eq!(self.child.wait().unwrap().code(), Some(0));
     }
