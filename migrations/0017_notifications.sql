@@ -70,6 +70,7 @@ CREATE TABLE notification_requests (
     routed_at   timestamptz
 );
 CREATE INDEX notification_requests_waiting ON notification_requests (tenant_id) WHERE routed_at IS NULL;
+CREATE INDEX notification_requests_incident ON notification_requests (tenant_id, incident_id);
 CREATE INDEX notification_requests_age ON notification_requests (created_at);
 
 -- What is told by which channel: at most once for each request and channel.
@@ -246,7 +247,11 @@ AS $$
     deliveries AS (
         DELETE FROM public.notification_deliveries
         WHERE state IN ('delivered', 'dead') AND created_at < now() - interval '30 days'
-            AND ended_at < now() - interval '30 days' RETURNING 1),
+            AND ended_at < now() - interval '30 days'
+            -- Who was told that something began must be told its end; of a merged incident there is none.
+            AND (NOT tells_end OR created_at < now() - interval '1 year' OR EXISTS (
+                SELECT FROM public.notification_requests e WHERE e.tenant_id = public.notification_deliveries.tenant_id
+                    AND e.incident_id = public.notification_deliveries.incident_id AND e.kind = 'resolved')) RETURNING 1),
     requests AS (
         DELETE FROM public.notification_requests r WHERE r.routed_at < now() - interval '30 days'
             AND r.created_at < now() - interval '30 days'

@@ -155,7 +155,7 @@ CREATE TABLE alerts (
     CHECK ((resolved_at IS NULL) = (resolution IS NULL))
 ) WITH (fillfactor = 85);
 -- One open alert of a rule and a subject, always.
-CREATE UNIQUE INDEX alerts_open ON alerts (rule_id, subject_id, subject_kind, coalesce(interface, ''))
+CREATE UNIQUE INDEX alerts_open ON alerts (rule_id, subject_id, subject_kind, md5(coalesce(interface, '')))
     WHERE resolved_at IS NULL;
 CREATE INDEX alerts_tenant ON alerts (tenant_id, opened_at);
 -- As lists ask for it.

@@ -79,6 +79,7 @@ impl Dispatcher {
             config: Arc::new(config),
             under_way: JoinSet::new(),
             of: HashMap::new(),
+            rounds: 0,
         };
         Self {
             stop,
@@ -105,6 +106,7 @@ struct Work {
     under_way: JoinSet<TenantId>,
     /// How many of each tenant are under way.
     of: HashMap<TenantId, usize>,
+    rounds: usize,
 }
 
 impl Work {
@@ -193,28 +195,46 @@ impl Work {
         while let Some(ended) = self.under_way.try_join_next() {
             self.ended(ended);
         }
+        let mut tenants = store::tenants(&self.config.pool).await?;
+        // Another one is the first each time: there may not be room for the last.
+        self.rounds = self.rounds.wrapping_add(1);
+        let first = self.rounds % tenants.len().max(1);
+        tenants.rotate_left(first);
+        for tenant in tenants {
+            match self.serve(tenant).await {
+                // What is wrong with the rows of one holds up no other.
+                Err(error) if !is_passing(&error) => {
+                    Metric::PostgresErrors.add(&["notify"], 1);
+                    tracing::error!(%error, %tenant, "notifications of a tenant are left where they are");
+                }
+                served => served?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what there is to do for a tenant.
+    async fn serve(&mut self, tenant: TenantId) -> Result<(), sqlx::Error> {
         let pool = &self.config.pool;
-        for tenant in store::tenants(pool).await? {
-            let routed = store::route(pool, tenant).await?;
-            Metric::NotifyRouted.add(&[], routed as u64);
-            let under_way = self.of.get(&tenant).copied().unwrap_or(0);
-            let left = ALL
-                .saturating_sub(self.under_way.len())
-                .min(PER_TENANT.saturating_sub(under_way));
-            if left == 0 {
-                continue;
-            }
-            let room = Room {
-                tenant: left,
-                channel: PER_CHANNEL,
-                claim: self.config.claim,
-                age: self.config.bounds.age,
-            };
-            for claimed in store::claim(pool, tenant, room).await? {
-                *self.of.entry(tenant).or_default() += 1;
-                self.under_way
-                    .spawn(tell(Arc::clone(&self.config), claimed));
-            }
+        let routed = store::route(pool, tenant).await?;
+        Metric::NotifyRouted.add(&[], routed as u64);
+        let under_way = self.of.get(&tenant).copied().unwrap_or(0);
+        let left = ALL
+            .saturating_sub(self.under_way.len())
+            .min(PER_TENANT.saturating_sub(under_way));
+        if left == 0 {
+            return Ok(());
+        }
+        let room = Room {
+            tenant: left,
+            channel: PER_CHANNEL,
+            claim: self.config.claim,
+            age: self.config.bounds.age,
+        };
+        for claimed in store::claim(pool, tenant, room).await? {
+            *self.of.entry(tenant).or_default() += 1;
+            self.under_way
+                .spawn(tell(Arc::clone(&self.config), claimed));
         }
         Ok(())
     }

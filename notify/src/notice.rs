@@ -88,6 +88,11 @@ impl Notice {
 
     /// One that shows everything that there can be to tell. `full` is without what may be missing, if false.
     pub fn sample(full: bool, happened_at: Timestamp) -> Self {
+        Self::sample_of((Occasion::Opened, Severity::Info), full, happened_at)
+    }
+
+    /// The same for what else may happen.
+    pub fn sample_of(what: (Occasion, Severity), full: bool, happened_at: Timestamp) -> Self {
         let named = |n: u128, name: &str| Named {
             id: Uuid::from_u128(n),
             name: name.to_owned(),
@@ -106,7 +111,6 @@ impl Notice {
             opened_at: happened_at,
             resolved_at: full.then_some(happened_at),
         };
-        let what = (Occasion::Opened, Severity::Info);
         Self::new(
             Uuid::from_u128(2),
             Uuid::from_u128(3),

@@ -14,7 +14,7 @@ use crate::notice::digest_id;
 /// A minute: the time over which messages are counted, and the longest that one is held.
 pub const WINDOW: Duration = Duration::from_secs(60);
 /// Deliveries of one digest at most.
-const DIGEST_MOST: usize = 50;
+pub(crate) const DIGEST_MOST: usize = 50;
 
 /// A delivery that can be sent now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

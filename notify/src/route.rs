@@ -4,6 +4,8 @@
 //! all gone or switched off has not matched, so the fallback still catches what it would have told. The end of an incident
 //! goes where its begin went, whatever routes, hours and severities are now.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Datelike, TimeZone, Timelike, Utc};
 use chrono_tz::Tz;
 use mast_schemas::Timestamp;
@@ -88,14 +90,23 @@ impl Route {
     }
 }
 
-/// Whom a request tells, each once, in the order of their ids. `open` are the channels that are there and switched on,
-/// `before` those that were told of the incident already.
-pub fn decide(asked: &Asked, routes: &[Route], open: &[Uuid], before: &[Told]) -> Vec<Told> {
-    let is_open = |channel: &Uuid| open.contains(channel);
+/// The channels of a tenant.
+#[derive(Clone, Debug, Default)]
+pub struct Channels {
+    /// All that are there.
+    pub all: HashSet<Uuid>,
+    /// Those that are switched on.
+    pub open: HashSet<Uuid>,
+}
+
+/// Whom a request tells, each once, in the order of their ids; `before` are those that were told of the incident already. The end
+/// is also for a channel that is switched off just now: it waits there, as its begin may.
+pub fn decide(asked: &Asked, routes: &[Route], channels: &Channels, before: &[Told]) -> Vec<Told> {
+    let is_open = |channel: &Uuid| channels.open.contains(channel);
     let mut told: Vec<Told> = if asked.occasion == Occasion::Resolved {
         let ends = before
             .iter()
-            .filter(|told| told.tells_end && is_open(&told.channel));
+            .filter(|told| told.tells_end && channels.all.contains(&told.channel));
         ends.copied().collect()
     } else {
         let lead = |fallback: bool| {
@@ -164,10 +175,17 @@ mod tests {
         )
     }
 
+    fn ten() -> Channels {
+        let all: HashSet<Uuid> = (1..10).map(id).collect();
+        Channels {
+            open: all.clone(),
+            all,
+        }
+    }
+
     /// Numbers of the channels that are told.
     fn told(asked: &Asked, routes: &[Route]) -> Vec<u128> {
-        let open: Vec<Uuid> = (1..10).map(id).collect();
-        decide(asked, routes, &open, &[])
+        decide(asked, routes, &ten(), &[])
             .iter()
             .map(|told| told.channel.as_u128())
             .collect()
@@ -258,19 +276,32 @@ mod tests {
 
     #[test]
     fn the_end_goes_where_the_begin_went() {
-        let open = [id(1), id(2), id(3)];
+        // The fifth is switched off, the fourth is gone.
+        let all: HashSet<Uuid> = [1, 2, 3, 5].map(id).into();
+        let open: HashSet<Uuid> = [1, 2, 3].map(id).into();
+        let channels = Channels { all, open };
         let told = |n, tells_end| Told {
             channel: id(n),
             tells_end,
         };
-        let before = [told(1, true), told(2, false), told(4, true), told(1, false)];
+        let before = [
+            told(1, true),
+            told(2, false),
+            told(4, true),
+            told(1, false),
+            told(5, true),
+        ];
         let end = asked(Occasion::Resolved, Severity::Info);
         let never = Route {
             least_severity: Severity::Critical,
             ..route(&[3])
         };
-        assert_eq!(decide(&end, &[never], &open, &before), [told(1, true)]);
-        assert_eq!(decide(&end, &[route(&[3])], &open, &[]), []);
+        assert_eq!(
+            decide(&end, &[never], &channels, &before),
+            [told(1, true), told(5, true)],
+            "also where it waits until the channel is switched on"
+        );
+        assert_eq!(decide(&end, &[route(&[3])], &channels, &[]), []);
     }
 
     #[test]
@@ -282,7 +313,7 @@ mod tests {
         let told = decide(
             &asked(Occasion::Opened, Severity::Info),
             &[begins, route(&[1])],
-            &[id(1), id(2)],
+            &ten(),
             &[],
         );
         assert_eq!(

@@ -201,6 +201,9 @@ pub enum Scope {
     Device(DeviceId),
 }
 
+/// So many ancestors of a device are looked at: a way up that has no end must not cost more with each device on it.
+pub const ANCESTORS_MOST: usize = 64;
+
 /// What an alert is of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Subject {

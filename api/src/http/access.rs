@@ -41,6 +41,8 @@ pub(crate) const TENANT_HEADER: &str = "mast-tenant";
 const KNOWN_FOR: Duration = Duration::from_secs(5);
 /// So many inventories come or go at once.
 const INVENTORIES: usize = 2;
+/// So many previews of rules are made at once.
+const PREVIEWS: usize = 2;
 /// So many channels of notifications are tried at once, and after this there may be room.
 const TESTS: usize = 8;
 const TESTS_AGAIN_S: u64 = 5;
@@ -68,6 +70,7 @@ struct Inner {
     guesses: Buckets<IpAddr>,
     kept: Arc<Kept>,
     inventories: Arc<Semaphore>,
+    previews: Arc<Semaphore>,
     default_interval_ms: u32,
     live: Hub,
     sender: Sender,
@@ -87,6 +90,7 @@ impl App {
             guesses: Buckets::new(GUESSES),
             kept,
             inventories: Arc::new(Semaphore::new(INVENTORIES)),
+            previews: Arc::new(Semaphore::new(PREVIEWS)),
             default_interval_ms: config.default_interval_ms,
             sender: config.sender,
             tests: Arc::new(Semaphore::new(TESTS)),
@@ -96,6 +100,12 @@ impl App {
     /// A turn for a whole inventory, which takes much memory and the writers' turn for long.
     pub(crate) fn inventory_turn(&self) -> Result<OwnedSemaphorePermit, Problem> {
         let turn = Arc::clone(&self.0.inventories).try_acquire_owned();
+        turn.map_err(|_| Problem::unavailable())
+    }
+
+    /// A turn to look at the values of a week, which takes much memory.
+    pub(crate) fn preview_turn(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let turn = Arc::clone(&self.0.previews).try_acquire_owned();
         turn.map_err(|_| Problem::unavailable())
     }
 

@@ -56,6 +56,8 @@ kinds! {
     MethodNotAllowed = "method-not-allowed", METHOD_NOT_ALLOWED, "The method is not allowed here";
     /// None of the formats that are accepted is there.
     NotAcceptable = "not-acceptable", NOT_ACCEPTABLE, "None of the accepted formats is there";
+    /// A tenant has as many of them as it may.
+    TooMany = "too-many", UNPROCESSABLE_ENTITY, "There are as many as there may be";
     /// Something else has the name.
     Conflict = "conflict", CONFLICT, "It is taken";
     /// It was changed since it was read.

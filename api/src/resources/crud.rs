@@ -15,7 +15,7 @@ use crate::http::access::{Access, Viewer, Writes};
 use crate::http::extract::{IfMatch, MergePatch};
 use crate::http::idempotency::{Begun, IdempotencyKey};
 use crate::http::kept::{Answer, Asked, Question};
-use crate::http::problem::Problem;
+use crate::http::problem::{Kind, Problem};
 use crate::http::reply::{self, Versioned};
 use crate::listing::{ListQuery, Listing, Page};
 
@@ -29,6 +29,9 @@ pub(crate) trait Resource:
     const LISTING: &'static Listing;
     /// Which field stands behind which foreign key, by a part of the constraint's name.
     const KEYS: &'static [(&'static str, &'static str)] = &[];
+
+    /// So many a tenant may have, where each costs more than its row.
+    const MOST: i64 = i64::MAX;
 
     /// What an input must be, beyond its types.
     fn check(input: &Self::Input) -> Result<(), Problem>;
@@ -115,9 +118,35 @@ pub(crate) async fn create<R: Resource, W: Writes>(
     let (tenant, id) = (who.tenant().0, Uuid::now_v7());
     let made = R::insert(&mut once.tx, tenant, id, input).await;
     made.map_err(|e| refused(e, R::KEYS))?;
+    not_too_many(&mut once.tx, R::LISTING, tenant, R::MOST).await?;
     let thing: R = R::LISTING.by_id(&mut once.tx, tenant, id).await?;
     let answer = reply::created(&format!("{}/{id}", R::LISTING.path), &thing)?;
     once.done(answer).await
+}
+
+/// Refuses what a tenant has too many of, once it is there.
+pub(crate) async fn not_too_many(
+    tx: &mut PgConnection,
+    listing: &Listing,
+    tenant: Uuid,
+    most: i64,
+) -> Result<(), Problem> {
+    if most == i64::MAX {
+        return Ok(());
+    }
+    let count = format!("SELECT count(*) FROM {}", listing.from);
+    let there: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(count))
+        .bind(tenant)
+        .fetch_one(tx)
+        .await?;
+    if there > most {
+        let detail = format!(
+            "a tenant has {most} of {} at most; delete some",
+            listing.path
+        );
+        return Err(Problem::new(Kind::TooMany, detail));
+    }
+    Ok(())
 }
 
 pub(crate) async fn patch<R: Resource, W: Writes>(

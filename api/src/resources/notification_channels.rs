@@ -25,9 +25,12 @@ use super::crud;
 use crate::http::access::{Access, Admin, Operator, Viewer, Writes};
 use crate::http::extract::{Body, IfMatch, MergePatch, Path, Query, object};
 use crate::http::idempotency::{Begun, IdempotencyKey};
-use crate::http::problem::{Kind as ProblemKind, Problem};
+use crate::http::problem::{FieldError, Kind as ProblemKind, Problem};
 use crate::http::reply::{self, Versioned};
 use crate::listing::{Column, Kind, ListQuery, Listing, Page};
+
+/// So many a tenant may have.
+const MOST: i64 = 200;
 
 /// Where operators are told.
 #[derive(Debug, Serialize, ToSchema)]
@@ -264,6 +267,7 @@ pub(crate) async fn create(
     .await
     .map_err(|e| refused(e, &[]))?;
     store(&mut once.tx, &who, id, &secrets).await?;
+    crud::not_too_many(&mut once.tx, &LISTING, tenant, MOST).await?;
     let channel: NotificationChannel = LISTING.by_id(&mut once.tx, tenant, id).await?;
     let answer = reply::created(&format!("{}/{id}", LISTING.path), &channel)?;
     once.done(answer).await
@@ -291,6 +295,15 @@ pub(crate) async fn patch(
     input.check(&who)?;
     if input == before {
         return reply::written(&channel);
+    }
+    // Whoever may change a channel must not learn by that what others stored.
+    let strays = input.settings().strays(&before.settings());
+    if !strays.is_empty() {
+        let anew = "the channel leads to another server now: name this anew as well";
+        let strays = strays
+            .iter()
+            .map(|pointer| FieldError::new(pointer.as_str(), anew));
+        return Err(Problem::invalid(strays.collect()));
     }
     let (settings, secrets) = (input.settings(), input.settings().secrets());
     sqlx::query!(

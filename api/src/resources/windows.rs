@@ -1,5 +1,7 @@
 //! Maintenance windows: whose alerts nobody is told of, and when.
 
+use std::time::SystemTime;
+
 use axum::http::HeaderMap;
 use axum::response::Response;
 use mast_schemas::{TenantId, Timestamp, WindowId, control};
@@ -137,6 +139,7 @@ const fn place_of(error: &WindowError) -> &'static str {
 impl Resource for Window {
     type Input = WindowInput;
     const LISTING: &'static Listing = &LISTING;
+    const MOST: i64 = 1_000;
     const KEYS: &'static [(&'static str, &'static str)] =
         &[("device_ids", "/device_ids"), ("site_id", "/site_id")];
 
@@ -162,12 +165,18 @@ impl Resource for Window {
             "/ends_at",
             "must be within a year of starts_at",
         );
+        // From its begin on, each time that it was is counted.
+        let oldest = Timestamp::from_system(SystemTime::now()).0 - LONGEST;
+        let recent = input.recurrence.is_none() || input.starts_at.0 >= oldest;
+        let rule = "of a window that recurs must be within the last year, or later";
+        checks.must(recent, "/starts_at", rule);
         let short = input.recurrence.as_ref();
         let short = short.is_none_or(|text| (1..=RECURRENCE_MAX).contains(&text.len()));
         let rule = format!("must be null or have 1 to {RECURRENCE_MAX} bytes");
         checks.must(short, "/recurrence", rule);
         if length > 0
             && short
+            && recent
             && let Err(error) = incidents::check(&controlled(input))
         {
             checks.must(false, place_of(&error), error.to_string());

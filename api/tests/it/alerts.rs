@@ -506,7 +506,10 @@ async fn a_preview_steps_a_rule_over_history() {
     assert_eq!(told.status, 200, "{told}");
     let told = told.json();
     assert_eq!((&told["fired"], &told["open"]), (&json!(1), &json!(1)));
-    assert_eq!((&told["subjects"], &told["exact"]), (&json!(1), &json!(true)));
+    assert_eq!(
+        (&told["subjects"], &told["exact"]),
+        (&json!(1), &json!(true))
+    );
     let alert = &told["alerts"][0];
     assert_eq!(
         (&alert["subject_id"], &alert["value"], &alert["resolved_at"]),
@@ -540,12 +543,15 @@ async fn a_window_that_can_not_recur_is_refused_with_what_is_wrong() {
     for (recurrence, zone, pointer, told) in [
         ("FREQ=HOURLY", "UTC", "/recurrence", "FREQ=DAILY"),
         ("FREQ=WEEKLY;BYDAY=XX", "UTC", "/recurrence", "XX"),
-        ("FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30", "UTC", "/recurrence", "does not come again"),
+        (
+            "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30",
+            "UTC",
+            "/recurrence",
+            "does not come again",
+        ),
         ("FREQ=DAILY", "Europe/Atlantis", "/time_zone", "Atlantis"),
     ] {
-        let refused = operator
-            .post(WINDOWS, window(recurrence, zone))
-            .await;
+        let refused = operator.post(WINDOWS, window(recurrence, zone)).await;
         assert_eq!(refused.problem(), 422, "{recurrence}: {refused}");
         let text = refused.text();
         assert!(text.contains(pointer) && text.contains(told), "{text}");

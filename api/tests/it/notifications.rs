@@ -80,6 +80,15 @@ async fn a_channel_lives_and_never_shows_its_secrets() {
         json!(["password"]),
         "what is not named stays"
     );
+    for elsewhere in [json!({ "host": "evil.example" }), json!({ "tls": "none" })] {
+        let refused = admin.patch(&at, "*", json!({ "email": elsewhere })).await;
+        assert_eq!(
+            refused.problem(),
+            422,
+            "a password that stays goes nowhere else"
+        );
+        assert!(refused.text().contains("/email/password"), "{refused}");
+    }
     let same = admin
         .patch(
             &at,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use mast_schemas::alerts::{Root, Subject};
+use mast_schemas::alerts::{ANCESTORS_MOST, Root, Subject};
 use mast_schemas::control::Role;
 use mast_schemas::views::{DeviceState, LinkReason, LinkState, LinkView};
 use mast_schemas::{DeviceId, SectorId, SiteId, TenantId};
@@ -199,7 +199,9 @@ pub(crate) fn itself(subject: &Subject) -> Root {
 /// Parents, their parents and so on; none of them if that leads back to the device.
 fn walk_up(parents: &Parents, from: DeviceId) -> Vec<DeviceId> {
     let (mut all, mut at) = (Vec::new(), from);
-    while let Some(&parent) = parents.get(&at) {
+    while all.len() < ANCESTORS_MOST
+        && let Some(&parent) = parents.get(&at)
+    {
         if parent == from {
             return Vec::new();
         }

@@ -115,7 +115,7 @@ struct Cell<'a, 'i> {
 
 impl<'a> Cell<'a, '_> {
     fn text(&self) -> Cow<'a, str> {
-        display_text(self.value)
+        plain(self.value)
     }
 
     /// Types the value into `slot`. Of a repeated attribute the first wins.
@@ -147,7 +147,7 @@ impl<'a> Cell<'a, '_> {
 
     fn issue(&mut self, reason: Reason) {
         self.issues.push(Issue {
-            attribute: display_text(self.name).into_owned(),
+            attribute: plain(self.name).into_owned(),
             value: self.text().chars().take(80).collect(),
             reason,
         });
@@ -155,10 +155,25 @@ impl<'a> Cell<'a, '_> {
 
     /// Keeps the attribute as said.
     fn keep(&mut self) {
-        let name = display_text(self.name).into_owned();
+        let name = plain(self.name).into_owned();
         let value = Value::String(self.text().into_owned());
         self.extra.entry(name).or_insert(value);
     }
+}
+
+/// Longest text that a device is believed, bytes; a log message or a comment is far shorter.
+const TEXT_MAX: usize = 4_096;
+
+/// What a device says, as text that everything behind can hold: databases know no NUL, indexes no texts without end. A device
+/// that says such things is broken or hostile, and must not stop what is kept of all others.
+fn plain(value: &[u8]) -> Cow<'_, str> {
+    let text = display_text(value);
+    if text.len() <= TEXT_MAX && !text.contains('\0') {
+        return text;
+    }
+    let end = text.floor_char_boundary(TEXT_MAX);
+    let cut = if end < text.len() { "…" } else { "" };
+    Cow::Owned(text[..end].replace('\0', "\u{FFFD}") + cut)
 }
 
 /// Walks over the attributes; `take` puts each where it belongs.
@@ -205,7 +220,7 @@ pub(crate) fn first<'a>(
     let mut found = None;
     attributes.each(&mut |name, value| {
         if found.is_none() && name == wanted.as_bytes() && !value.is_empty() {
-            found = Some(display_text(value));
+            found = Some(plain(value));
         }
     });
     found

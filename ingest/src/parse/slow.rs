@@ -1,9 +1,8 @@
 //! Kinds of the slower cadence, and lines of the device's log.
 
-use super::{Attributes, Cell, Parsed, Stamp, boolean, duration, first, mac, walk};
+use super::{Attributes, Cell, Parsed, Stamp, boolean, duration, first, mac, plain, walk};
 use crate::tail::Line;
 use mast_schemas::records::{Arp, DhcpLease, Event, EventOrigin, Firmware, Neighbor, RouteSummary};
-use routeros_api::codec::display_text;
 use std::collections::BTreeMap;
 
 /// A span in whole seconds; `never` is none.
@@ -194,7 +193,7 @@ pub fn log_line(attributes: &(impl Attributes + ?Sized)) -> Line {
         message: String::new(),
     };
     attributes.each(&mut |name, value| {
-        let text = || display_text(value).into_owned();
+        let text = || plain(value).into_owned();
         match name {
             b".id" => line.id = row_id(value),
             b"time" => line.time = text(),

@@ -381,3 +381,13 @@ mod any_bytes {
         }
     }
 }
+
+/// What no database and no index could hold must not stop what is kept of all others.
+#[test]
+fn a_text_has_no_nul_and_an_end() {
+    assert_eq!(wireless("radio-name", "a\0b")["radio_name"], "a\u{FFFD}b");
+    assert_eq!(wireless("interface", "a\0")["interface"], "a\u{FFFD}");
+    let long = wireless("comment", &"č".repeat(9_000));
+    let long = long["comment"].as_str().unwrap();
+    assert!(long.ends_with("č…") && long.len() < 4_200, "{}", long.len());
+}

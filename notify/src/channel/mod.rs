@@ -206,6 +206,35 @@ impl Settings {
         }
     }
 
+    /// Secrets that another server than before would get without whoever changes the channel knowing them, as pointers. The key of a
+    /// webhook is none: it is sent to nobody.
+    pub fn strays(&self, before: &Self) -> Vec<String> {
+        let mut strays = Vec::new();
+        if let (Some(now), Some(before)) = (&self.email, &before.email) {
+            let in_clear = |email: &Email| email.tls == SmtpTls::None;
+            let moved = now.host != before.host || in_clear(now) && !in_clear(before);
+            if moved && now.password.is_some() && now.password == before.password {
+                strays.push("/email/password".to_owned());
+            }
+        }
+        if let (Some(now), Some(before)) = (&self.http, &before.http)
+            && origin(now.url.as_ref()) != origin(before.url.as_ref())
+        {
+            let kept = |now: &BTreeMap<String, SecretText>,
+                        before: &BTreeMap<String, SecretText>,
+                        part: &str| {
+                let same = now
+                    .iter()
+                    .filter(|(name, value)| before.get(*name) == Some(value));
+                let pointers = same.map(|(name, _)| format!("/http/{part}/{name}"));
+                pointers.collect::<Vec<_>>()
+            };
+            strays.extend(kept(&now.headers, &before.headers, "headers"));
+            strays.extend(kept(&now.secrets, &before.secrets, "secrets"));
+        }
+        strays
+    }
+
     /// Where it leads, for people.
     pub fn target(&self) -> String {
         let host = |url: &Option<SecretText>| {
@@ -233,6 +262,12 @@ impl Settings {
     }
 }
 
+/// Scheme, host and port of a URL.
+fn origin(url: Option<&SecretText>) -> Option<url::Origin> {
+    let url = Url::parse(url?.expose()).ok()?;
+    Some(url.origin())
+}
+
 impl Email {
     /// How the server is spoken to, on its port.
     pub fn is_implicit(&self) -> bool {
@@ -240,5 +275,52 @@ impl Email {
             SmtpTls::Auto => self.port == 465,
             tls => tls == SmtpTls::Implicit,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(json: serde_json::Value) -> Settings {
+        serde_json::from_value(json).unwrap()
+    }
+
+    /// Who may change a channel does not get by that what others stored.
+    #[test]
+    fn a_secret_that_stays_may_not_go_to_another_server() {
+        let email = |host: &str, tls: &str, password: &str| {
+            of(
+                serde_json::json!({ "email": { "host": host, "tls": tls, "username": "u", "password": password,
+                "from": "a@example.net", "to": ["b@example.net"] } }),
+            )
+        };
+        let before = email("smtp.example.net", "auto", "secret");
+        assert_eq!(
+            email("smtp.example.net", "auto", "secret").strays(&before),
+            [""; 0]
+        );
+        for moved in [
+            email("evil.example", "auto", "secret"),
+            email("smtp.example.net", "none", "secret"),
+        ] {
+            assert_eq!(moved.strays(&before), ["/email/password"]);
+        }
+        assert_eq!(
+            email("evil.example", "auto", "another").strays(&before),
+            [""; 0]
+        );
+        let http = |url: &str, token: &str| {
+            of(
+                serde_json::json!({ "http": { "url": url, "headers": { "Authorization": token }, "secrets": { "key": "k" },
+                "body": "x" } }),
+            )
+        };
+        let before = http("https://example.net/a", "t");
+        assert_eq!(http("https://example.net/b", "t").strays(&before), [""; 0]);
+        assert_eq!(
+            http("https://evil.example/a", "t").strays(&before),
+            ["/http/headers/Authorization", "/http/secrets/key"]
+        );
     }
 }

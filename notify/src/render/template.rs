@@ -11,11 +11,13 @@ use std::fmt::Write as _;
 use std::io;
 
 use mast_schemas::Timestamp;
+use mast_schemas::notifications::{Occasion, Severity};
 use minijinja::{AutoEscape, Environment, ErrorKind, Output, State, UndefinedBehavior, Value};
 use uuid::Uuid;
 
 use super::json;
 use crate::notice::{Message, Notice};
+use crate::plan::DIGEST_MOST;
 use crate::secret::SecretText;
 
 /// Steps of one rendering.
@@ -129,9 +131,15 @@ pub fn try_out(
     secrets: &BTreeMap<String, SecretText>,
     digest: bool,
 ) -> Result<(), TemplateError> {
-    for (full, sample) in [(true, "all there can be"), (false, "no site and no counts")] {
-        let notice = Notice::sample(full, Timestamp::from_secs(1_700_000_000));
-        let notices = vec![notice; if digest { 3 } else { 1 }];
+    // What a branch says of an end is found when the template is written, not at the end of the first incident.
+    let all = Occasion::ALL.iter().flat_map(|occasion| {
+        let severities = Severity::ALL.iter();
+        severities.map(move |severity| (*occasion, *severity))
+    });
+    let samples = [(true, "all there can be"), (false, "no site and no counts")];
+    for (what, (full, sample)) in all.flat_map(|what| samples.map(|sample| (what, sample))) {
+        let notice = Notice::sample_of(what, full, Timestamp::from_secs(1_700_000_000));
+        let notices = vec![notice; if digest { DIGEST_MOST } else { 1 }];
         let message = Message {
             id: Uuid::from_u128(9),
             repeated: false,

@@ -24,7 +24,7 @@ use self::http::Asked;
 use crate::channel::{Http, Settings, Slack, Webhook};
 use crate::guard::Guard;
 use crate::notice::Message;
-use crate::outcome::{Attempt, Fault};
+use crate::outcome::{self, Attempt, Fault};
 use crate::render::template::Form;
 use crate::render::{json, template, text};
 use crate::secret::SecretText;
@@ -122,7 +122,8 @@ impl Sender {
             outcome: answer.outcome,
             status: answer.status,
             // Whoever answers may have sent back what it was sent.
-            reply: settings.secrets().hide(&answer.reply),
+            // Whatever it is, it goes to a table and to people.
+            reply: outcome::reply(settings.secrets().hide(&answer.reply).as_bytes()),
             asked: answer.asked,
             took: began.elapsed(),
         }

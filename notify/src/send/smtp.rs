@@ -34,6 +34,8 @@ type Smtp = lettre::transport::smtp::Error;
 
 /// Time for a goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
+/// Most that a server says to one message, in bytes: there are at most 50 addresses.
+const SAID_MAX: usize = 256 << 10;
 /// Longest reply before TLS, in bytes.
 const REPLY_MAX: usize = 8 << 10;
 
@@ -66,7 +68,7 @@ async fn open(dialer: &Dialer, email: &Email) -> Result<AsyncSmtpConnection, Fau
             local,
         ))
     } else if email.tls == SmtpTls::None {
-        Box::new(stream)
+        Box::new(Stream::new(stream, b"", local))
     } else {
         start_tls(&mut stream, &hello).await?;
         let secure = dialer.secure(&email.host, stream).await?;
@@ -214,11 +216,12 @@ async fn expect(stream: &mut TcpStream, code: u16) -> Result<String, Fault> {
     })
 }
 
-/// A stream that says something of its own first.
+/// A stream that says something of its own first, and hears no more than [`SAID_MAX`]: the client reads lines of any length.
 struct Stream<S> {
     inner: S,
     first: &'static [u8],
     address: SocketAddr,
+    heard: usize,
 }
 
 impl<S> Stream<S> {
@@ -227,6 +230,7 @@ impl<S> Stream<S> {
             inner,
             first,
             address,
+            heard: 0,
         }
     }
 }
@@ -244,7 +248,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.first.is_empty() {
-            return Pin::new(&mut self.inner).poll_read(cx, buffer);
+            let before = buffer.filled().len();
+            let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
+            self.heard += buffer.filled().len().saturating_sub(before);
+            if self.heard > SAID_MAX {
+                return Poll::Ready(Err(io::Error::other("the server's replies have no end")));
+            }
+            return read;
         }
         let (now, later) = self
             .first

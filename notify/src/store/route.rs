@@ -12,7 +12,7 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::notice::delivery_id;
-use crate::route::{Asked, Hours, Route, Told, decide};
+use crate::route::{Asked, Channels, Hours, Route, Told, decide};
 
 /// Requests of one transaction.
 const ROUND: i64 = 500;
@@ -38,17 +38,22 @@ pub(crate) async fn route(pool: &PgPool, tenant: TenantId) -> Result<usize, sqlx
     if requests.is_empty() {
         return Ok(0);
     }
-    let open = sqlx::query_scalar!(
-        "SELECT id FROM notification_channels WHERE tenant_id = $1 AND enabled",
+    let rows = sqlx::query!(
+        "SELECT id, enabled FROM notification_channels WHERE tenant_id = $1",
         tenant.0
     );
-    let open = open.fetch_all(&mut *tx).await?;
+    let rows = rows.fetch_all(&mut *tx).await?;
+    let open = rows.iter().filter(|row| row.enabled);
+    let channels = Channels {
+        open: open.map(|row| row.id).collect(),
+        all: rows.iter().map(|row| row.id).collect(),
+    };
     let routes = routes(&mut tx, tenant).await?;
     let mut before = told_before(&mut tx, tenant, &requests).await?;
     let mut new = Deliveries::default();
     for request in &requests {
         let told = before.entry(request.incident).or_default();
-        let decided = decide(&request.asked, &routes, &open, told);
+        let decided = decide(&request.asked, &routes, &channels, told);
         decided.iter().for_each(|to| new.add(request, *to));
         told.extend(decided);
     }

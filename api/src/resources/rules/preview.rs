@@ -29,7 +29,7 @@ const WEEK: i64 = 7 * DAY;
 const DAY: i64 = 86_400 * 1_000_000;
 const MINUTE: i64 = 60 * 1_000_000;
 /// Values at most.
-const VALUES: i64 = 400_000;
+const VALUES: i64 = 200_000;
 /// Things that are judged at most.
 const SUBJECTS: i64 = 2_000;
 /// Alerts that are shown.
@@ -158,13 +158,17 @@ async fn preview(who: &Viewer, input: &RuleInput) -> Result<Preview, Problem> {
     if let Some(note) = source.note {
         preview.inexact(note.to_owned());
     }
-    let most = 2 * usize::try_from(VALUES).unwrap_or(0);
+    let most = usize::try_from(VALUES).unwrap_or(0);
+    let _turn = who.app().preview_turn()?;
     let values = source.read(&who.queries(), most).await?;
     if values.len() == most {
         preview.inexact("there are more values than are looked at: the newest are".to_owned());
     }
-    preview.run(&rule, &source, &values);
-    Ok(preview)
+    let stepped = tokio::task::spawn_blocking(move || {
+        preview.run(&rule, &source, &values);
+        preview
+    });
+    stepped.await.map_err(|e| Problem::internal(&e))
 }
 
 impl Preview {

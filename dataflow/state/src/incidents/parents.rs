@@ -6,8 +6,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use hashbrown::HashSet;
-use mast_schemas::alerts::Root;
+use mast_schemas::alerts::{ANCESTORS_MOST, Root};
 use mast_schemas::control::Role;
 use mast_schemas::{DeviceId, SectorId, SiteId, Timestamp};
 use smallvec::SmallVec;
@@ -331,10 +330,12 @@ impl Parents {
     /// The ancestors of a device.
     fn of_device(&self, n: u32) -> Walk {
         let mut walk = Walk::default();
-        let mut seen: HashSet<u32> = HashSet::new();
         let mut at = n;
         loop {
             walk.asked.push(Key::Device(at));
+            if walk.ancestors.len() >= ANCESTORS_MOST {
+                return walk;
+            }
             let Some(parent) = self.parent(at, &mut walk.asked) else {
                 return walk;
             };
@@ -343,14 +344,7 @@ impl Parents {
                 walk.ancestors.clear();
                 return walk;
             }
-            // Few are above a device; a long way is looked up.
-            let again = if walk.ancestors.len() < 32 {
-                walk.ancestors.contains(&parent)
-            } else {
-                seen.extend(walk.ancestors.iter().skip(seen.len()).copied());
-                seen.contains(&parent)
-            };
-            if again {
+            if walk.ancestors.contains(&parent) {
                 return walk;
             }
             walk.ancestors.push(parent);

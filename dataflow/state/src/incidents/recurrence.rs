@@ -76,6 +76,10 @@ impl FromStr for Recurrence {
     type Err = RecurrenceError;
 
     fn from_str(text: &str) -> Result<Self, RecurrenceError> {
+        // The library cuts texts where characters may go on.
+        if !text.is_ascii() {
+            return Err(RecurrenceError::Part(text.to_owned()));
+        }
         let (mut said, mut of_dates) = (Vec::new(), Vec::new());
         let (mut count, mut until) = (None, None);
         for part in text.split(';') {

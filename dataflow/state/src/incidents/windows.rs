@@ -163,23 +163,29 @@ impl Windows {
     }
 
     fn count(&mut self, window: &Window, open: bool) {
-        fn one(n: &mut u32, open: bool) {
-            *n = if open { *n + 1 } else { n.saturating_sub(1) };
+        const fn one(n: u32, open: bool) -> u32 {
+            if open { n + 1 } else { n.saturating_sub(1) }
+        }
+        fn of<K: Copy + Eq + std::hash::Hash>(all: &mut Map<K, u32>, key: K, open: bool) {
+            let n = one(all.get(&key).copied().unwrap_or(0), open);
+            if n > 0 {
+                all.insert(key, n);
+            } else {
+                all.remove(&key);
+            }
         }
         if window.site_id.is_none() && window.device_ids.is_empty() {
-            one(&mut self.tenant, open);
+            self.tenant = one(self.tenant, open);
         }
         if let Some(site) = window.site_id {
-            one(self.sites.entry(site).or_default(), open);
+            of(&mut self.sites, site, open);
         }
         let mut devices = window.device_ids.clone();
         devices.sort_unstable();
         devices.dedup();
         for device in devices {
-            one(self.devices.entry(device).or_default(), open);
+            of(&mut self.devices, device, open);
         }
-        self.sites.retain(|_, n| *n > 0);
-        self.devices.retain(|_, n| *n > 0);
     }
 
     /// When the next one opens or closes.

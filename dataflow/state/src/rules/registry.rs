@@ -17,6 +17,13 @@ use crate::compact::Map;
 /// Number of a rule.
 pub(super) type RuleNumber = u32;
 
+/// A scope of a tenant: what one of them edits is looked for among its own.
+type TenantScope = (TenantId, Scope);
+
+fn scope_of(rule: &Rule) -> TenantScope {
+    (rule.tenant_id, rule.scope)
+}
+
 /// Where a subject stands, as far as rules ask.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Stand {
@@ -34,14 +41,17 @@ pub(super) struct Stand {
 
 impl Stand {
     /// The scopes that hold it, each once.
-    fn scopes(&self) -> SmallVec<[Scope; 4]> {
-        let mut scopes = SmallVec::from_iter([Scope::Tenant]);
+    fn scopes(&self) -> SmallVec<[TenantScope; 4]> {
+        let mut scopes: SmallVec<[Scope; 4]> = SmallVec::from_iter([Scope::Tenant]);
         scopes.extend(self.site.map(Scope::Site));
         scopes.extend(self.sector.map(Scope::Sector));
         scopes.extend(self.groups.iter().map(|id| Scope::Group(*id)));
         scopes.extend(self.tags.iter().map(|id| Scope::Tag(*id)));
         scopes.extend(self.device.map(Scope::Device));
         scopes
+            .into_iter()
+            .map(|scope| (self.tenant, scope))
+            .collect()
     }
 
     /// Whether the rule judges such things, and has this one in its scope.
@@ -148,18 +158,18 @@ pub(super) struct Registry {
     rules: Vec<Option<Arc<Rule>>>,
     numbers: Map<RuleId, RuleNumber>,
     /// Enabled rules by scope.
-    scoped: Map<Scope, Vec<RuleNumber>>,
+    scoped: Map<TenantScope, Vec<RuleNumber>>,
     standings: Vec<Standing>,
     /// Numbers of standings, by their stand.
     stand_numbers: HashTable<u32>,
     /// Numbers of standings, by the scopes that hold them.
-    stands_in: Map<Scope, Vec<u32>>,
+    stands_in: Map<TenantScope, Vec<u32>>,
     /// By the numbers of the rules, rising.
     sets: Map<Box<[RuleNumber]>, Arc<RuleSet>>,
     /// Rules that sets hold as they were before an edit.
     edited: Vec<RuleNumber>,
     /// Where something is judged otherwise than sets say: once for all edits of a slot.
-    touched: BTreeSet<Scope>,
+    touched: BTreeSet<TenantScope>,
 }
 
 fn hash(stand: &Stand) -> u64 {
@@ -237,8 +247,8 @@ impl Registry {
         );
         self.numbers.insert(rule.id, number);
         if rule.enabled {
-            self.scoped.entry(rule.scope).or_default().push(number);
-            self.touched.insert(rule.scope);
+            self.scoped.entry(scope_of(&rule)).or_default().push(number);
+            self.touched.insert(scope_of(&rule));
         }
         self.rules[number as usize] = Some(rule);
         (number, old.map(|(_, rule)| rule))
@@ -249,13 +259,13 @@ impl Registry {
         let number = self.numbers.remove(&id)?;
         let rule = self.rules[number as usize].take()?;
         if rule.enabled {
-            if let Some(numbers) = self.scoped.get_mut(&rule.scope) {
+            if let Some(numbers) = self.scoped.get_mut(&scope_of(&rule)) {
                 numbers.retain(|other| *other != number);
                 if numbers.is_empty() {
-                    self.scoped.remove(&rule.scope);
+                    self.scoped.remove(&scope_of(&rule));
                 }
             }
-            self.touched.insert(rule.scope);
+            self.touched.insert(scope_of(&rule));
             self.edited.push(number);
         }
         Some((number, rule))

@@ -35,6 +35,11 @@ pub(super) trait Values {
         ("", true)
     }
 
+    /// The first row of a name.
+    fn named(&self, _name: &str) -> Option<usize> {
+        None
+    }
+
     /// The value of a kind of interfaces, thousandths.
     fn of_interface(&self, _kind: mast_schemas::alerts::RuleKind, _row: usize) -> Option<i64> {
         None
@@ -42,8 +47,8 @@ pub(super) trait Values {
 }
 
 /// The row of an interface: the first of its name, if it is not switched off.
-fn row_of(values: &impl Values, rows: usize, name: &str) -> Option<usize> {
-    let row = (0..rows).find(|row| values.interface(*row).0 == name);
+fn row_of(values: &impl Values, name: &str) -> Option<usize> {
+    let row = values.named(name);
     row.filter(|row| !values.interface(*row).1)
 }
 
@@ -177,7 +182,7 @@ impl<K: Judged> Tracker<K> {
                     continue;
                 }
                 let name = values.interface(row).0;
-                if row_of(values, rows, name) != Some(row) {
+                if row_of(values, name) != Some(row) {
                     continue;
                 }
                 let named = |rule: &RuleNumber| {
@@ -213,7 +218,7 @@ impl<K: Judged> Tracker<K> {
             let value = match (&count.interface, rows) {
                 (None, _) => values.value(rule.kind),
                 (Some(_), None) => None,
-                (Some(name), Some(rows)) => match row_of(values, rows, name) {
+                (Some(name), Some(_)) => match row_of(values, name) {
                     Some(row) => values.of_interface(rule.kind, row),
                     None => {
                         self.open_ends(rule, key, count, at, Resolution::SubjectGone, out);

@@ -1,11 +1,14 @@
 //! The values of a poll, in thousandths (§18).
 
+use std::cell::OnceCell;
+
 use mast_schemas::alerts::RuleKind;
 use mast_schemas::records::{Source, Tables};
 use mast_schemas::views::{DeviceState, InterfaceRates};
 
 use super::registry::RuleSet;
 use super::tracker::Values;
+use crate::compact::Map;
 use crate::messages::{PollInput, RadioTable};
 
 /// `100 × part ÷ whole` in thousandths, rounded down; nothing of nothing.
@@ -36,6 +39,9 @@ pub(crate) struct PollValues<'a, 'p> {
     clients: Clients,
     /// The higher rate of each interface row, likewise.
     rate_bps: Vec<Option<u64>>,
+    /// Interface rows by name, those of one name in their order; made when it is first asked for. A router has as many rows as it
+    /// says, so none is looked for by going through them.
+    by_name: OnceCell<Vec<u32>>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,6 +66,7 @@ impl<'a, 'p> PollValues<'a, 'p> {
             rates,
             clients: Clients::default(),
             rate_bps: Vec::new(),
+            by_name: OnceCell::new(),
         }
     }
 
@@ -99,12 +106,19 @@ fn clients_of(tables: &[RadioTable]) -> Clients {
 fn rates_of(poll: &PollInput<'_>, rates: Option<&InterfaceRates>) -> Vec<Option<u64>> {
     let rates = rates.map_or(&[][..], |rates| &rates.interfaces);
     let mut next = 0;
+    let places = OnceCell::new();
+    let by_name = || {
+        let all = rates.iter().enumerate().rev();
+        // Of one name the first stays.
+        all.map(|(place, rate)| (&*rate.name, place))
+            .collect::<Map<&str, usize>>()
+    };
     let rate = |name: &str| {
         let found = (rates
             .get(next)
             .filter(|rate| &*rate.name == name)
             .map(|_| next))
-        .or_else(|| rates.iter().position(|rate| &*rate.name == name))?;
+        .or_else(|| places.get_or_init(by_name).get(name).copied())?;
         next = found + 1;
         rates[found].rx_bps.max(rates[found].tx_bps)
     };
@@ -154,6 +168,18 @@ impl Values for PollValues<'_, '_> {
     fn interface(&self, row: usize) -> (&str, bool) {
         let row = &self.poll.interface_rows[row];
         (row.name, row.disabled)
+    }
+
+    fn named(&self, name: &str) -> Option<usize> {
+        let rows = &self.poll.interface_rows;
+        let by_name = self.by_name.get_or_init(|| {
+            let mut all: Vec<u32> = (0..).take(rows.len()).collect();
+            all.sort_by_key(|row| rows[*row as usize].name);
+            all
+        });
+        let place = by_name.partition_point(|row| rows[*row as usize].name < name);
+        let row = *by_name.get(place)? as usize;
+        (rows[row].name == name).then_some(row)
     }
 
     fn of_interface(&self, kind: RuleKind, row: usize) -> Option<i64> {

@@ -182,6 +182,7 @@ fn what_is_no_rule_is_refused_with_the_part_that_is_wrong() {
         ("FREQ=MONTHLY;BYDAY=6MO", "6"),
         ("FREQ=MONTHLY;BYDAY=XX", "XX"),
         ("FREQ=MONTHLY;BYDAY=é", "é"),
+        ("FREQ=MONTHLY;BYDAY=€", "€"),
         ("FREQ=DAILY;INTERVAL=4294967295", "INTERVAL"),
         ("FREQ=MONTHLY;BYDAY=54MO", "54"),
         ("FREQ=MONTHLY;BYMONTH=13", "13"),
