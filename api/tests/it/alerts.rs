@@ -277,6 +277,8 @@ async fn alerts_are_listed_with_what_they_are_of() {
     let incidents = viewer.get("/api/v1/incidents?filter=status=open").await;
     assert_eq!(incidents.items("root"), ["bp-AAA"]);
     assert_eq!(incidents.items("clients_most"), [4]);
+    assert_eq!(incidents.items("title"), ["bp-AAA does not answer"]);
+    assert_eq!(incidents.items("cause"), ["bp-AAA does not answer"]);
     let trends = viewer
         .get("/api/v1/trends?filter=status=degrading,fall_db%3E4.7&sort=-fall_db")
         .await;
@@ -506,7 +508,10 @@ async fn a_preview_steps_a_rule_over_history() {
     assert_eq!(told.status, 200, "{told}");
     let told = told.json();
     assert_eq!((&told["fired"], &told["open"]), (&json!(1), &json!(1)));
-    assert_eq!((&told["subjects"], &told["exact"]), (&json!(1), &json!(true)));
+    assert_eq!(
+        (&told["subjects"], &told["exact"]),
+        (&json!(1), &json!(true))
+    );
     let alert = &told["alerts"][0];
     assert_eq!(
         (&alert["subject_id"], &alert["value"], &alert["resolved_at"]),
@@ -540,12 +545,15 @@ async fn a_window_that_can_not_recur_is_refused_with_what_is_wrong() {
     for (recurrence, zone, pointer, told) in [
         ("FREQ=HOURLY", "UTC", "/recurrence", "FREQ=DAILY"),
         ("FREQ=WEEKLY;BYDAY=XX", "UTC", "/recurrence", "XX"),
-        ("FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30", "UTC", "/recurrence", "does not come again"),
+        (
+            "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30",
+            "UTC",
+            "/recurrence",
+            "does not come again",
+        ),
         ("FREQ=DAILY", "Europe/Atlantis", "/time_zone", "Atlantis"),
     ] {
-        let refused = operator
-            .post(WINDOWS, window(recurrence, zone))
-            .await;
+        let refused = operator.post(WINDOWS, window(recurrence, zone)).await;
         assert_eq!(refused.problem(), 422, "{recurrence}: {refused}");
         let text = refused.text();
         assert!(text.contains(pointer) && text.contains(told), "{text}");
@@ -554,4 +562,52 @@ async fn a_window_that_can_not_recur_is_refused_with_what_is_wrong() {
         .post(WINDOWS, window("FREQ=WEEKLY;BYDAY=SU", "Europe/Ljubljana"))
         .await;
     assert_eq!(made.status, 201, "{made}");
+}
+
+/// What an incident is of is said in words: of an open one as it is, of a closed one how it ended.
+#[tokio::test]
+async fn an_incident_says_what_happened_and_why() {
+    let world = World::new().await;
+    let viewer = world.viewer().await;
+    let path = format!("/api/v1/incidents/{}", A.incident());
+    let dataflow = world.database.pool(mast_postgres::Role::Dataflow).await;
+    let change = async |sql: &'static str| {
+        let done = sqlx::query(sql).bind(A.tenant().0).bind(A.incident());
+        assert!(
+            done.execute(&dataflow).await.unwrap().rows_affected() > 0,
+            "{sql}"
+        );
+        let answer = viewer.get(&path).await.json();
+        assert_eq!(answer["title"], "bp-AAA does not answer");
+        answer["cause"].as_str().unwrap().to_owned()
+    };
+    // Two alerts of one customer, and an alert of the sector, wait for the access point.
+    let cause = change(
+        "INSERT INTO alerts (alert_id, tenant_id, rule_id, kind, severity, subject_kind, subject_id, opened_at, value_milli,
+             status, suppressor, cause_device_id, incident_id, epoch)
+         SELECT gen_random_uuid(), i.tenant_id, gen_random_uuid(), 'offline', 'warning', s.kind, s.id, i.opened_at, 1000,
+             'suppressed', 'dependency', i.root_id, i.incident_id, i.epoch
+         FROM incidents i, LATERAL (
+             SELECT 'device' AS kind, d.id FROM devices d, generate_series(1, 2) WHERE d.tenant_id = i.tenant_id AND d.name LIKE 'cpe-%'
+             UNION ALL SELECT 'sector', e.id FROM sectors e WHERE e.tenant_id = i.tenant_id) AS s
+         WHERE i.tenant_id = $1 AND i.incident_id = $2",
+    )
+    .await;
+    assert_eq!(cause, "bp-AAA does not answer; 1 other device hangs on it");
+    // The access point is back, and what hung on it is not yet.
+    let cause = change(
+        "WITH back AS (UPDATE alerts SET cause_device_id = NULL WHERE tenant_id = $1 AND incident_id = $2)
+         UPDATE incidents SET devices = 2, alerts = 4 WHERE tenant_id = $1 AND incident_id = $2",
+    )
+    .await;
+    assert_eq!(cause, "bp-AAA does not answer; alerts of 2 devices");
+    let cause = change(
+        "UPDATE incidents SET closed_at = now(), closing = 'resolved' WHERE tenant_id = $1 AND incident_id = $2",
+    )
+    .await;
+    assert_eq!(cause, "all of its alerts have resolved");
+    let cause =
+        change("UPDATE incidents SET closing = 'merged' WHERE tenant_id = $1 AND incident_id = $2")
+            .await;
+    assert_eq!(cause, "another incident took its alerts");
 }
