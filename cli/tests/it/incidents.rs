@@ -166,10 +166,16 @@ fn a_tower_of_200_that_dies_is_one_incident_and_one_message() {
     let incidents = incidents.as_array().unwrap();
     assert_eq!(incidents.len(), 1, "{incidents:?}");
     assert_eq!(incidents[0]["name"].as_str(), Some(root.as_str()));
-    assert!(incidents[0]["devices"].as_u64() >= Some(DEVICES / 2), "{incidents:?}");
+    assert!(
+        incidents[0]["devices"].as_u64() >= Some(DEVICES / 2),
+        "{incidents:?}"
+    );
     let after = incidents[0]["s"].as_i64().unwrap() - died_at / 1_000_000;
     let most = 2 * INTERVAL.as_secs().cast_signed() + 5;
-    assert!(after <= most, "told after {after} s, which should be {most} at most");
+    assert!(
+        after <= most,
+        "told after {after} s, which should be {most} at most"
+    );
     // All others say what they hang on.
     let of_offline = query(
         &data,
@@ -178,7 +184,10 @@ fn a_tower_of_200_that_dies_is_one_incident_and_one_message() {
     );
     let rows = of_offline.as_array().unwrap();
     assert_eq!(rows.len(), 2, "{rows:?}");
-    assert_eq!((&rows[0]["status"], &rows[0]["n"]), (&json!("open"), &json!(1)));
+    assert_eq!(
+        (&rows[0]["status"], &rows[0]["n"]),
+        (&json!("open"), &json!(1))
+    );
     assert_eq!(rows[1]["suppressor"], "dependency");
     assert_eq!(rows[1]["cause"].as_str(), Some(root.as_str()));
     verified(&data);

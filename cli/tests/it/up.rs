@@ -67,7 +67,12 @@ impl Up {
     }
 
     /// Asks again until the list is as wanted.
-    pub(crate) fn until(&self, args: &[&str], wanted: &str, is: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+    pub(crate) fn until(
+        &self,
+        args: &[&str],
+        wanted: &str,
+        is: impl Fn(&[Value]) -> bool,
+    ) -> Vec<Value> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let list = self.json(args);
