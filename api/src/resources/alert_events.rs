@@ -7,6 +7,7 @@ use sqlx::{FromRow, PgConnection};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::alerts::Alert;
 use super::crud;
 use crate::http::access::Viewer;
 use crate::http::extract::Query;
@@ -62,6 +63,26 @@ pub(crate) async fn of_alert(
         " FROM alert_events v WHERE v.tenant_id = $1 AND v.alert_id = $2 ORDER BY v.at, v.change"
     );
     let events = sqlx::query_as(sql).bind(tenant).bind(alert);
+    Ok(events.fetch_all(tx).await?)
+}
+
+/// The events of an alert's rule and subject within a time, whose ends are part of it, the oldest first.
+pub(crate) async fn of_rule_and_subject(
+    tx: &mut PgConnection,
+    tenant: Uuid,
+    alert: &Alert,
+    (from, until): (Time, Time),
+) -> Result<Vec<AlertEvent>, Problem> {
+    let sql = concat!(
+        "SELECT ",
+        alert_event_columns!(),
+        " FROM alert_events v WHERE v.tenant_id = $1 AND v.at >= instant($2) AND v.at <= instant($3) AND v.rule_id = $4
+ AND v.subject_kind = $5 AND v.subject_id = $6 AND v.interface IS NOT DISTINCT FROM $7 ORDER BY v.at, v.change"
+    );
+    let live = &alert.live;
+    let events = sqlx::query_as(sql).bind(tenant).bind(from.0).bind(until.0);
+    let events = events.bind(live.rule_id).bind(&live.subject_kind);
+    let events = events.bind(live.subject_id).bind(&live.interface);
     Ok(events.fetch_all(tx).await?)
 }
 

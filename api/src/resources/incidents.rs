@@ -2,9 +2,11 @@
 
 use axum::http::HeaderMap;
 use axum::response::Response;
-use mast_schemas::alerts::IncidentView;
+use mast_schemas::alerts::{IncidentView, RuleKind};
+use mast_schemas::notifications::{Extent, title};
 use serde::Serialize;
-use sqlx::FromRow;
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, Row};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -57,12 +59,50 @@ impl From<IncidentView> for LiveIncident {
     }
 }
 
+/// An incident in words, as people are told of it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Words {
+    /// What happened to its root, in a line.
+    title: String,
+    /// Why it is there, or what ended it, in a line.
+    cause: String,
+}
+
+impl FromRow<'_, PgRow> for Words {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        let number = |name: &str| row.try_get::<i64, _>(name).map(i64::unsigned_abs);
+        let kind = row.try_get::<&str, _>("kind")?.parse::<RuleKind>();
+        let kind = kind.map_err(|error| sqlx::Error::Decode(error.into()))?;
+        let name = match row.try_get::<Option<String>, _>("root")? {
+            Some(name) => name,
+            None => row.try_get::<Uuid, _>("root_id")?.to_string(),
+        };
+        let cause = match row.try_get("status")? {
+            "resolved" => "all of its alerts have resolved".to_owned(),
+            "merged" => "another incident took its alerts".to_owned(),
+            _ => {
+                let extent = Extent {
+                    alerts: number("alerts")?,
+                    devices: number("devices")?,
+                    below: number("below")?,
+                };
+                extent.cause(kind, &name)
+            }
+        };
+        let title = title(kind, &name);
+        Ok(Self { title, cause })
+    }
+}
+
 /// An incident. Its alerts are those of `/alerts` with `filter=incident_id=…`, also where they are resolved.
 #[derive(Debug, Serialize, ToSchema, FromRow)]
 pub(crate) struct Incident {
     #[serde(flatten)]
     #[sqlx(flatten)]
     live: LiveIncident,
+    #[serde(flatten)]
+    #[sqlx(flatten)]
+    words: Words,
     /// `open`, `resolved` or `merged`.
     status: String,
     /// Name of the root; null where it is deleted.
@@ -99,7 +139,9 @@ pub(crate) static LISTING: Listing = Listing {
         ", coalesce(i.closing, 'open') AS status,
  CASE i.root_kind WHEN 'site' THEN p.name WHEN 'sector' THEN e.name ELSE d.name END AS root, p.id AS site_id, p.name AS site,
  array_position(ARRAY['info', 'warning', 'critical'], i.severity)::bigint AS severity_level, i.alerts_most, i.devices_most, i.clients_most, i.closed_at, i.merged_into,
- i.acknowledged_at, i.acknowledged_by"
+ i.acknowledged_at, i.acknowledged_by, (SELECT count(DISTINCT h.subject_id) FROM alerts h
+  WHERE h.tenant_id = i.tenant_id AND h.incident_id = i.incident_id AND h.resolved_at IS NULL
+  AND h.cause_device_id = i.root_id AND h.subject_kind IN ('device', 'interface')) AS below"
     ),
     from: "incidents i
  LEFT JOIN devices d ON d.id = i.root_id AND d.tenant_id = i.tenant_id

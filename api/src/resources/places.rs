@@ -1,4 +1,4 @@
-//! What is so now of a site or sector `s`: its counts, signals, health, past, traffic and noise.
+//! What is so now of a site or sector `s`: its counts, signals, health, past, traffic, noise and open alerts.
 
 use serde::Serialize;
 use sqlx::FromRow;
@@ -41,6 +41,8 @@ pub(crate) struct PlaceNow {
     /// Noise at these radios.
     noise_mean_dbm: Option<f64>,
     noise_worst_dbm: Option<i16>,
+    /// Alerts of it and of what stands there that did not resolve, whether or not anybody was told.
+    alerts_open: i64,
     /// When its counts last changed.
     as_of: Option<Time>,
 }
@@ -57,12 +59,13 @@ macro_rules! place_columns {
  coalesce(g.clients, 0) AS clients, a.hour_ago AS clients_hour_ago, a.week_ago AS clients_week_ago,
  g.sum_dbm::float8 / NULLIF(g.clients, 0) AS signal_mean_dbm, g.p10_dbm AS signal_p10_dbm, g.worst_dbm AS signal_worst_dbm,
  CASE WHEN r.interfaces > 0 THEN r.rx_bps END AS rx_bps, CASE WHEN r.interfaces > 0 THEN r.tx_bps END AS tx_bps,
- r.noise_sum_dbm::float8 / NULLIF(r.radios, 0) AS noise_mean_dbm, r.noise_worst_dbm, c.epoch * 250000 AS as_of"
+ r.noise_sum_dbm::float8 / NULLIF(r.radios, 0) AS noise_mean_dbm, r.noise_worst_dbm,
+ coalesce(o.alerts, 0) AS alerts_open, c.epoch * 250000 AS as_of"
     };
 }
 pub(crate) use place_columns;
 
-/// Where they come from.
+/// Where they come from. Open alerts are counted once for all places: each would else look at all of the tenant's.
 macro_rules! place_joins {
     ($kind:literal) => {
         concat!(
@@ -76,7 +79,14 @@ macro_rules! place_joins {
             $kind,
             "' LEFT JOIN place_air r ON r.id = s.id AND r.tenant_id = s.tenant_id AND r.kind = '",
             $kind,
-            "'"
+            "' LEFT JOIN (SELECT coalesce(od.",
+            $kind,
+            "_id, oe.",
+            $kind,
+            "_id, CASE oa.subject_kind WHEN 'site' THEN oa.subject_id END) AS place, count(*) AS alerts FROM alerts oa
+ LEFT JOIN devices od ON od.id = oa.subject_id AND od.tenant_id = oa.tenant_id
+ LEFT JOIN (SELECT tenant_id, site_id, id AS sector_id FROM sectors) oe ON oe.sector_id = oa.subject_id AND oe.tenant_id = oa.tenant_id
+ WHERE oa.tenant_id = $1 AND oa.resolved_at IS NULL GROUP BY 1) o ON o.place = s.id"
         )
     };
 }
@@ -94,6 +104,7 @@ macro_rules! place_filters {
             Column::new("links_down", "coalesce(c.links_down, 0)", Kind::Int),
             Column::new("links_degraded", "coalesce(c.links_degraded, 0)", Kind::Int),
             Column::new("clients", "coalesce(g.clients, 0)", Kind::Int),
+            Column::new("alerts_open", "coalesce(o.alerts, 0)", Kind::Int),
             Column::new("signal_worst_dbm", "g.worst_dbm", Kind::Int).or_null(),
             Column::new("rx_bps", "CASE WHEN r.interfaces > 0 THEN r.rx_bps END", Kind::Int).or_null(),
             Column::new("tx_bps", "CASE WHEN r.interfaces > 0 THEN r.tx_bps END", Kind::Int).or_null(),

@@ -277,6 +277,8 @@ async fn alerts_are_listed_with_what_they_are_of() {
     let incidents = viewer.get("/api/v1/incidents?filter=status=open").await;
     assert_eq!(incidents.items("root"), ["bp-AAA"]);
     assert_eq!(incidents.items("clients_most"), [4]);
+    assert_eq!(incidents.items("title"), ["bp-AAA does not answer"]);
+    assert_eq!(incidents.items("cause"), ["bp-AAA does not answer"]);
     let trends = viewer
         .get("/api/v1/trends?filter=status=degrading,fall_db%3E4.7&sort=-fall_db")
         .await;
@@ -474,7 +476,21 @@ async fn an_alert_is_explained_by_what_is_known_of_it() {
         .map(|v| v["value"].as_f64().unwrap())
         .collect();
     assert_eq!(values, [10.0, 12.0, 13.0], "as the polls had it");
+    let field = |list: &Value, name: &str| -> Vec<Value> {
+        list.as_array()
+            .unwrap()
+            .iter()
+            .map(|item| item[name].clone())
+            .collect()
+    };
+    assert_eq!(field(&why["values"], "judged"), ["bad"; 3]);
+    assert_eq!(
+        field(&why["values"], "run"),
+        [1, 0, 0],
+        "the second of two opens, and none clears"
+    );
     assert_eq!(why["ancestors"][0]["name"], "ap-AAA");
+    assert_eq!(why["ancestors"][0]["why"], "subject");
     assert_eq!(why["incident"], Value::Null);
 
     let why = viewer
@@ -560,4 +576,209 @@ async fn a_window_that_can_not_recur_is_refused_with_what_is_wrong() {
         .post(WINDOWS, window("FREQ=WEEKLY;BYDAY=SU", "Europe/Ljubljana"))
         .await;
     assert_eq!(made.status, 201, "{made}");
+}
+
+/// What an incident is of is said in words: of an open one as it is, of a closed one how it ended.
+#[tokio::test]
+async fn an_incident_says_what_happened_and_why() {
+    let world = World::new().await;
+    let viewer = world.viewer().await;
+    let path = format!("/api/v1/incidents/{}", A.incident());
+    let dataflow = world.database.pool(mast_postgres::Role::Dataflow).await;
+    let change = async |sql: &'static str| {
+        let done = sqlx::query(sql).bind(A.tenant().0).bind(A.incident());
+        assert!(
+            done.execute(&dataflow).await.unwrap().rows_affected() > 0,
+            "{sql}"
+        );
+        let answer = viewer.get(&path).await.json();
+        assert_eq!(answer["title"], "bp-AAA does not answer");
+        answer["cause"].as_str().unwrap().to_owned()
+    };
+    // Two alerts of one customer, and an alert of the sector, wait for the access point.
+    let cause = change(
+        "INSERT INTO alerts (alert_id, tenant_id, rule_id, kind, severity, subject_kind, subject_id, opened_at, value_milli,
+             status, suppressor, cause_device_id, incident_id, epoch)
+         SELECT gen_random_uuid(), i.tenant_id, gen_random_uuid(), 'offline', 'warning', s.kind, s.id, i.opened_at, 1000,
+             'suppressed', 'dependency', i.root_id, i.incident_id, i.epoch
+         FROM incidents i, LATERAL (
+             SELECT 'device' AS kind, d.id FROM devices d, generate_series(1, 2) WHERE d.tenant_id = i.tenant_id AND d.name LIKE 'cpe-%'
+             UNION ALL SELECT 'sector', e.id FROM sectors e WHERE e.tenant_id = i.tenant_id) AS s
+         WHERE i.tenant_id = $1 AND i.incident_id = $2",
+    )
+    .await;
+    assert_eq!(cause, "bp-AAA does not answer; 1 other device hangs on it");
+    // The access point is back, and what hung on it is not yet.
+    let cause = change(
+        "WITH back AS (UPDATE alerts SET cause_device_id = NULL WHERE tenant_id = $1 AND incident_id = $2)
+         UPDATE incidents SET devices = 2, alerts = 4 WHERE tenant_id = $1 AND incident_id = $2",
+    )
+    .await;
+    assert_eq!(cause, "bp-AAA does not answer; alerts of 2 devices");
+    let cause = change(
+        "UPDATE incidents SET closed_at = now(), closing = 'resolved' WHERE tenant_id = $1 AND incident_id = $2",
+    )
+    .await;
+    assert_eq!(cause, "all of its alerts have resolved");
+    let cause =
+        change("UPDATE incidents SET closing = 'merged' WHERE tenant_id = $1 AND incident_id = $2")
+            .await;
+    assert_eq!(cause, "another incident took its alerts");
+}
+
+/// What is above follows from what is set by hand, from links and from sites, and each says from which.
+#[tokio::test]
+async fn an_explanation_names_what_is_above_and_why_it_is() {
+    let world = World::new().await;
+    let viewer = world.viewer().await;
+    let operator = world.operator().await;
+    let dataflow = world.database.pool(mast_postgres::Role::Dataflow).await;
+    let site = operator
+        .post("/api/v1/sites", json!({ "name": "core", "core": true }))
+        .await
+        .json();
+    let make = async |name: &str, role: &str, site: &Value| {
+        let device = json!({ "name": name, "address": format!("{name}.example.net"), "role": role, "site_id": site });
+        let made = operator.post("/api/v1/devices", device).await;
+        assert_eq!(made.status, 201, "{made}");
+        made.json()["id"].as_str().unwrap().parse::<Uuid>().unwrap()
+    };
+    let (hill, core) = (json!(A.site()), &site["id"]);
+    make("router", "router", &hill).await;
+    let (near, far) = (
+        make("near", "backhaul", &hill).await,
+        make("far", "backhaul", core).await,
+    );
+    make("edge", "router", core).await;
+    // The hill's uplink: an access point at the core, whose client stands on the hill.
+    sqlx::query(
+        "INSERT INTO links (tenant_id, ap_device_id, radio_mac, mac, interface, source, cpe_device_id, state, since, reason,
+             discovered_at, unobserved, ambiguous, epoch)
+         VALUES ($1, $2, 7, 8, 'wlan1', 'wireless', $3, 'active', now(), 'confirmed', now(), false, false, 1)",
+    )
+    .bind(A.tenant().0)
+    .bind(far)
+    .bind(near)
+    .execute(&dataflow)
+    .await
+    .unwrap();
+    // The alert is of the customer, whose link is with the first access point.
+    sqlx::query("UPDATE alerts SET subject_id = $2, cause_device_id = $3 WHERE alert_id = $1")
+        .bind(A.alert())
+        .bind(A.id(3))
+        .bind(far)
+        .execute(&dataflow)
+        .await
+        .unwrap();
+    let path = format!("/api/v1/alerts/{}/explain", A.alert());
+    let above = async || {
+        let why = viewer.get(&path).await;
+        assert_eq!(why.status, 200, "{why}");
+        let why = why.json();
+        let above = why["ancestors"].as_array().unwrap().iter();
+        above
+            .map(|a| {
+                format!(
+                    "{} {} {}",
+                    a["steps"],
+                    a["name"].as_str().unwrap(),
+                    a["why"].as_str().unwrap()
+                )
+            })
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        above().await,
+        [
+            "0 cpe-AAA subject",
+            "1 ap-AAA link",
+            "2 router site_router",
+            "3 far uplink",
+            "4 edge site_router"
+        ]
+    );
+    let why = viewer.get(&path).await.json();
+    assert_eq!(why["ancestors"][3]["is_cause"], true);
+    assert_eq!(why["suppression"]["cause"], "far");
+
+    // A person knows better; and what goes round is above nothing.
+    let patch = |parent: Uuid| json!({ "parent_id": parent });
+    let device = |id: Uuid| format!("/api/v1/devices/{id}");
+    let set = operator.patch(&device(A.ap()), "*", patch(A.id(2))).await;
+    assert_eq!(set.status, 200, "{set}");
+    assert_eq!(above().await[1..3], ["1 ap-AAA link", "2 bp-AAA set"]);
+    sqlx::query("UPDATE alerts SET subject_kind = 'site', subject_id = $2 WHERE alert_id = $1")
+        .bind(A.alert())
+        .bind(A.site())
+        .execute(&dataflow)
+        .await
+        .unwrap();
+    assert_eq!(above().await[..2], ["1 router site_router", "2 far uplink"]);
+}
+
+/// Whatever could keep people from being told is shown: windows that are open, and changes that are flapping.
+#[tokio::test]
+async fn an_explanation_says_what_keeps_people_from_being_told() {
+    let world = World::new().await;
+    let operator = world.operator().await;
+    let dataflow = world.database.pool(mast_postgres::Role::Dataflow).await;
+    let window = async |name: &str, mut more: Value, from: i64, to: i64| {
+        more["name"] = json!(name);
+        more["starts_at"] = json!(from_now(from));
+        more["ends_at"] = json!(from_now(to));
+        let made = operator.post(WINDOWS, more).await;
+        assert_eq!(made.status, 201, "{made}");
+    };
+    let site = json!({ "scope": "site", "site_id": A.site() });
+    window("open", site.clone(), -60, 600).await;
+    window("over", site.clone(), -600, -60).await;
+    window("to come", site, 600, 1_200).await;
+    let daily = json!({ "scope": "devices", "device_ids": [A.id(2)], "recurrence": "FREQ=DAILY" });
+    window("daily", daily, -2 * 86_400 - 60, -2 * 86_400 + 600).await;
+    window(
+        "of another",
+        json!({ "scope": "devices", "device_ids": [A.id(4)] }),
+        -60,
+        600,
+    )
+    .await;
+    window("of all", json!({ "scope": "tenant" }), -60, 600).await;
+    // It opened ten minutes ago, just before what is looked at; since then it went and came.
+    sqlx::query(
+        "INSERT INTO alert_events (event_id, tenant_id, alert_id, rule_id, kind, severity, subject_kind, subject_id, at, change,
+             resolution, value_milli, epoch)
+         SELECT gen_random_uuid(), a.tenant_id, a.alert_id, a.rule_id, a.kind, a.severity, a.subject_kind, a.subject_id,
+             now() - n * interval '1 minute', CASE WHEN n % 2 = 0 THEN 'resolved' ELSE 'opened' END,
+             CASE WHEN n % 2 = 0 THEN 'cleared' END, 1000, 1
+         FROM alerts a, generate_series(1, 4) AS n WHERE a.alert_id = $1",
+    )
+    .bind(A.alert())
+    .execute(&dataflow)
+    .await
+    .unwrap();
+    let path = format!("/api/v1/alerts/{}/explain", A.alert());
+    let why = operator.get(&path).await;
+    assert_eq!(why.status, 200, "{why}");
+    let why = &why.json()["suppression"];
+    let names = |list: &Value, field: &str| -> Vec<String> {
+        let items = list.as_array().unwrap().iter();
+        items
+            .map(|item| item[field].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(names(&why["windows"], "name"), ["daily", "of all", "open"]);
+    assert_eq!(
+        names(&why["changes"], "change"),
+        ["resolved", "opened", "resolved", "opened"]
+    );
+    assert_eq!(
+        (&why["flap_changes"], &why["flap_window_s"]),
+        (&json!(5), &json!(600))
+    );
+
+    // What is over is kept from nobody.
+    let resolved = operator
+        .get(&format!("/api/v1/alerts/{}/explain", A.resolved()))
+        .await;
+    assert_eq!(resolved.json()["suppression"]["windows"], json!([]));
 }

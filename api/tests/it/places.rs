@@ -13,6 +13,7 @@ async fn a_site_is_shown_with_its_health() {
     assert_snapshot!(site, @r#"
     200 {
       "address": null,
+      "alerts_open": 1,
       "as_of": "[time]",
       "clients": 2,
       "clients_hour_ago": 3,
@@ -243,4 +244,64 @@ async fn a_client_is_found_by_whatever_people_know_it_by() {
     }
     let by_name = viewer.get("/api/v1/clients?sort=-host_name").await;
     assert_eq!(by_name.items("host_name"), [json!("host-AAA"), Value::Null]);
+}
+
+/// A count of alerts is of those that are open now: of the place, of its sectors and of what stands there.
+#[tokio::test]
+async fn open_alerts_of_a_place_and_of_what_stands_there_are_counted() {
+    let world = World::new().await;
+    let viewer = world.viewer().await;
+    let dataflow = world.database.pool(mast_postgres::Role::Dataflow).await;
+    let counts = async || {
+        let mut counts = Vec::new();
+        for path in [
+            format!("/api/v1/sites/{}", A.site()),
+            format!("/api/v1/sectors/{}", A.sector()),
+        ] {
+            let place = viewer.get(&path).await;
+            assert_eq!(place.status, 200, "{place}");
+            counts.push(place.json()["alerts_open"].as_i64().unwrap());
+        }
+        counts
+    };
+    assert_eq!(
+        counts().await,
+        [1, 1],
+        "of its access point; another alert has resolved"
+    );
+    // Of the site, of the sector, of a customer at the site, of an interface, and of what stands nowhere.
+    for (kind, id) in [
+        ("site", A.site()),
+        ("sector", A.sector()),
+        ("device", A.id(3)),
+        ("interface", A.ap()),
+        ("device", A.id(4)),
+    ] {
+        sqlx::query(
+            "INSERT INTO alerts (alert_id, tenant_id, rule_id, kind, severity, subject_kind, subject_id, interface, opened_at,
+                 value_milli, status, epoch)
+             VALUES (gen_random_uuid(), $1, $2, 'cpu', 'info', $3, $4, CASE $3 WHEN 'interface' THEN 'ether1' END, now(), 1,
+                 'waiting', 1)",
+        )
+        .bind(A.tenant().0)
+        .bind(A.rule())
+        .bind(kind)
+        .bind(id)
+        .execute(&dataflow)
+        .await
+        .unwrap();
+    }
+    assert_eq!(counts().await, [5, 3]);
+    let listed = viewer
+        .get("/api/v1/sites?filter=alerts_open%3E4&sort=-alerts_open")
+        .await;
+    assert_eq!(listed.items("alerts_open"), [5], "{listed}");
+    sqlx::query(
+        "UPDATE alerts SET resolved_at = now(), resolution = 'cleared' WHERE tenant_id = $1",
+    )
+    .bind(A.tenant().0)
+    .execute(&dataflow)
+    .await
+    .unwrap();
+    assert_eq!(counts().await, [0, 0]);
 }

@@ -33,6 +33,7 @@ async fn a_site_lives() {
     assert_snapshot!(made, @r#"
     201 {
       "address": "Hill 1",
+      "alerts_open": 0,
       "as_of": null,
       "clients": 0,
       "clients_hour_ago": null,
@@ -72,6 +73,7 @@ async fn a_site_lives() {
     assert_snapshot!(admin.patch(&at, made.etag(), patch).await, @r#"
     200 {
       "address": "Hill 1",
+      "alerts_open": 0,
       "as_of": null,
       "clients": 0,
       "clients_hour_ago": null,

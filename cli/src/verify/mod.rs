@@ -7,6 +7,7 @@ mod alerts;
 mod fold;
 mod kept;
 mod lake;
+mod owners;
 mod places;
 mod rollups;
 mod served;
@@ -50,7 +51,7 @@ pub(crate) struct Report {
 /// What came of one law.
 #[derive(Debug, Serialize)]
 pub(crate) struct Law {
-    /// Its number in DESIGN §7.6.
+    /// Its number; it stays when laws are added.
     pub(crate) law: u8,
     /// What it says.
     pub(crate) text: &'static str,
@@ -192,7 +193,8 @@ fn sums(served: &Served, folded: &Folded) -> Law {
         .chain(rule_laws(ours, &folded.rules, &folded.standings))
         .map(|b| format!("{}: {}", b.law, b.subject))
         .collect();
-    let rows = ours.devices.len() + ours.links.len();
+    let signals = ours.alerts.len() + ours.incidents.len() + ours.trends.len();
+    let rows = ours.devices.len() + ours.links.len() + signals;
     Law::new(4, "sums agree; one live access point a client", rows, found)
 }
 
@@ -213,13 +215,11 @@ fn tenants(served: &Served, folded: &Folded) -> Law {
         .values()
         .filter(|a| owners.get(&a.device_id) != Some(&a.tenant_id))
         .map(|a| format!("address of {} is another tenant's row", a.mac));
-    let rows = ours.devices.len() + ours.links.len() + ours.addresses.len();
-    Law::new(
-        5,
-        "no row of another tenant",
-        rows,
-        devices.chain(links).chain(addresses).collect(),
-    )
+    let of_things = owners::strange(ours, &folded.standings);
+    let found = devices.chain(links).chain(addresses).chain(of_things);
+    let signals = ours.alerts.len() + ours.incidents.len() + ours.trends.len();
+    let rows = ours.devices.len() + ours.links.len() + ours.addresses.len() + signals;
+    Law::new(5, "no row of another tenant", rows, found.collect())
 }
 
 fn differ<K: Ord + Debug, V: PartialEq + Debug>(

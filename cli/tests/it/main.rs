@@ -1,6 +1,7 @@
 //! Tests of the binary and of the workspace as a whole.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod alerts;
 mod bench;
 mod clock;
 mod damage;

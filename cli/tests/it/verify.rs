@@ -177,3 +177,89 @@ async fn wrong_views(data: &Path, pool: &PgPool) {
     let found_again = "UPDATE health_events SET epoch = micros(at) / 250000 - 1 WHERE epoch = 0";
     change(pool, found_again).await;
 }
+
+/// What somebody changed by hand in alerts, incidents and trends is found, and named.
+#[tokio::test]
+async fn alerts_incidents_and_trends_that_were_changed_by_hand_break_their_laws() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    let scenario = folder.path().join("trouble.txt");
+    std::fs::write(&scenario, "at 12s ap_dead ap=1 for=1h\n").unwrap();
+    let more = ["--for", "45s", "--scenario", scenario.to_str().unwrap()];
+    let output = demo(&data, (30, "1s"), &more).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let private = Private::start(&data.join("postgres")).await.unwrap();
+    let pool = private.pool(Role::Dataflow, 2).await.unwrap();
+    let report: Value = verified(&data);
+    let (two, four) = (law(&report, 2), law(&report, 4));
+    assert!(two["checked"].as_u64() > Some(0) && four["checked"].as_u64() > Some(0));
+    let id = async |sql: &'static str| -> String {
+        let id = sqlx::query_scalar(sql).fetch_one(&pool).await;
+        id.unwrap_or_else(|e| panic!("{sql}: {e}"))
+    };
+    let alert = id(
+        "SELECT alert_id::text FROM alerts WHERE kind = 'offline' AND resolved_at IS NULL \
+        AND status = 'open' LIMIT 1",
+    )
+    .await;
+    let incident = id("SELECT incident_id::text FROM incidents WHERE closed_at IS NULL ORDER BY opened_at LIMIT 1").await;
+    let (of_alert, of_incident, of_ap) = (other("alerts"), other("incidents"), other("ap"));
+    // Law by law, which of them breaks and what its examples name.
+    let wrong = [
+        (
+            format!("UPDATE alerts SET status = 'waiting' WHERE alert_id = '{alert}'"),
+            format!("UPDATE alerts SET status = 'open' WHERE alert_id = '{alert}'"),
+            vec![(1, alert.as_str())],
+        ),
+        (
+            format!("UPDATE incidents SET devices = devices + 100 WHERE incident_id = '{incident}'"),
+            format!("UPDATE incidents SET devices = devices - 100 WHERE incident_id = '{incident}'"),
+            vec![(1, incident.as_str()), (4, incident.as_str())],
+        ),
+        (
+            format!("UPDATE alerts SET tenant_id = {of_alert} WHERE alert_id = '{alert}'"),
+            format!("UPDATE alerts SET tenant_id = {of_alert} WHERE alert_id = '{alert}'"),
+            vec![(1, alert.as_str()), (5, alert.as_str())],
+        ),
+        (
+            format!("UPDATE incidents SET tenant_id = {of_incident} WHERE incident_id = '{incident}'"),
+            format!("UPDATE incidents SET tenant_id = {of_incident} WHERE incident_id = '{incident}'"),
+            vec![(1, incident.as_str()), (5, incident.as_str())],
+        ),
+        (
+            format!(
+                "INSERT INTO trends (tenant_id, mac, since, ap_device_id, radio_mac, test, baseline_cdbm, opened_cdbm, epoch)
+                 SELECT {of_ap}, 1, now(), device_id, 2, 'day', -6000, -6600, 1 FROM device_status AS ap LIMIT 1"
+            ),
+            "DELETE FROM trends".to_owned(),
+            vec![(1, "trend"), (5, "trend of 00:00:00:00:00:01")],
+        ),
+    ];
+    for (wrong, right, laws) in wrong {
+        by_hand(&pool, &wrong).await;
+        let (kept, report) = verify(&data);
+        assert!(!kept, "{wrong}: {report}");
+        for (number, names) in laws {
+            let found = law(&report, number)["examples"].to_string();
+            assert!(found.contains(names), "{wrong}: {number}: {report}");
+        }
+        by_hand(&pool, &right).await;
+    }
+    verified(&data);
+    pool.close().await;
+    private.stop().await.unwrap();
+}
+
+/// The tenant that a row of a table is not of: the demo has two.
+fn other(table: &str) -> String {
+    format!(
+        "(SELECT d.tenant_id FROM device_status AS d WHERE d.tenant_id <> {table}.tenant_id LIMIT 1)"
+    )
+}
+
+/// A statement of an operator, which touches one row.
+async fn by_hand(pool: &PgPool, sql: &str) {
+    let done = sqlx::query(sqlx::AssertSqlSafe(sql.to_owned()));
+    let done = done.execute(pool).await.unwrap();
+    assert_eq!(done.rows_affected(), 1, "{sql}");
+}

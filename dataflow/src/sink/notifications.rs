@@ -4,8 +4,8 @@
 
 use std::collections::HashMap;
 
-use mast_schemas::alerts::{IncidentChange, IncidentEvent, RuleKind};
-use mast_schemas::notifications::{Named, NotificationContent, Occasion, Root};
+use mast_schemas::alerts::{IncidentChange, IncidentEvent};
+use mast_schemas::notifications::{Extent, Named, NotificationContent, Occasion, Root, title};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -19,6 +19,8 @@ struct Known {
     site: Option<Named>,
     /// The most devices and clients that the incident had.
     most: Option<(i64, i64)>,
+    /// Devices of its alerts that hang on the root.
+    below: u64,
 }
 
 /// Writes the requests of a batch, whose incidents are written.
@@ -30,7 +32,10 @@ pub(super) async fn write(conn: &mut PgConnection, batch: &Batch) -> Result<(), 
     if told.is_empty() {
         return Ok(());
     }
-    let known = known(conn, &told).await?;
+    let mut known = known(conn, &told).await?;
+    for (incident, devices) in below(conn, &told).await? {
+        known.entry(incident).or_default().below = devices.unsigned_abs();
+    }
     let nothing = Known::default();
     let known = |event: &IncidentEvent| known.get(&event.incident_id.0).unwrap_or(&nothing);
     columns!(&told, (event, occasion) =>
@@ -113,10 +118,37 @@ async fn known(
             name: row.name,
             site: site.map(|(id, name)| Named { id, name }),
             most: row.devices.zip(row.clients),
+            below: 0,
         };
         (row.incident_id, known)
     });
     Ok(known.collect())
+}
+
+/// How many devices with alerts in an incident hang on its root, by incident. Alerts of the batch are written.
+async fn below(
+    conn: &mut PgConnection,
+    told: &[(&IncidentEvent, Occasion)],
+) -> Result<Vec<(Uuid, i64)>, sqlx::Error> {
+    columns!(told, (event, _) =>
+        incident: Uuid = event.incident_id.0,
+        tenant: Uuid = event.tenant_id.0,
+        root: Uuid = event.root_id.0,
+    );
+    // Events come in the order of their slots, and the last one of an incident is whose number stays.
+    sqlx::query_as(
+        "SELECT r.incident_id, (
+             SELECT count(DISTINCT a.subject_id) FROM alerts AS a
+             WHERE a.tenant_id = r.tenant_id AND a.incident_id = r.incident_id AND a.resolved_at IS NULL
+                 AND a.cause_device_id = r.root_id AND a.subject_kind IN ('device', 'interface'))
+         FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[]) WITH ORDINALITY AS r (incident_id, tenant_id, root_id, n)
+         ORDER BY r.n",
+    )
+    .bind(&incident)
+    .bind(&tenant)
+    .bind(&root)
+    .fetch_all(conn)
+    .await
 }
 
 fn words(event: &IncidentEvent, occasion: Occasion, known: &Known) -> NotificationContent {
@@ -132,7 +164,14 @@ fn words(event: &IncidentEvent, occasion: Occasion, known: &Known) -> Notificati
         title: title(event.kind, &name),
         cause: match is_over {
             true => "all of its alerts have resolved".to_owned(),
-            false => format!("{} alerts with one root", event.alerts),
+            false => {
+                let extent = Extent {
+                    alerts: event.alerts.into(),
+                    devices: event.devices.into(),
+                    below: known.below,
+                };
+                extent.cause(event.kind, &name)
+            }
         },
         root: Root {
             kind: event.root_kind.to_string(),
@@ -144,31 +183,5 @@ fn words(event: &IncidentEvent, occasion: Occasion, known: &Known) -> Notificati
         clients_affected: Some(clients),
         opened_at: event.opened_at,
         resolved_at: is_over.then_some(event.at),
-    }
-}
-
-/// What happened, in a line.
-fn title(kind: RuleKind, name: &str) -> String {
-    match kind {
-        RuleKind::Offline => format!("{name} does not answer"),
-        RuleKind::Unmanageable => format!("{name} answers and can't be read"),
-        RuleKind::SiteDown => format!("{name} is down"),
-        RuleKind::InterfaceDown => format!("{name}: an interface is down"),
-        RuleKind::InterfaceUtilization => format!("{name}: an interface is full"),
-        RuleKind::Cpu => format!("{name}: CPU load"),
-        RuleKind::Memory => format!("{name}: memory in use"),
-        RuleKind::Disk => format!("{name}: disk in use"),
-        RuleKind::Temperature => format!("{name}: temperature"),
-        RuleKind::Signal | RuleKind::SectorSignalAvg => format!("{name}: signal of clients"),
-        RuleKind::Ccq => format!("{name}: CCQ of clients"),
-        RuleKind::Clients => format!("{name}: number of clients"),
-        RuleKind::DeviceOfflinePercent | RuleKind::DeviceOfflineCount => {
-            format!("{name}: devices do not answer")
-        }
-        RuleKind::SectorClientDrop => format!("{name}: clients were lost"),
-        RuleKind::SignalDegradation => format!("{name}: signals of clients degrade"),
-        RuleKind::LinkDownCount => format!("{name}: links are down"),
-        RuleKind::NoiseFloor => format!("{name}: noise"),
-        RuleKind::ThroughputDrop => format!("{name}: traffic fell"),
     }
 }

@@ -297,6 +297,77 @@ fn became(view: &IncidentView, change: IncidentChange, after: i64) -> IncidentEv
 }
 
 #[tokio::test]
+async fn people_are_told_what_is_so_of_a_root_and_how_much_hangs_on_it() {
+    let w = world().await;
+    let of = |number: u128, cause: Option<DeviceId>, id: IncidentId| {
+        let (subject, kind) = (
+            Subject::Device(DeviceId(Uuid::from_u128(number))),
+            RuleKind::Offline,
+        );
+        AlertView {
+            alert_id: alert_id(RULE, &subject, AT),
+            kind,
+            subject,
+            cause_device_id: cause,
+            incident_id: Some(id),
+            ..alert(&w, 0, AlertStatus::Suppressed)
+        }
+    };
+    let id = incident_id(w.tenant, alert(&w, 0, AlertStatus::Open).alert_id);
+    let all = [
+        of(DEVICE.0.as_u128(), None, id),
+        of(0x33, Some(DEVICE), id),
+        of(0x44, Some(DEVICE), id),
+    ];
+    let opened = became(&incident(&w, id, 3), IncidentChange::Opened, 0);
+    let outputs = Outputs {
+        upto: Epoch(5),
+        alerts: all
+            .map(|view| (Epoch(5), view.alert_id, Some(view)))
+            .to_vec(),
+        incidents: vec![(Epoch(5), id, Some(incident(&w, id, 3)))],
+        incident_events: vec![(Epoch(5), opened)],
+        ..Outputs::default()
+    };
+    commit(&w, 0, outputs).await;
+    let resolved = became(&incident(&w, id, 0), IncidentChange::Resolved, 9);
+    let outputs = Outputs {
+        upto: Epoch(9),
+        incidents: vec![(Epoch(9), id, None)],
+        incident_events: vec![(Epoch(9), resolved)],
+        ..Outputs::default()
+    };
+    commit(&w, 5, outputs).await;
+    // The dataflow's own role adds, and reads nothing of it.
+    w.superuser("GRANT SELECT ON notification_requests TO mast_dataflow")
+        .await;
+    let told: Vec<(String, String, String)> = sqlx::query_as(
+        "SELECT kind, content ->> 'title', content ->> 'cause' FROM notification_requests ORDER BY happened_at",
+    )
+    .fetch_all(&w.pool)
+    .await
+    .unwrap();
+    // Nobody has told the name of it.
+    let dead = format!("{DEVICE} does not answer");
+    let word = str::to_owned;
+    assert_eq!(
+        told,
+        [
+            (
+                word("opened"),
+                dead.clone(),
+                format!("{dead}; 2 other devices hang on it")
+            ),
+            (
+                word("resolved"),
+                dead,
+                word("all of its alerts have resolved")
+            ),
+        ]
+    );
+}
+
+#[tokio::test]
 async fn an_incident_remembers_the_most_it_had_and_how_it_closed() {
     let w = world().await;
     let id = incident_id(w.tenant, alert(&w, 0, AlertStatus::Open).alert_id);

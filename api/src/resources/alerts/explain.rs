@@ -1,13 +1,17 @@
-//! Why an alert is there: its rule, the values around its opening, what is above it, and what became of it.
+//! Why an alert is there: its rule, the values around its opening and what the rule makes of them, what is above it, what keeps
+//! people from being told, and what became of it.
 
 use axum::http::HeaderMap;
 use axum::response::Response;
 use mast_schemas::alerts::RuleKind;
+use mast_schemas::{Timestamp, control};
+use mast_state::rules::{Progress, bad, good};
 use serde::Serialize;
-use sqlx::{FromRow, PgConnection};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::ancestors::{self, Ancestor};
+use super::suppression::{self, Suppression};
 use super::{Alert, LISTING};
 use crate::http::access::Viewer;
 use crate::http::extract::Path;
@@ -17,9 +21,10 @@ use crate::http::wire::Time;
 use crate::listing::Bind;
 use crate::resources::alert_events::{self, AlertEvent};
 use crate::resources::incidents::{self, Incident};
-use crate::resources::rules::values::{self, Window};
-use crate::resources::rules::{self, Rule};
-use crate::rules::decimal;
+use crate::resources::rules::preview::{controlled, moments};
+use crate::resources::rules::values::{self, Source, Value, Window};
+use crate::resources::rules::{self, Rule, checked};
+use crate::rules::{RuleInput, decimal};
 
 /// Values are shown from so long before the opening until so long after it, microseconds.
 const BEFORE: i64 = 3_600 * 1_000_000;
@@ -39,8 +44,9 @@ pub(crate) struct Explanation {
     values: Vec<Judged>,
     /// The alert's opening and resolving.
     events: Vec<AlertEvent>,
-    /// The device that it is of, or whose site's it is, and what is above it as far as it is set by hand; with how each is now.
+    /// The device that it is of, and what is above it, or above the place that it is of; with how each is now.
     ancestors: Vec<Ancestor>,
+    suppression: Suppression,
     /// The incident that it is in, or was last.
     incident: Option<Incident>,
     /// What could not be said exactly, and why.
@@ -53,22 +59,14 @@ pub(crate) struct Judged {
     at: Time,
     /// Null: the poll or the minute had none, which counts for nothing.
     value: Option<f64>,
+    /// `bad` or `good` by the rule; null where it is neither, where there is no value, and where the rule is deleted.
+    judged: Option<&'static str>,
+    /// How many in a row, after it: bad ones while no alert is open, else good ones.
+    run: Option<u16>,
 }
 
-/// A device above.
-#[derive(Debug, Serialize, ToSchema, FromRow)]
-pub(crate) struct Ancestor {
-    device_id: Uuid,
-    name: String,
-    role: String,
-    /// `online`, `offline`, `unmanageable` or `unobserved`.
-    state: String,
-    since: Option<Time>,
-    /// Steps above the subject; 0 is the subject's own device.
-    steps: i32,
-}
-
-/// Explains an alert: the rule as it is, the values around the opening, what is above the subject, and the incident.
+/// Explains an alert: the rule as it is, the values around the opening, what is above the subject, what keeps people from being
+/// told, and the incident.
 #[utoipa::path(get, path = "/api/v1/alerts/{id}/explain", tag = "alerts", params(("id" = Uuid, Path)),
     responses((status = 200, body = Explanation)))]
 pub(crate) async fn explain(
@@ -88,17 +86,18 @@ pub(crate) async fn explain(
         None => None,
     };
     let events = alert_events::of_alert(&mut tx, tenant, id).await?;
-    let ancestors = ancestors(&mut tx, tenant, &alert).await?;
+    let ancestors = ancestors::of(&mut tx, tenant, &alert).await?;
+    let suppression = suppression::of(&mut tx, tenant, &alert).await?;
     drop(tx);
     let mut missing = Vec::new();
     if rule.is_none() {
         missing.push("the rule is deleted: what it said is not known any more".to_owned());
     }
-    missing.push(
-        "above a device are shown only parents that are set by hand; those that follow from links are in cause and incident"
-            .to_owned(),
-    );
-    let values = around(&who, &alert, &mut missing).await?;
+    let judge = rule.as_ref().map(RuleInput::from);
+    let judge =
+        judge.map(|input| Ok::<_, Problem>(controlled(who.tenant(), &input, &checked(&input)?)));
+    let judge = judge.transpose()?;
+    let values = around(&who, &alert, judge.as_ref(), &mut missing).await?;
     let threshold = events.first().and_then(|event| event.threshold());
     let explanation = Explanation {
         alert,
@@ -107,16 +106,18 @@ pub(crate) async fn explain(
         values,
         events,
         ancestors,
+        suppression,
         incident,
         missing,
     };
     reply::list(&headers, &explanation)
 }
 
-/// The values around the opening.
+/// The values around the opening, and what the rule makes of each.
 async fn around(
     who: &Viewer,
     alert: &Alert,
+    rule: Option<&control::Rule>,
     missing: &mut Vec<String>,
 ) -> Result<Vec<Judged>, Problem> {
     let live = &alert.live;
@@ -137,45 +138,48 @@ async fn around(
     let values = values
         .into_iter()
         .filter(|value| value.interface == live.interface);
-    let values: Vec<_> = values
-        .map(|value| Judged {
-            at: value.at,
-            value: value.value_milli.map(decimal),
-        })
-        .collect();
+    let values: Vec<_> = values.collect();
     if values.is_empty() {
         missing.push("history has no values of that time any more, or not yet".to_owned());
+        return Ok(Vec::new());
     }
-    Ok(values)
+    // Another kind of the same id is another rule: it makes nothing of these values.
+    let rule = rule.filter(|rule| rule.kind == kind);
+    if rule.is_some() {
+        missing.push(
+            "values are judged by the rule as it is now, and runs are counted from the first value that is shown".to_owned(),
+        );
+    }
+    Ok(judged(rule, &source, &values, window.to))
 }
 
-/// The subject's device, or the router of its site, and its parents by hand. Parents may go round: each is shown once.
-async fn ancestors(
-    tx: &mut PgConnection,
-    tenant: Uuid,
-    alert: &Alert,
-) -> Result<Vec<Ancestor>, Problem> {
-    let is_place = matches!(alert.live.subject_kind.as_str(), "site" | "sector");
-    let rows = sqlx::query_as::<_, Ancestor>(
-        "WITH RECURSIVE up AS (
-             SELECT d.id, d.parent_id, 0 AS steps, ARRAY[d.id] AS path FROM devices d
-             WHERE d.tenant_id = $1 AND d.id = CASE WHEN $3 THEN (
-                 SELECT r.id FROM devices r WHERE r.tenant_id = $1 AND r.site_id = $4 AND r.role = 'router' AND r.enabled
-                 ORDER BY r.id LIMIT 1) ELSE $2 END
-             UNION ALL
-             SELECT d.id, d.parent_id, up.steps + 1, up.path || d.id FROM up
-             JOIN devices d ON d.tenant_id = $1 AND d.id = up.parent_id
-             WHERE NOT d.id = ANY (up.path) AND up.steps < 100)
-         SELECT d.id AS device_id, d.name, d.role, coalesce(s.state, 'unobserved') AS state, s.since, up.steps
-         FROM up JOIN devices d ON d.tenant_id = $1 AND d.id = up.id
-         LEFT JOIN device_status s ON s.device_id = d.id AND s.tenant_id = d.tenant_id
-         ORDER BY up.steps",
-    )
-    .bind(tenant)
-    .bind(alert.live.subject_id)
-    .bind(is_place)
-    .bind(alert.site_id)
-    .fetch_all(tx)
-    .await?;
-    Ok(rows)
+/// Steps a rule through values, as the dataflow does.
+fn judged(
+    rule: Option<&control::Rule>,
+    source: &Source,
+    values: &[Value],
+    to: Time,
+) -> Vec<Judged> {
+    let mut progress = Progress::default();
+    let mut all = Vec::with_capacity(values.len());
+    for (n, value) in values.iter().enumerate() {
+        let known = rule.zip(value.value_milli);
+        if let Some((rule, milli)) = known {
+            let until = values.get(n + 1).map_or(to.0, |next| next.at.0);
+            for at in moments(source, value.at.0, until) {
+                progress.step(rule, Timestamp(at), milli);
+            }
+        }
+        all.push(Judged {
+            at: value.at,
+            value: value.value_milli.map(decimal),
+            judged: known.and_then(|(rule, milli)| match () {
+                () if bad(rule, milli) => Some("bad"),
+                () if good(rule, milli) => Some("good"),
+                () => None,
+            }),
+            run: rule.map(|_| progress.run),
+        });
+    }
+    all
 }

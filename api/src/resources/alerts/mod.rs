@@ -1,9 +1,11 @@
 //! Alerts: open ones, and those of the last 90 days.
 
 pub(crate) mod acts;
+mod ancestors;
 pub(crate) mod deed;
 pub(crate) mod explain;
 pub(crate) mod notes;
+mod suppression;
 
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -75,7 +77,7 @@ impl From<AlertView> for LiveAlert {
 pub(crate) struct Alert {
     #[serde(flatten)]
     #[sqlx(flatten)]
-    pub(super) live: LiveAlert,
+    pub(crate) live: LiveAlert,
     /// Name of the rule; null where it is deleted.
     rule: Option<String>,
     /// Name of the device, site or sector; null where it is deleted.

@@ -85,7 +85,7 @@ impl From<&Rule> for RuleInput {
 }
 
 /// The rule that an input is.
-pub(super) fn checked(input: &RuleInput) -> Result<Checked, Problem> {
+pub(crate) fn checked(input: &RuleInput) -> Result<Checked, Problem> {
     input.checked().map_err(|faults| {
         let errors = faults.into_iter();
         Problem::invalid(

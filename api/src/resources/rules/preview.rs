@@ -87,7 +87,7 @@ pub(crate) async fn of_input(
 }
 
 /// The rule as the dataflow has it.
-fn rule(tenant: TenantId, input: &RuleInput, checked: &Checked) -> control::Rule {
+pub(crate) fn controlled(tenant: TenantId, input: &RuleInput, checked: &Checked) -> control::Rule {
     let id = input.scope_id.unwrap_or_default();
     control::Rule {
         id: RuleId(Uuid::nil()),
@@ -117,7 +117,7 @@ fn rule(tenant: TenantId, input: &RuleInput, checked: &Checked) -> control::Rule
 
 async fn preview(who: &Viewer, input: &RuleInput) -> Result<Preview, Problem> {
     let checked = checked(input)?;
-    let rule = rule(who.tenant(), input, &checked);
+    let rule = controlled(who.tenant(), input, &checked);
     let mut tx = who.read().await?;
     must_exist(&mut tx, who.tenant().0, input).await?;
     let found = subjects(&mut tx, who.tenant().0, &rule).await?;
@@ -232,7 +232,7 @@ impl Preview {
 
 /// When a value is judged: at its poll, or at each whole minute from its own until the next value's, but no longer than it
 /// holds.
-fn moments(source: &Source, at: i64, until: i64) -> impl Iterator<Item = i64> {
+pub(crate) fn moments(source: &Source, at: i64, until: i64) -> impl Iterator<Item = i64> {
     let (first, end, step) = match source.every_minutes {
         None => (at, at + 1, MINUTE),
         Some(minutes) => {

@@ -25,7 +25,7 @@ use crate::incidents::tenant::{Tenant, Timers};
 use crate::messages::IncidentInput;
 
 pub use recurrence::RecurrenceError;
-pub use windows::{WindowError, check};
+pub use windows::{WindowError, check, open_until};
 
 /// Everything the step emits in one slot.
 #[derive(Debug, Default)]

@@ -54,6 +54,13 @@ pub fn check(window: &Window) -> Result<(), WindowError> {
     Ok(())
 }
 
+/// Until when a window is open that is open at `at`, once or as it recurs; `None`: it is not. A window that can't be is there once.
+pub fn open_until(window: &Window, at: Timestamp) -> Option<Timestamp> {
+    let mut held = Held::new(window.clone());
+    held.advance(at);
+    held.end().filter(|_| held.open)
+}
+
 fn zone(name: &str) -> Result<Tz, WindowError> {
     name.parse().map_err(|_| WindowError::Zone(name.to_owned()))
 }

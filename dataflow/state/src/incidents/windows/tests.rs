@@ -139,3 +139,22 @@ fn what_is_refused_does_not_recur() {
     windows.put(window(3, 300, 200));
     assert!(!windows.advance(Timestamp::from_secs(250)));
 }
+
+#[test]
+fn whoever_asks_of_one_moment_hears_until_when_a_window_is_open() {
+    let secs = Timestamp::from_secs;
+    let once = window(1, 100, 200);
+    for (now, until) in [(99, None), (100, Some(200)), (199, Some(200)), (200, None)] {
+        assert_eq!(open_until(&once, secs(now)), until.map(secs), "{now}");
+    }
+    let daily = Window {
+        recurrence: Some("FREQ=DAILY".to_owned()),
+        ..window(1, 0, HOUR)
+    };
+    let on_the_third_day = 48 * HOUR;
+    assert_eq!(
+        open_until(&daily, secs(on_the_third_day + 5)),
+        Some(secs(on_the_third_day + HOUR))
+    );
+    assert_eq!(open_until(&daily, secs(on_the_third_day + HOUR)), None);
+}
