@@ -2,8 +2,6 @@
 //!
 //! Ids are those of the events, so a slot that is worked off again adds nothing. Names are those of the moment.
 
-use std::collections::HashMap;
-
 use mast_schemas::alerts::{IncidentChange, IncidentEvent};
 use mast_schemas::notifications::{Extent, Named, NotificationContent, Occasion, Root, title};
 use sqlx::PgConnection;
@@ -33,21 +31,24 @@ pub(super) async fn write(conn: &mut PgConnection, batch: &Batch) -> Result<(), 
         return Ok(());
     }
     let mut known = known(conn, &told).await?;
-    for (incident, devices) in below(conn, &told).await? {
-        known.entry(incident).or_default().below = devices.unsigned_abs();
+    for (known, devices) in known.iter_mut().zip(below(conn, &told).await?) {
+        known.below = devices.unsigned_abs();
     }
-    let nothing = Known::default();
-    let known = |event: &IncidentEvent| known.get(&event.incident_id.0).unwrap_or(&nothing);
-    columns!(&told, (event, occasion) =>
+    let told: Vec<(&IncidentEvent, Occasion, Known)> = told
+        .into_iter()
+        .zip(known)
+        .map(|((event, occasion), known)| (event, occasion, known))
+        .collect();
+    columns!(&told, (event, occasion, known) =>
         id: Uuid = event.event_id.0,
         tenant: Uuid = event.tenant_id.0,
         incident: Uuid = event.incident_id.0,
         kind: &str = occasion.as_str(),
         severity: &str = event.severity.as_str(),
-        site: Option<Uuid> = known(event).site.as_ref().map(|site| site.id),
+        site: Option<Uuid> = known.site.as_ref().map(|site| site.id),
         at: i64 = event.at.0,
         // A struct of texts and numbers always serializes.
-        content: String = serde_json::to_string(&words(event, *occasion, known(event))).unwrap_or_default(),
+        content: String = serde_json::to_string(&words(event, *occasion, known)).unwrap_or_default(),
     );
     // Whoever silenced all that is open in an incident does not want to hear that it became worse.
     sqlx::query!(
@@ -82,18 +83,19 @@ const fn occasion(change: IncidentChange) -> Option<Occasion> {
     }
 }
 
-/// Names and places of the roots, and what the incidents had at most, by incident.
+/// Name and place of each event's root, and what its incident had at most, in the order of the events.
 async fn known(
     conn: &mut PgConnection,
     told: &[(&IncidentEvent, Occasion)],
-) -> Result<HashMap<Uuid, Known>, sqlx::Error> {
+) -> Result<Vec<Known>, sqlx::Error> {
     columns!(told, (event, _) =>
         incident: Uuid = event.incident_id.0,
         tenant: Uuid = event.tenant_id.0,
         kind: &str = event.root_kind.as_str(),
         root: Uuid = event.root_id.0,
     );
-    // Events come in the order of their slots: the root of the last one is that of the incident.
+    // By event, not by incident: within a commit an incident may open with one root and get another. All joins are by keys, so
+    // that there is a row for each.
     let rows = sqlx::query!(
         r#"SELECT r.incident_id AS "incident_id!", coalesce(d.name, e.name, p.name) AS name, s.id AS "site_id?",
                   s.name AS "site?", i.devices_most AS "devices?", i.clients_most AS "clients?"
@@ -114,30 +116,28 @@ async fn known(
     .await?;
     let known = rows.into_iter().map(|row| {
         let site = row.site_id.zip(row.site);
-        let known = Known {
+        Known {
             name: row.name,
             site: site.map(|(id, name)| Named { id, name }),
             most: row.devices.zip(row.clients),
             below: 0,
-        };
-        (row.incident_id, known)
+        }
     });
     Ok(known.collect())
 }
 
-/// How many devices with alerts in an incident hang on its root, by incident. Alerts of the batch are written.
+/// How many devices with alerts in an incident hang on its root, in the order of the events. Alerts of the batch are written.
 async fn below(
     conn: &mut PgConnection,
     told: &[(&IncidentEvent, Occasion)],
-) -> Result<Vec<(Uuid, i64)>, sqlx::Error> {
+) -> Result<Vec<i64>, sqlx::Error> {
     columns!(told, (event, _) =>
         incident: Uuid = event.incident_id.0,
         tenant: Uuid = event.tenant_id.0,
         root: Uuid = event.root_id.0,
     );
-    // Events come in the order of their slots, and the last one of an incident is whose number stays.
-    sqlx::query_as(
-        "SELECT r.incident_id, (
+    sqlx::query_scalar(
+        "SELECT (
              SELECT count(DISTINCT a.subject_id) FROM alerts AS a
              WHERE a.tenant_id = r.tenant_id AND a.incident_id = r.incident_id AND a.resolved_at IS NULL
                  AND a.cause_device_id = r.root_id AND a.subject_kind IN ('device', 'interface'))

@@ -5,9 +5,9 @@ use mast_dataflow::relay::events;
 use mast_dataflow::sink::Batch;
 use mast_schemas::alerts::{
     AlertChange, AlertEvent, AlertId, AlertStatus, AlertView, IncidentChange, IncidentEvent,
-    IncidentId, IncidentView, Resolution, Root, RuleKind, RuleSubject, Severity, Subject,
-    SubjectId, Suppressor, TrendChange, TrendEvent, TrendTest, TrendView, alert_event_id, alert_id,
-    incident_event_id, incident_id, trend_event_id,
+    IncidentId, IncidentView, Resolution, Root, RuleKind, Severity, Subject, SubjectId, Suppressor,
+    TrendChange, TrendEvent, TrendTest, TrendView, alert_event_id, alert_id, incident_event_id,
+    incident_id, trend_event_id,
 };
 use mast_schemas::time::Span;
 use mast_schemas::{DeviceId, Epoch, Mac, RuleId, Timestamp};
@@ -16,11 +16,11 @@ use uuid::Uuid;
 use crate::relay::told_anew;
 use crate::sink::{AT, World, world};
 
-const RULE: RuleId = RuleId(Uuid::from_u128(0x11));
-const DEVICE: DeviceId = DeviceId(Uuid::from_u128(0x22));
+pub(crate) const RULE: RuleId = RuleId(Uuid::from_u128(0x11));
+pub(crate) const DEVICE: DeviceId = DeviceId(Uuid::from_u128(0x22));
 
 /// The alert of ether1 that opened `after` seconds after all began.
-fn alert(w: &World, after: i64, status: AlertStatus) -> AlertView {
+pub(crate) fn alert(w: &World, after: i64, status: AlertStatus) -> AlertView {
     let (subject, opened_at) = (
         Subject::Interface(DEVICE, "ether1".into()),
         AT + Span::secs(after),
@@ -41,7 +41,7 @@ fn alert(w: &World, after: i64, status: AlertStatus) -> AlertView {
     }
 }
 
-fn event(view: &AlertView, at: Timestamp, end: Option<Resolution>) -> AlertEvent {
+pub(crate) fn event(view: &AlertView, at: Timestamp, end: Option<Resolution>) -> AlertEvent {
     let change = match end {
         None => AlertChange::Opened,
         Some(_) => AlertChange::Resolved,
@@ -72,7 +72,7 @@ fn opened(view: &AlertView) -> AlertEvent {
     event(view, view.opened_at, None)
 }
 
-async fn commit(w: &World, from: u64, mut outputs: Outputs) -> Batch {
+pub(crate) async fn commit(w: &World, from: u64, mut outputs: Outputs) -> Batch {
     let batch = Batch::take(&mut outputs, Epoch(from));
     w.sink.commit(&batch).await.unwrap();
     batch
@@ -262,7 +262,7 @@ async fn alerts_of_a_deleted_tenant_go_without_a_word() {
     assert_eq!(w.number("SELECT count(*) FROM alerts").await, 0);
 }
 
-fn incident(w: &World, id: IncidentId, alerts: u32) -> IncidentView {
+pub(crate) fn incident(w: &World, id: IncidentId, alerts: u32) -> IncidentView {
     IncidentView {
         incident_id: id,
         tenant_id: w.tenant,
@@ -276,7 +276,7 @@ fn incident(w: &World, id: IncidentId, alerts: u32) -> IncidentView {
     }
 }
 
-fn became(view: &IncidentView, change: IncidentChange, after: i64) -> IncidentEvent {
+pub(crate) fn became(view: &IncidentView, change: IncidentChange, after: i64) -> IncidentEvent {
     let at = AT + Span::secs(after);
     IncidentEvent {
         event_id: incident_event_id(view.incident_id, at, change),
@@ -285,7 +285,7 @@ fn became(view: &IncidentView, change: IncidentChange, after: i64) -> IncidentEv
         at,
         change,
         merged_into: (change == IncidentChange::Merged).then_some(view.incident_id),
-        root_kind: RuleSubject::Device,
+        root_kind: view.root.kind(),
         root_id: SubjectId(view.root.id()),
         kind: view.kind,
         severity: view.severity,

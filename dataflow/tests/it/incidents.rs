@@ -1,19 +1,23 @@
 //! Suppression and incidents from polls on: one word for a tower that dies, whoever computes it and whenever it restarts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mast_dataflow::engine::Engine;
 use mast_dataflow::outputs::{Outputs, Snapshot};
+use mast_oracle::Oracle;
 use mast_oracle::script::{self, Script, at, at_ms, device, good, mac, site, tenant};
 use mast_schemas::alerts::{
-    AlertChange, AlertId, AlertStatus, AlertView, IncidentChange, IncidentEvent, IncidentId,
-    IncidentView, Root, RuleKind, RuleSubject, Scope, Severity, Suppressor,
+    AlertChange, AlertEvent, AlertId, AlertStatus, AlertView, IncidentChange, IncidentEvent,
+    IncidentId, IncidentView, Root, RuleKind, RuleSubject, Scope, Severity, Suppressor,
 };
 use mast_schemas::control::{Change, Role, Rule, Site, Window};
 use mast_schemas::records::Outcome;
-use mast_schemas::{DeviceId, RuleId, Timestamp, WindowId};
+use mast_schemas::thresholds::DEFAULT;
+use mast_schemas::views::DeviceState;
+use mast_schemas::{DeviceId, Epoch, RuleId, Timestamp, WindowId};
 
-use crate::support::{config, encode};
+use crate::flow::compare;
+use crate::support::{self, Served, config, encode};
 
 const ROUTER: u32 = 1;
 const AP: u32 = 2;
@@ -245,4 +249,163 @@ fn workers_and_restarts_change_nothing() {
     for restart in [1, 5] {
         assert_eq!(run(&slots, 2, restart), seen, "restarts after {restart}");
     }
+}
+
+/// The log is away from the 65th minute to the 75th: over an hour after the begin, so that it is known what there was an hour ago.
+const AWAY: std::ops::Range<i64> = 65 * 60..75 * 60;
+/// So many minutes are polled.
+const POLLED: i64 = 140;
+
+/// What becomes of that which is read while the log is away.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Spool {
+    /// It is lost.
+    Lost,
+    /// It comes as soon as the log is back.
+    AtOnce,
+    /// It comes then, of each device 25 s after that of the one before.
+    OneByOne,
+    /// The log is there all the time, and in those minutes nobody answers.
+    NoOutage,
+}
+
+/// Two access points with two customers each, and their router, each polled once a minute, some half a minute after the others.
+fn ten_minutes(spool: Spool) -> Vec<script::SlotInput> {
+    const SECOND_AP: u32 = 3;
+    const OF_FIRST: [u32; 2] = [4, 5];
+    const OF_SECOND: [u32; 2] = [6, 7];
+    let mut script = Script::new();
+    let kinds = [
+        RuleKind::Offline,
+        RuleKind::Unmanageable,
+        RuleKind::SiteDown,
+        RuleKind::DeviceOfflineCount,
+        RuleKind::DeviceOfflinePercent,
+        RuleKind::SectorClientDrop,
+        RuleKind::LinkDownCount,
+    ];
+    for (n, kind) in (1..).zip(kinds) {
+        script.change(at(0), Change::Rule(script::rule_row(n, kind, 0, 0)));
+    }
+    for n in 1..=7 {
+        let id = script.device(at(0), n);
+        script.edit(at(0), id, |row| {
+            row.role = match n {
+                ROUTER => Role::Router,
+                AP | SECOND_AP => Role::Ap,
+                _ => Role::Cpe,
+            };
+            row.interval_ms = 60_000;
+        });
+    }
+    for (minute, n) in (0..POLLED).flat_map(|minute| (1..=7).map(move |n| (minute, n))) {
+        let s = 60 * minute + 5 + 30 * i64::from(n % 2);
+        let t = at(s);
+        if AWAY.contains(&s) && spool == Spool::NoOutage {
+            script.poll_failed(device(n), t, Outcome::Timeout);
+            continue;
+        }
+        let late = match spool {
+            Spool::OneByOne => AWAY.end + 25 * i64::from(n),
+            _ => AWAY.end,
+        };
+        if AWAY.contains(&s) && spool == Spool::Lost {
+            continue;
+        }
+        let table = |of: [u32; 2]| of.map(|n| good(mac(n), s.unsigned_abs() + 9_000));
+        match n {
+            ROUTER => {
+                script.poll_ok(device(n), t);
+            }
+            AP => {
+                script.ap_poll(device(n), t, &table(OF_FIRST));
+            }
+            SECOND_AP => {
+                script.ap_poll(device(n), t, &table(OF_SECOND));
+            }
+            _ => {
+                script.interfaces(device(n), t, &[mac(n)]);
+            }
+        }
+        // What comes after it waits for it.
+        if s >= AWAY.start && spool != Spool::NoOutage {
+            let wait = (late - s).max(0) * 4;
+            script.shift(wait);
+        }
+    }
+    // With nobody to promise anything, time goes on by the clock, some slots at a time.
+    let mut slots = Vec::new();
+    for mut rest in script.slots(at(60 * POLLED)) {
+        let whole = rest.last;
+        while rest.first <= whole {
+            rest.last = whole.min(Epoch(rest.first.0 + 79));
+            let next = rest.last.next();
+            slots.push(rest);
+            rest = script::SlotInput {
+                first: next,
+                last: next,
+                control: Vec::new(),
+                polls: Vec::new(),
+            };
+        }
+    }
+    slots
+}
+
+/// By four workers, who after each binding say what the oracle says, and in the end what one worker says.
+fn compared(slots: &[script::SlotInput]) -> Served {
+    let mut inputs = encode(slots, 3);
+    for input in &mut inputs {
+        input.binding.by_clock = input.messages.is_empty() && input.control.is_empty();
+    }
+    let mut engine = Engine::start(config(4), Snapshot::default()).unwrap();
+    let (mut oracle, mut served) = (Oracle::new(DEFAULT), Served::default());
+    for (slot, input) in slots.iter().zip(&inputs) {
+        engine.feed(input.clone()).unwrap();
+        served.take(engine.outputs().unwrap());
+        oracle.slot(slot.first, slot.last, &slot.control, slot.polls.clone());
+        compare(&format!("slot {}", slot.last.0), &served, &oracle.views());
+    }
+    let events = oracle.take_events();
+    let alone = support::run(&inputs, 1, 20);
+    assert_eq!(alone.views.alerts, served.views.alerts);
+    let ids = |events: &[AlertEvent]| events.iter().map(|e| e.event_id).collect::<BTreeSet<_>>();
+    let incidents =
+        |events: &[IncidentEvent]| events.iter().map(|e| e.event_id).collect::<BTreeSet<_>>();
+    for (alerts, told) in [
+        (&events.alerts, &events.incidents),
+        (&alone.alert_events, &alone.incident_events),
+    ] {
+        assert_eq!(ids(alerts), ids(&served.alert_events));
+        assert_eq!(incidents(told), incidents(&served.incident_events));
+    }
+    served
+}
+
+#[test]
+fn a_log_outage_of_ten_minutes_pages_nobody() {
+    for spool in [Spool::Lost, Spool::AtOnce, Spool::OneByOne] {
+        let served = compared(&ten_minutes(spool));
+        assert_eq!(served.alert_events, [], "{spool:?}");
+        assert_eq!(served.incident_events, [], "{spool:?}");
+        // The outage was seen as what it is, of each device once, and it is over.
+        let unobserved = served.device_events.iter();
+        let unobserved = unobserved.filter(|e| e.to_state == DeviceState::Unobserved);
+        assert_eq!(unobserved.count(), 7, "{spool:?}");
+        let mut devices = served.views.devices.values();
+        assert!(devices.all(|d| d.state == DeviceState::Online), "{spool:?}");
+    }
+    // By the same rules people are told when nobody answers for as long.
+    let served = compared(&ten_minutes(Spool::NoOutage));
+    let kinds: BTreeSet<_> = served.alert_events.iter().map(|e| e.kind).collect();
+    for kind in [
+        RuleKind::Offline,
+        RuleKind::SiteDown,
+        RuleKind::DeviceOfflineCount,
+        RuleKind::SectorClientDrop,
+    ] {
+        assert!(kinds.contains(&kind), "{kind:?}");
+    }
+    let told: Vec<_> = served.incident_events.iter().map(|e| e.change).collect();
+    assert_eq!(told, [IncidentChange::Opened, IncidentChange::Resolved]);
 }

@@ -13,6 +13,7 @@ mod incidents;
 mod job;
 mod lake_away;
 mod lake_upkeep;
+mod notifications;
 mod places;
 mod rates;
 mod recorded;

@@ -146,10 +146,15 @@ impl World {
 
     /// Does what people do, with another role's rights.
     pub(crate) async fn superuser(&self, sql: &'static str) {
-        let mut conn = sqlx::PgConnection::connect_with(&self.database.superuser())
-            .await
-            .unwrap();
+        let mut conn = self.all_rights().await;
         sqlx::query(sql).execute(&mut conn).await.unwrap();
+    }
+
+    /// A connection that may also read what the job only writes.
+    pub(crate) async fn all_rights(&self) -> sqlx::PgConnection {
+        sqlx::PgConnection::connect_with(&self.database.superuser())
+            .await
+            .unwrap()
     }
 
     pub(crate) async fn number(&self, sql: &'static str) -> i64 {
