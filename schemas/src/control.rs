@@ -336,6 +336,9 @@ pub struct Rule {
     pub enabled: bool,
     /// Version.
     pub version: i64,
+    /// When it judges; null: always.
+    #[serde(default)]
+    pub schedule: Option<Schedule>,
 }
 
 /// Hours of the week. [`Hours`](crate::hours::Hours) are what it says.
