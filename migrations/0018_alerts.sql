@@ -33,8 +33,16 @@ CREATE TABLE alert_rules (
     clears      integer NOT NULL DEFAULT 2 CHECK (clears BETWEEN 1 AND 1000),
     severity    text NOT NULL CHECK (severity IN ('info', 'warning', 'critical')),
     enabled     boolean NOT NULL DEFAULT true,
+    -- When it judges. Days of the week, Monday 1; null: all. Minutes of the day; from above to: over midnight; both null: all
+    -- day. Without a zone: always.
+    schedule_days smallint[] CHECK (schedule_days <@ ARRAY[1, 2, 3, 4, 5, 6, 7]::smallint[] AND schedule_days <> '{}'),
+    schedule_from smallint CHECK (schedule_from BETWEEN 0 AND 1439),
+    schedule_to   smallint CHECK (schedule_to BETWEEN 0 AND 1439),
+    schedule_zone text CHECK (schedule_zone <> ''),
     version     bigint NOT NULL DEFAULT 1,
     UNIQUE (tenant_id, name),
+    CONSTRAINT alert_rules_schedule CHECK ((schedule_from IS NULL) = (schedule_to IS NULL)
+        AND (schedule_zone IS NOT NULL OR (schedule_days IS NULL AND schedule_from IS NULL))),
     -- A scope names one thing of its kind, and nothing else.
     CONSTRAINT alert_rules_scope CHECK (
         (site_id IS NOT NULL) = (scope = 'site') AND (sector_id IS NOT NULL) = (scope = 'sector')
@@ -312,7 +320,10 @@ BEGIN
                     ELSE jsonb_build_object(scope, coalesce(site_id, sector_id, group_id, tag_id, device_id)) END,
                 'subject', subject, 'interface', interface, 'operator', operator, 'enter_milli', enter_milli,
                 'clear_milli', clear_milli, 'hits', hits, 'clears', clears, 'severity', severity,
-                'enabled', enabled, 'version', version)) END
+                'enabled', enabled, 'version', version,
+                'schedule', CASE WHEN schedule_zone IS NOT NULL THEN jsonb_build_object(
+                    'days', coalesce(to_jsonb(schedule_days), '[]'), 'from_minute', schedule_from, 'to_minute', schedule_to,
+                    'time_zone', schedule_zone) END)) END
     FROM changed ORDER BY id;
     IF FOUND THEN PERFORM pg_notify('mast_outbox', ''); END IF;
     RETURN NULL;

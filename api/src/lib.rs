@@ -2,6 +2,7 @@
 
 mod bounds;
 mod error;
+mod hours;
 mod http;
 pub mod inventory;
 mod listing;

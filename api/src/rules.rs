@@ -5,11 +5,13 @@
 use std::fmt;
 
 use mast_schemas::alerts::{Operator, RuleKind, RuleSubject, Severity};
+use mast_schemas::control::Schedule;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::bounds::{TEXT_MAX, name_fault};
+use crate::hours::{Written, day, minute};
 
 /// What people decide of a rule.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -58,6 +60,31 @@ pub struct RuleInput {
     /// Whether it judges.
     #[serde(default = "yes")]
     pub enabled: bool,
+    /// When it judges; null: always.
+    #[serde(default)]
+    pub schedule: Option<RuleSchedule>,
+}
+
+/// When a rule judges. Values of other times neither count nor reset what was counted, and an alert that is open stays so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RuleSchedule {
+    /// `mon`, `tue`, `wed`, `thu`, `fri`, `sat`, `sun`; null: every day. Hours over midnight are of the day on which they begin.
+    #[serde(default)]
+    pub days: Option<Vec<String>>,
+    /// From when, such as `08:00`; null: all day.
+    #[serde(default)]
+    pub from: Option<String>,
+    /// Until when, that minute left out; before `from`: over midnight.
+    #[serde(default)]
+    pub to: Option<String>,
+    /// Whose clock, such as `Europe/Ljubljana`.
+    #[serde(default = "utc")]
+    pub time_zone: String,
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
 }
 
 fn tenant() -> String {
@@ -104,6 +131,7 @@ pub(crate) struct Checked {
     pub(crate) hits: i32,
     pub(crate) clears: i32,
     pub(crate) severity: Severity,
+    pub(crate) schedule: Option<Schedule>,
 }
 
 /// Thousandths of a decimal with at most three places; null for others, and for those too far from 0.
@@ -195,6 +223,7 @@ impl RuleInput {
             let within = value.is_none_or(|value| (1..=ROW_MOST).contains(&value));
             faults.must(within, pointer, format!("must be 1 to {ROW_MOST}"));
         }
+        let schedule = self.schedule(&mut faults);
         let subject = kind.and_then(|kind| self.subject(kind, &mut faults));
         self.interface(subject, &mut faults);
         let compared = kind.and_then(|kind| self.compared(kind, &mut faults));
@@ -220,6 +249,34 @@ impl RuleInput {
             hits: self.hits.unwrap_or(if settled { 1 } else { 2 }),
             clears: self.clears.unwrap_or(2),
             severity,
+            schedule,
+        })
+    }
+
+    fn schedule(&self, faults: &mut Faults) -> Option<Schedule> {
+        const POINTERS: [&str; 4] = [
+            "/schedule/days",
+            "/schedule/from",
+            "/schedule/to",
+            "/schedule/time_zone",
+        ];
+        let schedule = self.schedule.as_ref()?;
+        let written = Written {
+            days: schedule.days.as_deref(),
+            from: schedule.from.as_deref(),
+            to: schedule.to.as_deref(),
+            time_zone: &schedule.time_zone,
+        };
+        for (pointer, rule) in written.faults(POINTERS) {
+            faults.must(false, pointer, rule);
+        }
+        let number = |word: &String| u8::try_from(day(word)?).ok();
+        let minute = |text: &Option<String>| u16::try_from(minute(text.as_deref()?)?).ok();
+        Some(Schedule {
+            days: schedule.days.iter().flatten().filter_map(number).collect(),
+            from_minute: minute(&schedule.from),
+            to_minute: minute(&schedule.to),
+            time_zone: schedule.time_zone.clone(),
         })
     }
 
@@ -359,6 +416,28 @@ mod tests {
     }
 
     #[test]
+    fn a_schedule_is_written_as_that_of_a_route() {
+        let scheduled = |schedule: serde_json::Value| {
+            let schedule = serde_json::from_value(schedule).unwrap();
+            let rule = RuleInput { schedule, ..cpu() };
+            rule.checked().unwrap().schedule
+        };
+        assert_eq!(scheduled(serde_json::json!(null)), None);
+        let night = serde_json::json!({ "days": ["fri", "sat"], "from": "22:00", "to": "06:00",
+            "time_zone": "Europe/Ljubljana" });
+        let expected = Schedule {
+            days: vec![5, 6],
+            from_minute: Some(1_320),
+            to_minute: Some(360),
+            time_zone: "Europe/Ljubljana".to_owned(),
+        };
+        assert_eq!(scheduled(night), Some(expected));
+        let sundays = scheduled(serde_json::json!({ "days": ["sun"] })).unwrap();
+        let said = (sundays.days, sundays.from_minute, &*sundays.time_zone);
+        assert_eq!(said, (vec![7], None, "UTC"));
+    }
+
+    #[test]
     fn numbers_have_three_places_and_no_more() {
         for (value, thousandths) in [
             (0.1, Some(100)),
@@ -419,6 +498,16 @@ mod tests {
             r.scope_id = Some(Uuid::nil());
         };
         assert_eq!(all(within), ["/scope"]);
+        let odd = |r: &mut RuleInput| {
+            r.schedule = Some(RuleSchedule {
+                days: Some(vec!["mon".to_owned(), "mon".to_owned()]),
+                from: Some("8:00".to_owned()),
+                to: None,
+                time_zone: "Nowhere/Land".to_owned(),
+            });
+        };
+        let wrong = ["days", "from", "to", "time_zone"].map(|field| format!("/schedule/{field}"));
+        assert_eq!(all(odd), wrong);
         let state = |r: &mut RuleInput| r.kind = "site_down".to_owned();
         assert_eq!(all(state), ["/operator", "/enter", "/clear"]);
     }

@@ -6,9 +6,8 @@
 
 use std::collections::HashSet;
 
-use chrono::{DateTime, Datelike, TimeZone, Timelike, Utc};
-use chrono_tz::Tz;
 use mast_schemas::Timestamp;
+use mast_schemas::hours::Hours;
 use mast_schemas::notifications::{Occasion, Severity};
 use uuid::Uuid;
 
@@ -27,17 +26,6 @@ pub struct Route {
     pub fallback: bool,
     /// To whom.
     pub channels: Vec<Uuid>,
-}
-
-/// Times of the week.
-#[derive(Clone, Debug)]
-pub struct Hours {
-    /// Days of the week, Monday 1; null: all. Hours over midnight are of the day on which they begin.
-    pub days: Option<Vec<u8>>,
-    /// From this minute of the day to before that one; from above to: over midnight. Null: all day.
-    pub span: Option<(u16, u16)>,
-    /// Whose clock.
-    pub zone: Tz,
 }
 
 /// What a request says of itself.
@@ -62,31 +50,13 @@ pub struct Told {
     pub tells_end: bool,
 }
 
-impl Hours {
-    /// Whether an instant is within.
-    pub fn hold(&self, at: Timestamp) -> bool {
-        let utc = DateTime::<Utc>::from_timestamp_micros(at.0).unwrap_or_default();
-        let local = self.zone.from_utc_datetime(&utc.naive_utc());
-        let day = u8::try_from(local.weekday().number_from_monday()).unwrap_or(1);
-        let minute = u16::try_from(local.hour() * 60 + local.minute()).unwrap_or(0);
-        let on = |day: u8| self.days.as_ref().is_none_or(|days| days.contains(&day));
-        let before = if day == 1 { 7 } else { day - 1 };
-        match self.span {
-            None => on(day),
-            Some((from, to)) if from < to => on(day) && (from..to).contains(&minute),
-            // From 00:00 to 00:00, as from 08:00 to 08:00, is a day from there on.
-            Some((from, to)) => (on(day) && minute >= from) || (on(before) && minute < to),
-        }
-    }
-}
-
 impl Route {
     fn leads(&self, asked: &Asked) -> bool {
         let here = |sites: &Vec<Uuid>| asked.site.is_some_and(|site| sites.contains(&site));
         self.occasions.contains(&asked.occasion)
             && asked.severity >= self.least_severity
             && self.sites.as_ref().is_none_or(here)
-            && self.hours.hold(asked.happened_at)
+            && self.hours.contain(asked.happened_at)
     }
 }
 
@@ -135,6 +105,10 @@ pub fn decide(asked: &Asked, routes: &[Route], channels: &Channels, before: &[To
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
+    use chrono_tz::Tz;
+    use mast_schemas::hours::Days;
+
     use super::*;
 
     const ALL: &[Occasion] = Occasion::ALL;
@@ -149,7 +123,7 @@ mod tests {
             occasions: ALL.to_vec(),
             sites: None,
             hours: Hours {
-                days: None,
+                days: Days::ALL,
                 span: None,
                 zone: Tz::UTC,
             },
@@ -320,53 +294,5 @@ mod tests {
             told.iter().map(|t| t.tells_end).collect::<Vec<_>>(),
             [true, false]
         );
-    }
-
-    #[test]
-    fn hours_are_of_a_zone_and_may_pass_midnight() {
-        let hours = |days: Option<&[u8]>, span, zone: &str| Hours {
-            days: days.map(<[u8]>::to_vec),
-            span,
-            zone: zone.parse().unwrap(),
-        };
-        let night = hours(Some(&[5]), Some((22 * 60, 6 * 60)), "Europe/Ljubljana");
-        for (instant, held) in [
-            // Friday 6 March 2026, winter: an hour before UTC.
-            ("2026-03-06T20:59:00Z", false),
-            ("2026-03-06T21:00:00Z", true),
-            ("2026-03-07T04:59:59Z", true),
-            ("2026-03-07T05:00:00Z", false),
-            ("2026-03-07T22:00:00Z", false),
-            // The night before Friday began on Thursday.
-            ("2026-03-06T03:00:00Z", false),
-            // Friday 3 July, summer: two hours before UTC.
-            ("2026-07-03T20:00:00Z", true),
-            ("2026-07-03T19:59:00Z", false),
-        ] {
-            assert_eq!(night.hold(at(instant)), held, "{instant}");
-        }
-        let office = hours(
-            Some(&[1, 2, 3, 4, 5]),
-            Some((8 * 60, 17 * 60)),
-            "America/New_York",
-        );
-        for (instant, held) in [
-            ("2026-03-06T13:00:00Z", true),
-            ("2026-03-06T12:59:59Z", false),
-            ("2026-03-06T22:00:00Z", false),
-            ("2026-03-07T15:00:00Z", false),
-            // After 8 March clocks are an hour further.
-            ("2026-03-09T12:00:00Z", true),
-        ] {
-            assert_eq!(office.hold(at(instant)), held, "{instant}");
-        }
-        // A Monday's night began on Sunday.
-        let sunday = hours(Some(&[7]), Some((1_320, 360)), "UTC");
-        assert!(
-            sunday.hold(at("2026-03-09T01:00:00Z")) && !sunday.hold(at("2026-03-10T01:00:00Z"))
-        );
-        let all = hours(None, Some((480, 480)), "UTC");
-        assert!(all.hold(at("2026-03-09T07:59:00Z")) && all.hold(at("2026-03-09T08:00:00Z")));
-        assert!(!hours(Some(&[1]), None, "Asia/Tokyo").hold(at("2026-03-09T15:00:00Z")));
     }
 }

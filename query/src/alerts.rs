@@ -91,7 +91,11 @@ pub(crate) const RULES: NowTable = NowTable {
  coalesce(r.site_id, r.sector_id, r.group_id, r.tag_id, r.device_id) AS scope_id, r.subject, r.interface, r.operator,
  CASE WHEN r.operator IS NOT NULL THEN r.enter_milli::float8 / 1000 END AS enter,
  CASE WHEN r.operator IS NOT NULL THEN r.clear_milli::float8 / 1000 END AS clear,
- r.hits, r.clears, r.severity, r.enabled
+ r.hits, r.clears, r.severity, r.enabled,
+ (SELECT string_agg((ARRAY['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'])[d], ',' ORDER BY d) FROM unnest(r.schedule_days) d)
+  AS schedule_days,
+ left(make_time(r.schedule_from / 60, r.schedule_from % 60, 0)::text, 5) AS schedule_from,
+ left(make_time(r.schedule_to / 60, r.schedule_to % 60, 0)::text, 5) AS schedule_to, r.schedule_zone
  FROM alert_rules r WHERE r.tenant_id = $1",
     columns: &[
         ("tenant_id", Id),
@@ -109,6 +113,10 @@ pub(crate) const RULES: NowTable = NowTable {
         ("clears", I32),
         ("severity", Text),
         ("enabled", Bool),
+        ("schedule_days", Text),
+        ("schedule_from", Text),
+        ("schedule_to", Text),
+        ("schedule_zone", Text),
     ],
 };
 

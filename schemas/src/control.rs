@@ -336,6 +336,25 @@ pub struct Rule {
     pub enabled: bool,
     /// Version.
     pub version: i64,
+    /// When it judges; null: always.
+    #[serde(default)]
+    pub schedule: Option<Schedule>,
+}
+
+/// Hours of the week. [`Hours`](crate::hours::Hours) are what it says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Schedule {
+    /// Days of the week, Monday 1; none: all. Hours over midnight are of the day on which they begin.
+    #[serde(default)]
+    pub days: Vec<u8>,
+    /// From this minute of the day on; null: all day.
+    #[serde(default)]
+    pub from_minute: Option<u16>,
+    /// To before this one; up to `from_minute`: over midnight. Null with that one.
+    #[serde(default)]
+    pub to_minute: Option<u16>,
+    /// Whose clock, such as `Europe/Ljubljana`.
+    pub time_zone: String,
 }
 
 crate::words! {

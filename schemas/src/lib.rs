@@ -8,6 +8,7 @@ pub mod counters;
 pub mod epochs;
 mod error;
 pub mod health;
+pub mod hours;
 pub mod ids;
 pub mod inventory;
 pub mod message;

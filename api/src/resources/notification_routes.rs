@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use axum::http::HeaderMap;
 use axum::response::Response;
-use chrono_tz::Tz;
 use mast_schemas::notifications::{Occasion, Severity};
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgRow;
@@ -14,6 +13,7 @@ use uuid::Uuid;
 
 use super::check::Checks;
 use super::crud::{self, Resource};
+use crate::hours::{Written, clock, day, minute, words};
 use crate::http::access::{Operator, Viewer};
 use crate::http::extract::{Body, IfMatch, MergePatch, Path, Query};
 use crate::http::idempotency::IdempotencyKey;
@@ -109,29 +109,8 @@ fn utc() -> String {
     "UTC".to_owned()
 }
 
-const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 /// Most sites and channels of a route.
 const IDS_MAX: usize = 1_000;
-
-/// Number of a day, Monday 1.
-fn day(word: &str) -> Option<i16> {
-    let at = DAYS.iter().position(|day| *day == word)?;
-    i16::try_from(at + 1).ok()
-}
-
-/// Minute of the day of `08:05`.
-fn minute(text: &str) -> Option<i16> {
-    let (hours, minutes) = text.split_once(':')?;
-    let number = |text: &str, below: i16| -> Option<i16> {
-        let digits = text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit());
-        text.parse().ok().filter(|n| digits && *n < below)
-    };
-    Some(number(hours, 24)? * 60 + number(minutes, 60)?)
-}
-
-fn clock(minute: i16) -> String {
-    format!("{:02}:{:02}", minute / 60, minute % 60)
-}
 
 fn is_once<T: Ord>(items: &[T]) -> bool {
     items.iter().collect::<BTreeSet<_>>().len() == items.len()
@@ -170,10 +149,6 @@ impl From<&NotificationRoute> for NotificationRouteInput {
 impl FromRow<'_, PgRow> for NotificationRoute {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let days: Option<Vec<i16>> = row.try_get("days")?;
-        let word = |day: i16| {
-            let at = usize::try_from(day - 1).ok()?;
-            DAYS.get(at).map(ToString::to_string)
-        };
         let minute = |name| {
             let minute = row.try_get::<Option<i16>, _>(name);
             minute.map(|minute| minute.map(clock))
@@ -185,7 +160,7 @@ impl FromRow<'_, PgRow> for NotificationRoute {
             least_severity: row.try_get("least_severity")?,
             kinds: row.try_get("kinds")?,
             site_ids: row.try_get("site_ids")?,
-            days: days.map(|days| days.into_iter().filter_map(word).collect()),
+            days: days.as_deref().map(words),
             from: minute("from_minute")?,
             to: minute("to_minute")?,
             time_zone: row.try_get("time_zone")?,
@@ -222,27 +197,15 @@ impl Resource for NotificationRoute {
             "/kinds",
             "must be some of opened, escalated and resolved, each once",
         );
-        let days = input.days.as_deref();
-        let some = days.is_none_or(|days| {
-            !days.is_empty() && is_once(days) && days.iter().all(|word| day(word).is_some())
-        });
-        checks.must(
-            some,
-            "/days",
-            format!("must be null, or some of {}, each once", DAYS.join(", ")),
-        );
-        for (pointer, text) in [("/from", &input.from), ("/to", &input.to)] {
-            let reads = text.as_deref().is_none_or(|text| minute(text).is_some());
-            checks.must(reads, pointer, "must be null or a time such as 08:00");
+        let hours = Written {
+            days: input.days.as_deref(),
+            from: input.from.as_deref(),
+            to: input.to.as_deref(),
+            time_zone: &input.time_zone,
+        };
+        for (pointer, rule) in hours.faults(["/days", "/from", "/to", "/time_zone"]) {
+            checks.must(false, pointer, rule);
         }
-        let both = input.from.is_some() == input.to.is_some();
-        checks.must(both, "/to", "give both from and to, or neither");
-        let known = input.time_zone.parse::<Tz>().is_ok();
-        checks.must(
-            known,
-            "/time_zone",
-            "must be a time zone of IANA, such as Europe/Ljubljana",
-        );
         let sites = input.site_ids.as_deref().unwrap_or_default();
         for (pointer, ids) in [
             ("/site_ids", sites),
@@ -396,26 +359,4 @@ pub(crate) async fn delete(
     if_match: IfMatch,
 ) -> Result<Response, Problem> {
     crud::delete::<NotificationRoute, _>(&who, id, if_match).await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_of_the_day_are_read_as_they_are_written() {
-        for (text, read) in [("00:00", 0), ("08:05", 485), ("23:59", 1_439)] {
-            assert_eq!(minute(text), Some(read));
-            assert_eq!(clock(read), text);
-        }
-        for bad in [
-            "", "8:00", "24:00", "12:60", "12", "12:00:00", "-1:00", "+1:00", "1²:00",
-        ] {
-            assert_eq!(minute(bad), None, "{bad}");
-        }
-        assert_eq!(
-            (day("mon"), day("sun"), day("Sun")),
-            (Some(1), Some(7), None)
-        );
-    }
 }

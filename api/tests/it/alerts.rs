@@ -5,7 +5,7 @@ use mast_schemas::control::Change;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::world::{A, Answer, B, World};
+use crate::world::{A, Answer, B, World, seen_at};
 
 const RULES: &str = "/api/v1/rules";
 const WINDOWS: &str = "/api/v1/maintenance-windows";
@@ -103,6 +103,50 @@ async fn a_rule_lives() {
 }
 
 #[tokio::test]
+async fn a_rule_judges_at_the_hours_that_it_says() {
+    let world = World::new().await;
+    let operator = world.operator().await;
+    let since = world.told().await;
+    let nights = json!({ "days": ["fri", "sat"], "from": "22:00", "to": "06:00", "time_zone": "Europe/Ljubljana" });
+    let mut rule = cpu();
+    rule["schedule"] = nights.clone();
+    let made = operator.post(RULES, rule).await;
+    assert_eq!(made.status, 201, "{made}");
+    assert_eq!(made.json()["schedule"], nights);
+    let at = at(&made);
+    // One hour of it, and then none of it.
+    let later = operator
+        .patch(&at, "*", json!({ "schedule": { "from": "23:30" } }))
+        .await;
+    assert_eq!(later.json()["schedule"]["from"], "23:30", "{later}");
+    assert_eq!(later.json()["schedule"]["to"], "06:00");
+    let sql = json!({ "sql": "SELECT schedule_days, schedule_from, schedule_to, schedule_zone FROM rules WHERE name = 'hot'" });
+    let shown = operator.post("/api/v1/sql", sql).await;
+    let expected = json!({ "schedule_days": "fri,sat", "schedule_from": "23:30", "schedule_to": "06:00",
+        "schedule_zone": "Europe/Ljubljana" });
+    assert_eq!(shown.json(), json!([expected]));
+    let always = operator.patch(&at, "*", json!({ "schedule": null })).await;
+    assert_eq!(always.json()["schedule"], Value::Null, "{always}");
+    let records = world.outbox(since).await;
+    let said = records.iter().map(|(_, change)| match change {
+        Change::Rule(rule) => rule
+            .schedule
+            .as_ref()
+            .map(|s| (&*s.days, s.from_minute, s.to_minute)),
+        other => panic!("{other:?}"),
+    });
+    let days = &[5, 6][..];
+    assert_eq!(
+        said.collect::<Vec<_>>(),
+        [
+            Some((days, Some(1_320), Some(360))),
+            Some((days, Some(1_410), Some(360))),
+            None
+        ]
+    );
+}
+
+#[tokio::test]
 async fn a_rule_that_means_nothing_is_refused_with_its_fields() {
     let world = World::new().await;
     let operator = world.operator().await;
@@ -136,6 +180,18 @@ async fn a_rule_that_means_nothing_is_refused_with_its_fields() {
             "/scope_id",
         ),
         (json!({ "scope": "tag", "scope_id": B.tag() }), "/scope_id"),
+        (json!({ "schedule": { "days": [] } }), "/schedule/days"),
+        (json!({ "schedule": { "days": ["day"] } }), "/schedule/days"),
+        (
+            json!({ "schedule": { "from": "24:00", "to": "06:00" } }),
+            "/schedule/from",
+        ),
+        (json!({ "schedule": { "from": "22:00" } }), "/schedule/to"),
+        (
+            json!({ "schedule": { "time_zone": "Nowhere/Land" } }),
+            "/schedule/time_zone",
+        ),
+        (json!({ "schedule": { "zone": "UTC" } }), "/schedule/zone"),
         (json!({ "threshold": 1 }), "/threshold"),
         (json!({ "enter": "90" }), "/enter"),
     ] {
@@ -535,6 +591,17 @@ async fn a_preview_steps_a_rule_over_history() {
     assert_eq!(preview(1, 50.0).await.json()["fired"], json!(0));
     let alert = &preview(1, 11.0).await.json()["alerts"][0];
     assert_eq!(alert["value"], json!(12.0));
+
+    // The polls are of this minute and the next one.
+    let minute = seen_at().0.div_euclid(60_000_000);
+    let clock = |minute: i64| format!("{:02}:{:02}", minute / 60 % 24, minute % 60);
+    for (from, to, fired) in [(minute, minute + 2, 1), (minute + 2, minute, 0)] {
+        let rule = json!({ "name": "loads", "kind": "cpu", "scope": "device", "scope_id": A.ap(), "operator": "gt",
+            "enter": 11, "clear": 5, "hits": 2, "clears": 1, "severity": "warning",
+            "schedule": { "from": clock(from), "to": clock(to) } });
+        let told = viewer.post(&format!("{RULES}/preview"), rule).await;
+        assert_eq!(told.json()["fired"], json!(fired), "{told}");
+    }
 
     // One that is there, and the same rule for what is another tenant's.
     let there = viewer

@@ -46,6 +46,7 @@ fn rule(n: u64, kind: RuleKind, ap: u64) -> Rule {
         severity: Severity::Warning,
         enabled: true,
         version: 1,
+        schedule: None,
     }
 }
 

@@ -28,6 +28,7 @@ const FIELDS: &[&str] = &[
     "clears",
     "severity",
     "enabled",
+    "schedule",
     "alerts",
 ];
 
@@ -57,7 +58,9 @@ rules.toml:
   enter = 90
   clear = 80.5
   hits = 5
-  severity = \"warning\"";
+  severity = \"warning\"
+  # When it judges; always where it is left out.
+  schedule = { days = [\"fri\", \"sat\"], from = \"22:00\", to = \"06:00\", time_zone = \"Europe/Ljubljana\" }";
 
 #[derive(Subcommand)]
 enum What {
@@ -93,7 +96,10 @@ impl Args {
                         true => Filter::default().is("enabled", "false"),
                         false => Filter::default(),
                     };
-                    let (rules, more) = api.list(PATH, &filter, "name", limit).await?;
+                    let (mut rules, more) = api.list(PATH, &filter, "name", limit).await?;
+                    if !of.json {
+                        rules.iter_mut().for_each(in_words);
+                    }
                     print_list(&rules, more, FIELDS, of.json)
                 })
                 .await?;
@@ -101,6 +107,24 @@ impl Args {
             }
         }
     }
+}
+
+/// When a rule judges, as one text.
+fn in_words(rule: &mut Value) {
+    let schedule = &rule["schedule"];
+    if schedule.is_null() {
+        return;
+    }
+    let text = |field: &str| schedule[field].as_str();
+    let days = schedule["days"].as_array().map(|days| {
+        let days = days.iter().filter_map(Value::as_str);
+        days.collect::<Vec<_>>().join(",")
+    });
+    let hours = text("from").zip(text("to"));
+    let hours = hours.map(|(from, to)| format!("{from}-{to}"));
+    let zone = text("time_zone").map(str::to_owned);
+    let words: Vec<String> = [days, hours, zone].into_iter().flatten().collect();
+    rule["schedule"] = words.join(" ").into();
 }
 
 /// Checks all rules of a file and says what is wrong with each.
@@ -199,6 +223,29 @@ mod tests {
     }
 
     #[test]
+    fn when_a_rule_judges_is_one_cell() {
+        let shown = |schedule: Value| {
+            let mut rule = serde_json::json!({ "schedule": schedule });
+            in_words(&mut rule);
+            rule["schedule"].clone()
+        };
+        let night = serde_json::json!({ "days": ["fri", "sat"], "from": "22:00", "to": "06:00",
+            "time_zone": "Europe/Ljubljana" });
+        assert_eq!(shown(night), "fri,sat 22:00-06:00 Europe/Ljubljana");
+        let sundays =
+            serde_json::json!({ "days": ["sun"], "from": null, "to": null, "time_zone": "UTC" });
+        assert_eq!(shown(sundays), "sun UTC");
+        assert_eq!(shown(Value::Null), Value::Null);
+    }
+
+    #[test]
+    fn the_example_is_right() {
+        let (_, toml) = EXAMPLES.split_once("rules.toml:\n").unwrap();
+        let rules = read(toml, true).unwrap();
+        assert_eq!(wrong(rules[0].clone()), Vec::<String>::new());
+    }
+
+    #[test]
     fn a_fault_says_where_it_is() {
         let wrong = |text: &str| wrong(serde_json::from_str(text).unwrap());
         let no_threshold =
@@ -206,6 +253,11 @@ mod tests {
         assert_eq!(wrong(no_threshold), ["enter: must be a number"]);
         let typo = r#"{ "name": "a", "kind": "cpu", "severity": "info", "hit": 3 }"#;
         assert!(wrong(typo)[0].contains("unknown field `hit`"), "{typo}");
+        let nowhere = r#"{ "name": "a", "kind": "offline", "severity": "info", "schedule": { "time_zone": "x" } }"#;
+        assert_eq!(
+            wrong(nowhere),
+            ["schedule/time_zone: must be a time zone of IANA, such as Europe/Ljubljana"]
+        );
         let number = r#"{ "name": "a", "kind": "cpu", "severity": "info", "hits": "x" }"#;
         assert!(
             wrong(number)[0].starts_with("hits: "),

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Datelike, Timelike};
+use chrono_tz::Tz;
 use mast_schemas::alerts::{
     AlertChange, AlertEvent, AlertId, Resolution, RuleKind, RuleSubject, Scope, Subject, SubjectId,
     alert_event_id, alert_id,
@@ -70,6 +72,35 @@ fn good(rule: &Rule, value: i64) -> bool {
         return value == 0;
     }
     (rule.operator).is_some_and(|operator| !operator.holds(value, rule.clear_milli))
+}
+
+/// Whether a rule judges at an instant. By minutes of the week on its clock, of which each day's hours are a piece.
+fn judges_at(rule: &Rule, at: Timestamp) -> bool {
+    const DAY: i64 = 24 * 60;
+    let Some(schedule) = &rule.schedule else {
+        return true;
+    };
+    let Ok(zone) = schedule.time_zone.parse::<Tz>() else {
+        return true;
+    };
+    let utc = DateTime::from_timestamp_micros(at.0).unwrap_or_default();
+    let local = utc.with_timezone(&zone).naive_local();
+    let of_day = i64::from(local.num_seconds_from_midnight() / 60);
+    let now = i64::from(local.weekday().num_days_from_monday()) * DAY + of_day;
+    (1..8u8)
+        .filter(|day| schedule.days.is_empty() || schedule.days.contains(day))
+        .any(|day| {
+            let midnight = (i64::from(day) - 1) * DAY;
+            let (from, to) = match (schedule.from_minute, schedule.to_minute) {
+                (Some(from), Some(to)) => (i64::from(from), i64::from(to)),
+                _ => (0, DAY),
+            };
+            let to = if to > from { to } else { to + DAY };
+            // The end of the week goes on at its begin.
+            [now, now + 7 * DAY]
+                .iter()
+                .any(|minute| (midnight + from..midnight + to).contains(minute))
+        })
 }
 
 /// Share of something in use, percent.
@@ -317,7 +348,9 @@ impl Oracle {
 
     /// The step of a rule and what it judges.
     fn judge(&mut self, rule: &Rule, subject: Subject, value: Option<i64>, at: Timestamp) {
-        let Some(value) = value else { return };
+        let Some(value) = value.filter(|_| judges_at(rule, at)) else {
+            return;
+        };
         let (bad, good) = (bad(rule, value), good(rule, value));
         let pair = (rule.id, subject);
         let judged = self.judged.entry(pair.clone()).or_default();

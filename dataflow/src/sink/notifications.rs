@@ -97,7 +97,7 @@ async fn known(
     // By event, not by incident: within a commit an incident may open with one root and get another. All joins are by keys, so
     // that there is a row for each.
     let rows = sqlx::query!(
-        r#"SELECT r.incident_id AS "incident_id!", coalesce(d.name, e.name, p.name) AS name, s.id AS "site_id?",
+        r#"SELECT coalesce(d.name, e.name, p.name) AS name, s.id AS "site_id?",
                   s.name AS "site?", i.devices_most AS "devices?", i.clients_most AS "clients?"
            FROM UNNEST($1::uuid[], $2::uuid[], $3::text[], $4::uuid[]) WITH ORDINALITY
                 AS r (incident_id, tenant_id, kind, root_id, n)

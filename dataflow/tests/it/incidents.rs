@@ -75,6 +75,7 @@ fn offline_rule() -> Change {
         severity: Severity::Critical,
         enabled: true,
         version: 1,
+        schedule: None,
     })
 }
 

@@ -14,7 +14,7 @@ use mast_schemas::alerts::{
     AlertChange, AlertEvent, AlertId, Operator, Resolution, RuleKind, RuleSubject, Scope, Severity,
     Subject, alert_id,
 };
-use mast_schemas::control::{Change, Rule};
+use mast_schemas::control::{Change, Rule, Schedule};
 use mast_schemas::records::{Outcome, Source, Tables};
 use mast_schemas::thresholds::DEFAULT;
 use mast_schemas::{GroupId, RuleId, Timestamp};
@@ -42,7 +42,18 @@ fn rule(n: u8, kind: RuleKind, scope: Scope) -> Rule {
         severity: Severity::Warning,
         enabled: true,
         version: 1,
+        schedule: None,
     }
+}
+
+/// From so many minutes after scripts begin, which they do at 08:00 UTC, until later ones; over and over.
+fn hours(from: u16, to: u16) -> Option<Schedule> {
+    Some(Schedule {
+        days: Vec::new(),
+        from_minute: Some((480 + from) % 1_440),
+        to_minute: Some((480 + to) % 1_440),
+        time_zone: "UTC".to_owned(),
+    })
 }
 
 /// Rules of every kind, with thresholds that the fleet's values cross.
@@ -78,6 +89,11 @@ fn rules() -> Vec<Rule> {
             hits: u16::from(n) % 2 + 1,
             clears: u16::from(n) % 3 + 1,
             interface,
+            schedule: if [2, 7, 12, 19].contains(&n) {
+                hours(8, 52)
+            } else {
+                None
+            },
             ..rule(n, kind, scope)
         });
     }
@@ -196,6 +212,12 @@ fn edit(s: &mut Script, dice: &mut Dice, rules: &mut [Rule], t: i64) {
             rule.enabled = true;
         }
         6 => rule.scope = Scope::Tenant,
+        11 if rule.schedule.is_some() => rule.schedule = None,
+        12 if rule.schedule.is_some() => {
+            // Those that are within become those that are not, a while from now.
+            let from = (t / 60 + 2) as u16;
+            rule.schedule = hours(from + 12, from);
+        }
         7 | 8 => {
             let place = dice.below(2) as u32 + 1;
             return s.edit(at(t), device(dice.below(6) as u32 + 1), |row| {
@@ -371,6 +393,30 @@ fn an_alert_opens_after_its_hits_and_resolves_after_its_clears() {
     let (events, served) = told(&s, 200);
     assert_eq!(events, [(at(60), OPENED), (at(110), RESOLVED)]);
     assert!(served.views.alerts.is_empty());
+}
+
+#[test]
+fn outside_of_its_hours_a_rule_neither_counts_nor_resets() {
+    let minute = Rule {
+        hits: 2,
+        schedule: hours(1, 2),
+        ..rule(1, RuleKind::Cpu, Scope::Tenant)
+    };
+    // From 60 s to 120 s.
+    let s = loads(
+        &[minute],
+        &[95, 95, 95, 95, 95, 95, 95, 70, 70, 70, 95, 70, 70],
+    );
+    let (events, _) = told(&s, 200);
+    assert_eq!(events, [(at(70), OPENED), (at(80), RESOLVED)]);
+    let open = Rule {
+        schedule: hours(1, 2),
+        ..rule(1, RuleKind::Cpu, Scope::Tenant)
+    };
+    let s = loads(&[open], &[95, 95, 95, 95, 95, 95, 95, 95, 95, 95, 95, 70]);
+    let (events, served) = told(&s, 200);
+    assert_eq!(events, [(at(60), OPENED)]);
+    assert_eq!(served.views.alerts.len(), 1);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use mast_postgres::{Role, tenant_tx, testing};
 use mast_schemas::TenantId;
 use mast_schemas::alerts::{Operator, RuleKind, RuleSubject, Scope, Severity};
-use mast_schemas::control::{Change, Rule};
+use mast_schemas::control::{Change, Rule, Schedule};
 use sqlx::{AssertSqlSafe, PgPool};
 use uuid::Uuid;
 
@@ -247,12 +247,72 @@ async fn a_rule_that_means_nothing_is_refused() {
         let error = run(&api, tenant, row(values, site, sector)).await;
         assert_eq!(code(&error.unwrap_err()), refused, "{why}");
     }
+    let scheduled = |days: &str, from: &str, to: &str, zone: &str| {
+        format!(
+            "INSERT INTO alert_rules (id, tenant_id, name, kind, scope, subject, severity, schedule_days, schedule_from,
+                 schedule_to, schedule_zone)
+             VALUES (gen_random_uuid(), '{tenant}', 'odd', 'offline', 'tenant', 'device', 'info', {days}, {from}, {to}, {zone})"
+        )
+    };
+    for (why, days, from, to, zone) in [
+        ("an eighth day", "'{8}'", nil, nil, "'UTC'"),
+        ("no day at all", "'{}'", nil, nil, "'UTC'"),
+        ("from without to", nil, "60", nil, "'UTC'"),
+        ("a minute too late", nil, "60", "1440", "'UTC'"),
+        ("days on no clock", "'{1}'", nil, nil, nil),
+        ("hours on no clock", nil, "60", "120", nil),
+        ("a clock without a name", nil, nil, nil, "''"),
+    ] {
+        let error = run(&api, tenant, scheduled(days, from, to, zone)).await;
+        assert_eq!(code(&error.unwrap_err()), "23514", "{why}");
+    }
     let good = row(
         "'link_down_count','sector','sector',NULL,'gt',2,1",
         nil,
         &sector,
     );
     assert_eq!(run(&api, tenant, good).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn when_a_rule_judges_is_told() {
+    let database = testing::database().await;
+    let (api, dataflow) = (
+        database.pool(Role::Api).await,
+        database.pool(Role::Dataflow).await,
+    );
+    let a = fleet(&api, "a").await;
+    let rule = rule(&api, &a, "nights", "site", a.site).await;
+    let before = last(&dataflow).await;
+    for set in [
+        "schedule_days = '{5,6}', schedule_from = 1320, schedule_to = 360, schedule_zone = 'Europe/Ljubljana'",
+        "schedule_days = NULL, schedule_from = NULL, schedule_to = NULL",
+        "schedule_zone = NULL",
+    ] {
+        let sql = format!("UPDATE alert_rules SET {set} WHERE id = '{rule}'");
+        run(&api, a.tenant, sql).await.unwrap();
+    }
+    let schedules: Vec<_> = told(&dataflow, before)
+        .await
+        .into_iter()
+        .map(|change| match change {
+            Change::Rule(rule) => rule.schedule,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let nights = Schedule {
+        days: vec![5, 6],
+        from_minute: Some(1_320),
+        to_minute: Some(360),
+        time_zone: "Europe/Ljubljana".to_owned(),
+    };
+    let always = Schedule {
+        days: Vec::new(),
+        from_minute: None,
+        to_minute: None,
+        ..nights.clone()
+    };
+    assert_eq!(schedules, [Some(nights), Some(always), None]);
 }
 
 #[tokio::test]

@@ -6,13 +6,14 @@
 use std::collections::HashMap;
 
 use chrono_tz::Tz;
+use mast_schemas::hours::{Days, Hours};
 use mast_schemas::notifications::{Occasion, Severity};
 use mast_schemas::{SchemaError, TenantId, Timestamp};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::notice::delivery_id;
-use crate::route::{Asked, Channels, Hours, Route, Told, decide};
+use crate::route::{Asked, Channels, Route, Told, decide};
 
 /// Requests of one transaction.
 const ROUND: i64 = 500;
@@ -111,10 +112,9 @@ async fn routes(tx: &mut PgConnection, tenant: TenantId) -> Result<Vec<Route>, s
             .kinds
             .iter()
             .map(|kind| kind.parse::<Occasion>().map_err(word));
-        let days = row.days.map(|days| {
-            days.into_iter()
-                .filter_map(|day| u8::try_from(day).ok())
-                .collect()
+        let number = |day: i16| u8::try_from(day).ok();
+        let days = row.days.map_or(Days::ALL, |days| {
+            days.into_iter().filter_map(number).collect()
         });
         Ok(Route {
             least_severity: row.least_severity.parse::<Severity>().map_err(word)?,

@@ -5,19 +5,22 @@ pub(crate) mod values;
 
 use axum::http::HeaderMap;
 use axum::response::Response;
+use mast_schemas::control::Schedule;
 use serde::Serialize;
-use sqlx::{FromRow, PgConnection};
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, PgConnection, Row};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::crud::{self, Resource};
+use crate::hours::{clock, words};
 use crate::http::access::{Operator, Viewer};
 use crate::http::extract::{Body, IfMatch, MergePatch, Path, Query};
 use crate::http::idempotency::IdempotencyKey;
 use crate::http::problem::{FieldError, Problem};
 use crate::http::reply::Versioned;
 use crate::listing::{Column, Kind, ListQuery, Listing, Page};
-use crate::rules::{Checked, RuleInput};
+use crate::rules::{Checked, RuleInput, RuleSchedule};
 
 /// An alert rule. What each kind looks at, and when it fires and clears, is in the manual.
 #[derive(Debug, Serialize, ToSchema, FromRow)]
@@ -51,10 +54,55 @@ pub(crate) struct Rule {
     severity: String,
     /// Whether it judges.
     enabled: bool,
+    /// When it judges; null: always.
+    #[sqlx(flatten)]
+    #[schema(value_type = Option<RuleSchedule>)]
+    schedule: Scheduled,
     /// Open alerts of it.
     alerts: i64,
     /// Rises with each change.
     version: i64,
+}
+
+/// When it judges, by columns of its own.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+struct Scheduled(Option<RuleSchedule>);
+
+impl FromRow<'_, PgRow> for Scheduled {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let Some(time_zone) = row.try_get("schedule_zone")? else {
+            return Ok(Self(None));
+        };
+        let days: Option<Vec<i16>> = row.try_get("schedule_days")?;
+        let minute = |name| {
+            let minute = row.try_get::<Option<i16>, _>(name);
+            minute.map(|minute| minute.map(clock))
+        };
+        Ok(Self(Some(RuleSchedule {
+            days: days.as_deref().map(words),
+            from: minute("schedule_from")?,
+            to: minute("schedule_to")?,
+            time_zone,
+        })))
+    }
+}
+
+/// The columns of a schedule: days, from, to and time zone.
+type Columns = (Option<Vec<i16>>, Option<i16>, Option<i16>, Option<String>);
+
+fn columns(schedule: Option<Schedule>) -> Columns {
+    let Some(schedule) = schedule else {
+        return (None, None, None, None);
+    };
+    let days: Vec<i16> = schedule.days.into_iter().map(i16::from).collect();
+    let minute = |minute: Option<u16>| minute.and_then(|minute| i16::try_from(minute).ok());
+    (
+        Some(days).filter(|days| !days.is_empty()),
+        minute(schedule.from_minute),
+        minute(schedule.to_minute),
+        Some(schedule.time_zone),
+    )
 }
 
 impl Versioned for Rule {
@@ -80,6 +128,7 @@ impl From<&Rule> for RuleInput {
             clears: Some(row.clears),
             severity: row.severity.clone(),
             enabled: row.enabled,
+            schedule: row.schedule.0.clone(),
         }
     }
 }
@@ -127,10 +176,13 @@ impl Resource for Rule {
         let Ok(rule) = input.checked() else {
             return Err(sqlx::Error::RowNotFound);
         };
+        let (days, from, to, zone) = columns(rule.schedule);
         sqlx::query!(
             "INSERT INTO alert_rules (tenant_id, id, name, description, kind, scope, site_id, sector_id, group_id, tag_id,
-                 device_id, subject, interface, operator, enter_milli, clear_milli, hits, clears, severity, enabled)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
+                 device_id, subject, interface, operator, enter_milli, clear_milli, hits, clears, severity, enabled,
+                 schedule_days, schedule_from, schedule_to, schedule_zone)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
+                 $24)",
             tenant,
             id,
             input.name,
@@ -151,6 +203,10 @@ impl Resource for Rule {
             rule.clears,
             rule.severity.as_str(),
             input.enabled,
+            days.as_deref(),
+            from,
+            to,
+            zone,
         )
         .execute(tx)
         .await
@@ -166,10 +222,12 @@ impl Resource for Rule {
         let Ok(rule) = input.checked() else {
             return Err(sqlx::Error::RowNotFound);
         };
+        let (days, from, to, zone) = columns(rule.schedule);
         sqlx::query!(
             "UPDATE alert_rules SET name = $3, description = $4, kind = $5, scope = $6, site_id = $7, sector_id = $8,
                  group_id = $9, tag_id = $10, device_id = $11, subject = $12, interface = $13, operator = $14,
-                 enter_milli = $15, clear_milli = $16, hits = $17, clears = $18, severity = $19, enabled = $20
+                 enter_milli = $15, clear_milli = $16, hits = $17, clears = $18, severity = $19, enabled = $20,
+                 schedule_days = $21, schedule_from = $22, schedule_to = $23, schedule_zone = $24
              WHERE tenant_id = $1 AND id = $2",
             tenant,
             id,
@@ -191,6 +249,10 @@ impl Resource for Rule {
             rule.clears,
             rule.severity.as_str(),
             input.enabled,
+            days.as_deref(),
+            from,
+            to,
+            zone,
         )
         .execute(tx)
         .await
@@ -216,7 +278,7 @@ pub(crate) static LISTING: Listing = Listing {
  coalesce(p.name, e.name, g.name, t.name, d.name) AS scope_name, r.subject, r.interface, r.operator,
  CASE WHEN r.operator IS NOT NULL THEN r.enter_milli::float8 / 1000 END AS enter,
  CASE WHEN r.operator IS NOT NULL THEN r.clear_milli::float8 / 1000 END AS clear,
- r.hits, r.clears, r.severity, r.enabled, r.version,
+ r.hits, r.clears, r.severity, r.enabled, r.schedule_days, r.schedule_from, r.schedule_to, r.schedule_zone, r.version,
  (SELECT count(*) FROM alerts a WHERE a.rule_id = r.id AND a.tenant_id = r.tenant_id AND a.resolved_at IS NULL) AS alerts",
     from: "alert_rules r
  LEFT JOIN sites p ON p.id = r.site_id AND p.tenant_id = r.tenant_id
@@ -275,7 +337,7 @@ pub(crate) async fn create(
     crud::create::<Rule, _>(&who, key, &input).await
 }
 
-/// Changes an alert rule. Thresholds, hits and clears hold from the next value on, and runs go on; another kind, subject or
+/// Changes an alert rule. Thresholds, hits, clears and schedule hold from the next value on, and runs go on; another kind, subject or
 /// interface is another rule, so its open alerts resolve. Disabled, or with a scope that leaves something out, it resolves what
 /// is open there.
 #[utoipa::path(patch, path = "/api/v1/rules/{id}", tag = "rules", params(("id" = Uuid, Path)),

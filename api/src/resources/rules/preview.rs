@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use axum::response::Response;
 use mast_schemas::alerts::{RuleSubject, Scope};
 use mast_schemas::control;
+use mast_schemas::hours::Hours;
 use mast_schemas::{DeviceId, GroupId, RuleId, SectorId, SiteId, TagId, TenantId, Timestamp};
 use mast_state::rules::{Progress, Step, matches};
 use serde::Serialize;
@@ -112,6 +113,7 @@ pub(crate) fn controlled(tenant: TenantId, input: &RuleInput, checked: &Checked)
         severity: checked.severity,
         enabled: true,
         version: 0,
+        schedule: checked.schedule.clone(),
     }
 }
 
@@ -180,6 +182,11 @@ impl Preview {
     /// Steps the rule through all values of each subject.
     fn run(&mut self, rule: &control::Rule, source: &Source, values: &[Value]) {
         let pattern = rule.interface.as_deref().unwrap_or("*");
+        let hours = rule.schedule.as_ref().and_then(Hours::of);
+        let within = |at| {
+            let hours = hours.as_ref();
+            hours.is_none_or(|hours| hours.contain(Timestamp(at)))
+        };
         let same = |a: &Value, b: &Value| (a.id, &a.interface) == (b.id, &b.interface);
         for of_subject in values.chunk_by(same) {
             let name = of_subject[0].interface.as_deref();
@@ -190,7 +197,7 @@ impl Preview {
             for (n, value) in of_subject.iter().enumerate() {
                 let until = of_subject.get(n + 1).map_or(self.to.0, |next| next.at.0);
                 for at in moments(source, value.at.0, until) {
-                    let Some(milli) = value.value_milli else {
+                    let Some(milli) = value.value_milli.filter(|_| within(at)) else {
                         continue;
                     };
                     match progress.step(rule, Timestamp(at), milli) {

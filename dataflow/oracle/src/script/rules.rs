@@ -50,6 +50,7 @@ pub fn rule_row(n: u32, kind: RuleKind, enter: i64, clear: i64) -> Rule {
         severity: Severity::Warning,
         enabled: true,
         version: 1,
+        schedule: None,
     }
 }
 

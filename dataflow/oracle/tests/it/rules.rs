@@ -9,7 +9,7 @@ use mast_schemas::alerts::{
     AlertChange, AlertEvent, AlertStatus, Operator, Resolution, RuleKind, RuleSubject, Scope,
     Severity, Subject, alert_id,
 };
-use mast_schemas::control::{Change, Rule};
+use mast_schemas::control::{Change, Rule, Schedule};
 use mast_schemas::message::WholePoll;
 use mast_schemas::records::{Outcome, Source, Tables};
 use mast_schemas::thresholds::DEFAULT;
@@ -336,6 +336,83 @@ fn a_poll_that_has_no_value_neither_counts_nor_resets() {
     s.poll_failed(ap, at(25), Outcome::Timeout);
     load(&mut s, ap, 30, &[92]);
     assert_eq!(told(&s, 40), [(30, "opened", Some(92_000))]);
+}
+
+/// Scripts begin on Friday 15 January 2027 at 08:00 UTC.
+fn hours(days: &[u8], from: u16, to: u16, zone: &str) -> Option<Schedule> {
+    Some(Schedule {
+        days: days.to_vec(),
+        from_minute: Some(from),
+        to_minute: Some(to),
+        time_zone: zone.to_owned(),
+    })
+}
+
+#[test]
+fn outside_of_its_hours_a_value_neither_counts_nor_resets() {
+    let (mut s, ap) = with_rule(Rule {
+        schedule: hours(&[], 482, 483, "UTC"),
+        ..cpu(2, 1)
+    });
+    // From 08:02 to 08:03.
+    load(&mut s, ap, 90, &[91, 91, 91, 92, 70]);
+    load(&mut s, ap, 150, &[93, 94]);
+    // What is open stays so.
+    load(&mut s, ap, 180, &[70, 70]);
+    s.change(at(201), Change::Rule(cpu(2, 1)));
+    load(&mut s, ap, 210, &[71]);
+    let expected = [
+        (160, "opened", Some(94_000)),
+        (210, "cleared", Some(71_000)),
+    ];
+    assert_eq!(told(&s, 230), expected);
+    // A run goes on after hours.
+    let (mut s, ap) = with_rule(Rule {
+        schedule: hours(&[], 482, 483, "UTC"),
+        ..cpu(2, 1)
+    });
+    load(&mut s, ap, 170, &[91, 70, 70]);
+    s.change(at(195), Change::Rule(cpu(2, 1)));
+    load(&mut s, ap, 200, &[92]);
+    assert_eq!(told(&s, 230), [(200, "opened", Some(92_000))]);
+}
+
+#[test]
+fn hours_are_of_a_clock_and_of_the_day_on_which_they_begin() {
+    let fires = |schedule: Option<Schedule>| {
+        let (mut s, ap) = with_rule(Rule {
+            schedule,
+            ..cpu(1, 1)
+        });
+        load(&mut s, ap, 10, &[91]);
+        !told(&s, 20).is_empty()
+    };
+    for (days, from, to, zone, within) in [
+        (&[5][..], 480, 481, "UTC", true),
+        (&[4], 480, 481, "UTC", false),
+        (&[5], 481, 480, "UTC", false),
+        (&[4], 481, 481, "UTC", true),
+        (&[4], 1_320, 500, "UTC", true),
+        (&[5], 1_320, 500, "UTC", false),
+        // 09:00 there, 03:00 there, and 22:00 on Friday there.
+        (&[5], 540, 541, "Europe/Ljubljana", true),
+        (&[], 480, 481, "Europe/Ljubljana", false),
+        (&[], 180, 181, "America/New_York", true),
+        (&[5], 1_320, 60, "Pacific/Kiritimati", true),
+        // On no clock a rule judges always.
+        (&[1], 0, 1, "Nowhere/Land", true),
+    ] {
+        let schedule = hours(days, from, to, zone);
+        assert_eq!(fires(schedule), within, "{days:?} {from} {to} {zone}");
+    }
+    let all_day = |days: &[u8]| {
+        hours(days, 0, 0, "UTC").map(|hours| Schedule {
+            from_minute: None,
+            to_minute: None,
+            ..hours
+        })
+    };
+    assert!(fires(all_day(&[])) && fires(all_day(&[5])) && !fires(all_day(&[4, 6])));
 }
 
 #[test]

@@ -9,7 +9,8 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use mast_schemas::alerts::{Operator, RuleKind, RuleSubject, Scope};
 use mast_schemas::control::Rule;
-use mast_schemas::{DeviceId, GroupId, RuleId, SectorId, SiteId, TagId, TenantId};
+use mast_schemas::hours::Hours;
+use mast_schemas::{DeviceId, GroupId, RuleId, SectorId, SiteId, TagId, TenantId, Timestamp};
 use smallvec::SmallVec;
 
 use crate::compact::Map;
@@ -143,6 +144,14 @@ impl RuleSet {
     }
 }
 
+/// A rule with what is read of it once.
+#[derive(Debug)]
+struct Held {
+    rule: Arc<Rule>,
+    /// When it judges; `None` = always. Few rules have any.
+    hours: Option<Box<Hours>>,
+}
+
 #[derive(Debug)]
 struct Standing {
     stand: Stand,
@@ -155,7 +164,7 @@ struct Standing {
 pub(super) struct Registry {
     /// Whether a rule is one of those.
     takes: fn(&Rule) -> bool,
-    rules: Vec<Option<Arc<Rule>>>,
+    rules: Vec<Option<Held>>,
     numbers: Map<RuleId, RuleNumber>,
     /// Enabled rules by scope.
     scoped: Map<TenantScope, Vec<RuleNumber>>,
@@ -232,7 +241,17 @@ impl Registry {
     }
 
     pub(super) fn rule(&self, number: RuleNumber) -> Option<&Arc<Rule>> {
+        self.held(number).map(|held| &held.rule)
+    }
+
+    fn held(&self, number: RuleNumber) -> Option<&Held> {
         self.rules.get(number as usize)?.as_ref()
+    }
+
+    /// Whether an instant is within the hours of a rule.
+    pub(super) fn is_within(&self, number: RuleNumber, at: Timestamp) -> bool {
+        let hours = self.held(number).and_then(|held| held.hours.as_ref());
+        hours.is_none_or(|hours| hours.contain(at))
     }
 
     /// Takes a rule in, in place of the one with its id, which is returned with their number.
@@ -250,14 +269,15 @@ impl Registry {
             self.scoped.entry(scope_of(&rule)).or_default().push(number);
             self.touched.insert(scope_of(&rule));
         }
-        self.rules[number as usize] = Some(rule);
+        let hours = rule.schedule.as_ref().and_then(Hours::of).map(Box::new);
+        self.rules[number as usize] = Some(Held { rule, hours });
         (number, old.map(|(_, rule)| rule))
     }
 
     /// Takes a rule out.
     pub(super) fn remove(&mut self, id: RuleId) -> Option<(RuleNumber, Arc<Rule>)> {
         let number = self.numbers.remove(&id)?;
-        let rule = self.rules[number as usize].take()?;
+        let Held { rule, .. } = self.rules[number as usize].take()?;
         if rule.enabled {
             if let Some(numbers) = self.scoped.get_mut(&scope_of(&rule)) {
                 numbers.retain(|other| *other != number);
@@ -307,7 +327,7 @@ impl Registry {
         let scopes = stand.scopes();
         let scoped = scopes.iter().filter_map(|scope| self.scoped.get(scope));
         let judge = |rule: &&RuleNumber| {
-            let rule = self.rules[**rule as usize].as_ref();
+            let rule = self.rule(**rule);
             rule.is_some_and(|rule| stand.is_judged_by(rule))
         };
         let mut rules: Vec<_> = scoped.flatten().filter(judge).copied().collect();
@@ -317,7 +337,7 @@ impl Registry {
         }
         let mut kinds: Vec<(RuleKind, Metric)> = Vec::new();
         for number in &rules {
-            let Some(rule) = &self.rules[*number as usize] else {
+            let Some(rule) = self.rule(*number) else {
                 continue;
             };
             let i = kinds.iter().position(|(kind, _)| *kind == rule.kind);

@@ -149,6 +149,7 @@ mod tests {
             severity: Severity::Warning,
             enabled: true,
             version: 1,
+            schedule: None,
         }
     }
 

@@ -139,7 +139,7 @@ impl<K: Judged> Tracker<K> {
         values: &impl Values,
         out: &mut Vec<RuleChange>,
     ) {
-        self.find_fresh(registry, set, key, values);
+        self.find_fresh(registry, set, (key, at), values);
         if self.has(key) {
             self.go_on(registry, key, at, values, out);
         }
@@ -155,13 +155,20 @@ impl<K: Judged> Tracker<K> {
         self.fresh = fresh;
     }
 
-    /// Notes the rules that find a value bad and count nothing yet.
-    fn find_fresh(&mut self, registry: &Registry, set: &RuleSet, key: K, values: &impl Values) {
+    /// Notes the rules that find a value bad and count nothing yet. Only they are asked for their hours.
+    fn find_fresh(
+        &mut self,
+        registry: &Registry,
+        set: &RuleSet,
+        (key, at): (K, Timestamp),
+        values: &impl Values,
+    ) {
         let none = self.of.is_empty();
         let counts = (!none).then(|| self.of.get(&key)).flatten();
         let known = |rule, name: Option<&str>| {
             counts.is_some_and(|c| c.binary_search_by(|c| c.key().cmp(&(rule, name))).is_ok())
         };
+        let within = |rule: &RuleNumber| registry.is_within(*rule, at);
         let fresh = &mut self.fresh;
         for (kind, metric) in set.kinds() {
             if kind.subject() != Some(mast_schemas::alerts::RuleSubject::Interface) {
@@ -169,6 +176,7 @@ impl<K: Judged> Tracker<K> {
                     continue;
                 };
                 let bad = metric.bad(value).filter(|rule| !known(*rule, None));
+                let bad = bad.filter(within);
                 fresh.extend(bad.map(|rule| (rule, None, value)));
                 continue;
             }
@@ -190,7 +198,8 @@ impl<K: Judged> Tracker<K> {
                     let pattern = rule.and_then(|rule| rule.interface.as_deref());
                     pattern.is_none_or(|pattern| matches(pattern, name))
                 };
-                let bad = bad.filter(|rule| !known(*rule, Some(name))).filter(named);
+                let bad = bad.filter(|rule| !known(*rule, Some(name)));
+                let bad = bad.filter(named).filter(within);
                 fresh.extend(bad.map(|rule| (rule, Some(name.into()), value)));
             }
         }
@@ -227,6 +236,8 @@ impl<K: Judged> Tracker<K> {
                     }
                 },
             };
+            // Outside of its hours a value is none to the rule.
+            let value = value.filter(|_| registry.is_within(count.rule, at));
             let Some(value) = value else { return true };
             self.step(rule, key, count, at, value, out);
             let idle = count.progress.is_idle();

@@ -115,6 +115,7 @@ fn rules(tenant: TenantId, rules: u64) -> Vec<Control> {
             severity: Severity::Warning,
             enabled: true,
             version: 1,
+            schedule: None,
         };
         Control::Rule(RuleControl::Put(Arc::new(rule)))
     };

@@ -16,7 +16,9 @@ use mast_schemas::checkpoint::{
     AlertRecord, CapRecord, CoreRecord, DeviceRecord, HealthRecord, IncidentRecord, JudgedRecord,
     LimitsRecord, Part, RoamRecord, SaidRecord, StandingRecord, ThroughputRecord, TrendRecord,
 };
-use mast_schemas::control::{Change, ControlRecord, Device, Role, Rule, Site, TlsPolicy, Window};
+use mast_schemas::control::{
+    Change, ControlRecord, Device, Role, Rule, Schedule, Site, TlsPolicy, Window,
+};
 use mast_schemas::epochs::{Binding, Silence};
 use mast_schemas::message::{Header, Heartbeat, ProducerId, WholePoll, write_polls};
 use mast_schemas::records::{Poll, Source};
@@ -530,6 +532,12 @@ fn alerts(seeds: &Seeds) -> Result {
         severity: Severity::Warning,
         enabled: true,
         version: 1,
+        schedule: Some(Schedule {
+            days: vec![5, 6],
+            from_minute: Some(1_320),
+            to_minute: Some(360),
+            time_zone: "Europe/Ljubljana".to_owned(),
+        }),
     };
     let subject = Subject::Interface(device(1), "sfp1".into());
     let judged = JudgedRecord {

@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Datelike, Timelike};
+use chrono_tz::Tz;
 use mast_schemas::alerts::{Operator, RuleKind, RuleSubject, Scope, Severity};
-use mast_schemas::control::{Change, ControlRecord, Device, Role, Rule, Site, Window};
+use mast_schemas::control::{Change, ControlRecord, Device, Role, Rule, Schedule, Site, Window};
 use mast_schemas::thresholds::DEFAULT;
 use mast_schemas::{DeviceId, RuleId, Timestamp};
 
@@ -20,6 +22,8 @@ const WINDOWS: u64 = 4;
 
 pub(super) struct People {
     rng: Rng,
+    /// When rules judge is drawn apart, so that all else is the same with and without it.
+    hours: Rng,
     rules: BTreeMap<RuleId, Rule>,
 }
 
@@ -27,6 +31,7 @@ impl People {
     pub(super) const fn new(seed: u64) -> Self {
         Self {
             rng: Rng(seed ^ 0x7065_6F70_6C65),
+            hours: Rng(seed ^ 0x686F_7572_73),
             rules: BTreeMap::new(),
         }
     }
@@ -151,7 +156,9 @@ impl World {
     fn make_rule(&mut self, t: Timestamp, n: u32) {
         let ap = self.people.rng.below(self.aps.len() as u64) as usize;
         let id = self.aps[ap].id;
-        let row = random_rule(&mut self.people.rng, n, id);
+        let mut row = random_rule(&mut self.people.rng, n, id);
+        let hours = &mut self.people.hours;
+        row.schedule = hours.percent(15).then(|| random_schedule(hours, t));
         // A rule never changes its tenant: its number says whose it is.
         self.people.rules.insert(row.id, row.clone());
         self.script.change(t, Change::Rule(row));
@@ -169,6 +176,10 @@ impl World {
             3 => row.hits = 1 + rng.below(3) as u16,
             4 => row.clears = 1 + rng.below(3) as u16,
             _ => row.enter_milli = row.clear_milli,
+        }
+        let hours = &mut self.people.hours;
+        if hours.percent(30) {
+            row.schedule = hours.percent(60).then(|| random_schedule(hours, t));
         }
         self.script.change(t, Change::Rule(row.clone()));
     }
@@ -213,6 +224,41 @@ pub(super) fn site_row(of: u32, k: u32, core: bool) -> Site {
         elevation_m: None,
         core,
         version: 1,
+    }
+}
+
+/// Hours that begin or end about then, on some clock; now and then on one that there is not.
+fn random_schedule(rng: &mut Rng, t: Timestamp) -> Schedule {
+    let zones = [
+        "UTC",
+        "Europe/Ljubljana",
+        "America/St_Johns",
+        "Asia/Kathmandu",
+        "Pacific/Kiritimati",
+        "Nowhere/Land",
+    ];
+    let time_zone = zones[rng.below(zones.len() as u64) as usize];
+    let utc = DateTime::from_timestamp_micros(t.0).unwrap_or_default();
+    let local = utc.with_timezone(&time_zone.parse::<Tz>().unwrap_or(Tz::UTC));
+    let today = local.weekday().number_from_monday() as u8;
+    let yesterday = (today + 5) % 7 + 1;
+    let days = match rng.below(6) {
+        0 => vec![today],
+        1 => vec![yesterday],
+        2 => vec![yesterday, today],
+        3 => (1..8).filter(|day| *day != today).collect(),
+        _ => Vec::new(),
+    };
+    let minute = |minute: u64| (minute % 1_440) as u16;
+    let now = u64::from(local.hour() * 60 + local.minute());
+    let from = now + 1_440 - 3 + rng.below(6);
+    let lasts = [1 + rng.below(4), 2, 90, 1_430, 1_440][rng.below(5) as usize];
+    let all_day = rng.percent(15);
+    Schedule {
+        days,
+        from_minute: (!all_day).then(|| minute(from)),
+        to_minute: (!all_day).then(|| minute(from + lasts)),
+        time_zone: time_zone.to_owned(),
     }
 }
 
@@ -277,6 +323,7 @@ fn random_rule(rng: &mut Rng, n: u32, id: DeviceId) -> Rule {
         severity: Severity::ALL[rng.below(3) as usize],
         enabled: rng.percent(90),
         version: 1,
+        schedule: None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod devices;
 mod edits;
+mod hours;
 mod interfaces;
 mod places;
 
@@ -9,7 +10,7 @@ use std::sync::Arc;
 
 use mast_schemas::alerts::{Operator, Resolution, RuleKind, RuleSubject, Scope, Severity};
 use mast_schemas::checkpoint::{JudgedRecord, StandingRecord};
-use mast_schemas::control::{Role, Rule};
+use mast_schemas::control::{Role, Rule, Schedule};
 use mast_schemas::records::{Outcome, PollId, Tables};
 use mast_schemas::thresholds::DEFAULT;
 use mast_schemas::time::{SLOT, Span};
@@ -45,6 +46,7 @@ pub(super) fn rule(kind: RuleKind) -> Rule {
         severity: Severity::Warning,
         enabled: true,
         version: 1,
+        schedule: None,
     }
 }
 
