@@ -31,7 +31,7 @@ impl People {
     pub(super) const fn new(seed: u64) -> Self {
         Self {
             rng: Rng(seed ^ 0x7065_6F70_6C65),
-            hours: Rng(seed ^ 0x686F_7572_73),
+            hours: Rng(seed ^ 0x0068_6F75_7273),
             rules: BTreeMap::new(),
         }
     }
@@ -158,7 +158,8 @@ impl World {
         let id = self.aps[ap].id;
         let mut row = random_rule(&mut self.people.rng, n, id);
         let hours = &mut self.people.hours;
-        row.schedule = hours.percent(15).then(|| random_schedule(hours, t));
+        let may = has_hours(&row);
+        row.schedule = (may && hours.percent(15)).then(|| random_schedule(hours, t));
         // A rule never changes its tenant: its number says whose it is.
         self.people.rules.insert(row.id, row.clone());
         self.script.change(t, Change::Rule(row));
@@ -178,7 +179,7 @@ impl World {
             _ => row.enter_milli = row.clear_milli,
         }
         let hours = &mut self.people.hours;
-        if hours.percent(30) {
+        if has_hours(row) && hours.percent(30) {
             row.schedule = hours.percent(60).then(|| random_schedule(hours, t));
         }
         self.script.change(t, Change::Rule(row.clone()));
@@ -225,6 +226,11 @@ pub(super) fn site_row(of: u32, k: u32, core: bool) -> Site {
         core,
         version: 1,
     }
+}
+
+/// Whether a rule may judge at some hours alone. Those that open seldom as it is always judge.
+fn has_hours(rule: &Rule) -> bool {
+    rule.kind != RuleKind::DeviceOfflineCount
 }
 
 /// Hours that begin or end about then, on some clock; now and then on one that there is not.
