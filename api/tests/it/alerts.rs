@@ -215,6 +215,16 @@ async fn a_new_tenant_begins_with_rules_that_can_be_deleted() {
     let rules = theirs.get(&format!("{RULES}?sort=name")).await;
     assert_eq!(rules.items("name").len(), 10, "{rules}");
     assert!(rules.items("name").contains(&json!("Site down")));
+    // That of offline devices is one like the others.
+    let offline = theirs.get(&format!("{RULES}?filter=kind=offline")).await;
+    let offline = format!("{RULES}/{}", offline.items("id")[0].as_str().unwrap());
+    let patch = json!({ "severity": "info", "hits": 3, "enabled": false });
+    let edited = theirs.patch(&offline, "*", patch).await;
+    assert_eq!(edited.status, 200, "{edited}");
+    assert_eq!(
+        (&edited.json()["severity"], &edited.json()["hits"]),
+        (&json!("info"), &json!(3))
+    );
     for id in rules.items("id") {
         let at = format!("{RULES}/{}", id.as_str().unwrap());
         assert_eq!(theirs.delete(&at, "*").await.status, 204);
@@ -848,4 +858,29 @@ async fn an_explanation_says_what_keeps_people_from_being_told() {
         .get(&format!("/api/v1/alerts/{}/explain", A.resolved()))
         .await;
     assert_eq!(resolved.json()["suppression"]["windows"], json!([]));
+}
+
+/// What must be there is not taken away by a change either.
+#[tokio::test]
+async fn a_change_can_not_leave_a_rule_or_a_window_that_could_not_be_made() {
+    let world = World::new().await;
+    let operator = world.operator().await;
+    let rule = format!("{RULES}/{}", A.rule());
+    let before = operator.get(&rule).await.json();
+    for field in ["name", "kind", "scope", "severity", "operator", "enter"] {
+        let refused = operator.patch(&rule, "*", json!({ field: null })).await;
+        assert_eq!(refused.problem(), 422, "{field}: {refused}");
+        assert!(refused.text().contains(field), "{field}: {refused}");
+    }
+    assert_eq!(operator.get(&rule).await.json(), before);
+    let window = format!("{WINDOWS}/{}", A.window());
+    let before = operator.get(&window).await.json();
+    for change in [
+        json!({ "ends_at": "1969-12-31T23:59:59Z" }),
+        json!({ "ends_at": before["starts_at"] }),
+    ] {
+        let refused = operator.patch(&window, "*", change).await;
+        assert_eq!(pointers(&refused), ["/ends_at"]);
+    }
+    assert_eq!(operator.get(&window).await.json(), before);
 }

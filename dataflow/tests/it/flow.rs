@@ -1,10 +1,13 @@
 //! The flow against the oracle: the same views after every slot, the same events, for any number of workers, grouping of
 //! slots, size of messages and restarts.
 
+use std::collections::BTreeSet;
+
 use mast_dataflow::engine::Engine;
 use mast_dataflow::outputs::Snapshot;
 use mast_oracle::{Oracle, script};
 use mast_schemas::Mac;
+use mast_schemas::alerts::{AlertChange, RuleKind};
 use mast_schemas::control::Change;
 use mast_schemas::thresholds::{DEFAULT, Thresholds};
 use mast_schemas::views::{HealthEvent, HealthSample};
@@ -180,7 +183,7 @@ proptest! {
         let alerts = |served: &Served| {
             let ids = served.alert_events.iter().map(|e| (e.at, e.event_id));
             let incidents = served.incident_events.iter().map(|e| (e.at, e.event_id));
-            ids.chain(incidents).collect::<std::collections::BTreeSet<_>>()
+            ids.chain(incidents).collect::<BTreeSet<_>>()
         };
         prop_assert_eq!(alerts(&served), alerts(&whole));
 
@@ -196,6 +199,7 @@ proptest! {
 /// Seven weeks and more, in some thousands of slots: trends that open, close and are forgotten.
 #[test]
 fn weeks_of_trends_equal_the_oracle() {
+    let mut kinds = BTreeSet::new();
     for (seed, workers) in [(1, 1), (2, 2), (3, 4)] {
         let slots = script::days(seed);
         let mut engine = Engine::start(config(workers), Snapshot::default()).unwrap();
@@ -204,11 +208,13 @@ fn weeks_of_trends_equal_the_oracle() {
         for (n, (slot, input)) in slots.iter().zip(encode(&slots, 3)).enumerate() {
             engine.feed(input).unwrap();
             oracle.slot(slot.first, slot.last, &slot.control, slot.polls.clone());
-            if n % 20 == 19 || n + 1 == slots.len() {
+            // Rules count for two minutes after they are made.
+            if n % 20 == 19 || !slot.control.is_empty() || n + 1 == slots.len() {
                 served.take(engine.outputs().unwrap());
                 let at = format!("seed {seed}, slot {}", slot.last.0);
                 let truth = oracle.views();
                 same(&format!("{at}: trend"), &served.views.trends, &truth.trends);
+                same(&format!("{at}: alert"), &served.views.alerts, &truth.alerts);
             }
             // Now and then a restart, of both by the records of the flow.
             if n % 701 == 700 {
@@ -218,16 +224,29 @@ fn weeks_of_trends_equal_the_oracle() {
                 engine = Engine::start(config(1 + n % 4), snapshot.clone()).unwrap();
                 let events = oracle.take_events();
                 oracle = Oracle::restore(DEFAULT, restored(snapshot));
-                same_events(&mut served.trend_events, events.trends, |e| {
-                    (e.at, e.event_id)
-                });
+                same_words(&mut served, events, &mut kinds);
             }
         }
         let events = oracle.take_events();
-        same_events(&mut served.trend_events, events.trends, |e| {
-            (e.at, e.event_id)
-        });
+        same_words(&mut served, events, &mut kinds);
     }
+    assert!(kinds.contains(&RuleKind::SignalDegradation), "{kinds:?}");
+}
+
+/// The same events of trends, alerts and incidents since the last time. Notes of which kinds alerts opened.
+fn same_words(served: &mut Served, events: mast_oracle::Events, opened: &mut BTreeSet<RuleKind>) {
+    let openings = events.alerts.iter();
+    let openings = openings.filter(|e| e.change == AlertChange::Opened);
+    opened.extend(openings.map(|e| e.kind));
+    same_events(&mut served.trend_events, events.trends, |e| {
+        (e.at, e.event_id)
+    });
+    same_events(&mut served.alert_events, events.alerts, |e| {
+        (e.at, e.event_id)
+    });
+    same_events(&mut served.incident_events, events.incidents, |e| {
+        (e.at, e.event_id)
+    });
 }
 
 /// The same events since the last time, in any order.
@@ -397,6 +416,35 @@ fn each_threshold_decides_something() {
     for theirs in more {
         assert!(differs(&flow, theirs), "{theirs:?}");
     }
+}
+
+/// The same of trends, over weeks.
+#[test]
+fn each_threshold_of_trends_decides_something() {
+    let told = |seed: u64| {
+        let slots = script::days(seed);
+        let served = run(&encode(&slots, 3), 1, 50);
+        (slots, served)
+    };
+    let differs = |(slots, served): &(Vec<script::SlotInput>, Served), theirs: Thresholds| {
+        let (_, mut events) = oracle(slots, theirs);
+        let mut ours = served.trend_events.clone();
+        ours.sort_by_key(|e| (e.at, e.event_id));
+        events.trends.sort_by_key(|e| (e.at, e.event_id));
+        ours != events.trends
+    };
+    let mut flows = Vec::new();
+    for (name, theirs) in script::flipped_trends() {
+        // The second of them decides by how much has to be covered.
+        let decided = [2, 1].into_iter().zip(0..).any(|(seed, i)| {
+            if flows.len() == i {
+                flows.push(told(seed));
+            }
+            differs(&flows[i], theirs)
+        });
+        assert!(decided, "{name} decides nothing in these scenarios");
+    }
+    assert!(!differs(&flows[0], DEFAULT));
 }
 
 /// After a producer's silence: what was observed in some slots is bound in one of the next.

@@ -894,3 +894,21 @@ fn a_place_without_devices_is_gone_at_the_slot_s_end() {
     );
     assert_eq!(told(&s, 110)[1], (100, "out_of_scope", None));
 }
+
+/// One device was off before our outage: that nobody sees the other any more is no news of the site.
+#[test]
+fn a_site_of_which_a_device_is_not_looked_at_is_not_said_to_be_down() {
+    let mut s = Script::new();
+    let (dead, well) = (s.device(at(0), 1), s.device(at(0), 2));
+    let mut row = any(SiteDown, RuleSubject::Site);
+    row.hits = 1;
+    s.change(at(0), Change::Rule(row));
+    for t in (1..300).step_by(10) {
+        // Ours looks at one of them no more; the other is found silent all along.
+        s.poll_failed(dead, at(t), Outcome::Timeout);
+        if t < 60 {
+            s.poll_ok(well, at(t));
+        }
+    }
+    assert_eq!(told(&s, 300), []);
+}

@@ -361,6 +361,60 @@ fn maintenance_of_it_or_of_its_root_tells_nobody() {
 }
 
 #[test]
+fn maintenance_of_a_site_hides_alerts_of_the_site_and_of_its_sectors() {
+    for (name, named) in [
+        ("tenant", window(1, 0, 100)),
+        (
+            "site",
+            Window {
+                site_id: Some(site(1)),
+                ..window(1, 0, 100)
+            },
+        ),
+    ] {
+        let mut scene = tower();
+        scene.in_sector(2, 1);
+        scene.window(named);
+        let of = [Subject::Site(site(1)), Subject::Sector(sector(1))];
+        scene.open(8, RuleKind::SiteDown, of[0].clone());
+        scene.open(9, RuleKind::SectorClientDrop, of[1].clone());
+        scene.wait(Span::secs(50));
+        let hidden = |scene: &Scene| {
+            let mut all = scene.alerts.values();
+            all.all(|alert| alert.suppressor == Some(Suppressor::Maintenance))
+        };
+        assert_eq!(scene.alerts.len(), 2, "{name}");
+        assert!(hidden(&scene) && scene.incidents.is_empty(), "{name}");
+        scene.wait_until(Timestamp::from_secs(100));
+        assert!(
+            scene
+                .alerts
+                .values()
+                .all(|alert| alert.status == AlertStatus::Open),
+            "{name}"
+        );
+        assert!(!scene.incidents.is_empty(), "{name}");
+    }
+    // One of another site, or of what stands at this one, is none for the site.
+    for named in [
+        Window {
+            site_id: Some(site(2)),
+            ..window(1, 0, 100)
+        },
+        Window {
+            device_ids: vec![device(2)],
+            ..window(1, 0, 100)
+        },
+    ] {
+        let mut scene = tower();
+        scene.window(named);
+        scene.open(8, RuleKind::SiteDown, Subject::Site(site(1)));
+        scene.wait(Span::secs(50));
+        assert_eq!(scene.told(), [Opened]);
+    }
+}
+
+#[test]
 fn what_is_told_of_stays_when_its_maintenance_begins() {
     let mut scene = tower();
     scene.window(window(1, 20, 40));

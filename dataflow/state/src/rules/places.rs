@@ -152,7 +152,12 @@ impl Values for PlaceValues<'_> {
             }
             RuleKind::SignalDegradation => known(now.degrading),
             RuleKind::LinkDownCount => known(links(LinkState::Down)),
-            RuleKind::SiteDown => known(i64::from(health == HealthState::Down)),
+            // While we don't look, one that was off before must not stand for all that we don't see.
+            RuleKind::SiteDown => {
+                let down = health == HealthState::Down;
+                let blind = down && now.devices(DeviceState::Unobserved) > 0;
+                if blind { None } else { known(i64::from(down)) }
+            }
             RuleKind::NoiseFloor => now.air.and_then(|air| mean(air.noise_sum_dbm, air.radios)),
             RuleKind::ThroughputDrop => drop(self.before?, now.throughput()?),
             _ => None,

@@ -199,6 +199,7 @@ impl World {
         };
         let starts_at = Timestamp(t.0 + (rng.below(60_000) as i64 - 30_000) * 1_000);
         let lasts = 1 + rng.below(90_000) as i64;
+        let (starts_at, lasts, recurrence, time_zone) = recurring(starts_at, lasts);
         let row = Window {
             id: window(rng.below(WINDOWS) as u32),
             tenant_id: tenant(of),
@@ -207,12 +208,45 @@ impl World {
             device_ids,
             starts_at,
             ends_at: Timestamp(starts_at.0 + lasts * 1_000),
-            recurrence: None,
-            time_zone: "UTC".to_owned(),
+            recurrence,
+            time_zone,
             version: 1,
         };
         self.script.change(t, Change::Window(row));
     }
+}
+
+/// Some windows recur: begin and length in ms, recurrence and time zone. From numbers of their own, so that the fleet is the
+/// same with and without.
+fn recurring(starts_at: Timestamp, lasts: i64) -> (Timestamp, i64, Option<String>, String) {
+    let mut rng = Rng(starts_at.0.unsigned_abs() ^ 0x7265_6375_7273);
+    if !rng.percent(40) {
+        return (starts_at, lasts, None, "UTC".to_owned());
+    }
+    let rules = [
+        "FREQ=DAILY",
+        "FREQ=DAILY;INTERVAL=2",
+        "FREQ=DAILY;COUNT=9",
+        "FREQ=WEEKLY;BYDAY=SU,TU",
+        "FREQ=MONTHLY;BYMONTHDAY=-1",
+    ];
+    let zones = ["Europe/Ljubljana", "America/New_York", "UTC"];
+    let rule = rules[rng.below(rules.len() as u64) as usize];
+    let zone = zones[rng.below(zones.len() as u64) as usize];
+    // Often the first time was days ago, so that this one is given by the rule; and long enough that time which leaps by a
+    // day and an hour comes upon an open one.
+    let days = if rng.percent(70) {
+        rng.below(40) as i64
+    } else {
+        0
+    };
+    let lasts = if rng.percent(50) {
+        lasts
+    } else {
+        lasts + 7_200_000
+    };
+    let begins = Timestamp(starts_at.0 - days * 86_400_000_000);
+    (begins, lasts, Some(rule.to_owned()), zone.to_owned())
 }
 
 pub(super) fn site_row(of: u32, k: u32, core: bool) -> Site {
