@@ -536,7 +536,12 @@ impl Oracle {
                 Some(1_000 * seen.degrading.get(&place).copied().unwrap_or(0))
             }
             RuleKind::LinkDownCount => Some(1_000 * links(LinkState::Down)),
-            RuleKind::SiteDown if devices(DeviceState::Unobserved) > 0 && now.health.state == HealthState::Down => None,
+            RuleKind::SiteDown
+                if devices(DeviceState::Unobserved) > 0
+                    && now.health.state == HealthState::Down =>
+            {
+                None
+            }
             RuleKind::SiteDown => yes(now.health.state == HealthState::Down),
             _ => None,
         }

@@ -93,6 +93,12 @@ fn wanderer(rng: &mut Rng, n: usize) -> Wanderer {
 
 fn round(script: &mut Script, rng: &mut Rng, clients: &mut [Wanderer], hour: i64) {
     people(script, rng, hour);
+    // Some of those that have fallen are taken for normal.
+    let fell = |client: &&Wanderer| (20..22).contains(&(hour - client.falls.1));
+    for client in clients.iter().step_by(3).filter(fell) {
+        let (tenant_id, mac) = (tenant(1), client.mac);
+        script.change(at(hour * HOUR), Change::TrendNormal { tenant_id, mac });
+    }
     for client in clients.iter_mut() {
         let other = 1 + rng.below(u64::from(APS)) as u32;
         // Within its tenant.
