@@ -147,6 +147,7 @@ async fn a_sector_lives_and_takes_its_devices_along() {
     let made = admin.post("/api/v1/sectors", sector).await;
     assert_snapshot!(made, @r#"
     201 {
+      "alerts_open": 0,
       "as_of": null,
       "azimuth_deg": 180.0,
       "beamwidth_deg": 90.0,
