@@ -2,7 +2,7 @@
 //!
 //! Ids are those of the events, so a slot that is worked off again adds nothing. Names are those of the moment.
 
-use mast_schemas::alerts::{IncidentChange, IncidentEvent};
+use mast_schemas::alerts::{IncidentChange, IncidentEvent, RuleKind, RuleSubject};
 use mast_schemas::notifications::{Extent, Named, NotificationContent, Occasion, Root, title};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -17,8 +17,6 @@ struct Known {
     site: Option<Named>,
     /// The most devices and clients that the incident had.
     most: Option<(i64, i64)>,
-    /// Devices of its alerts that hang on the root.
-    below: u64,
 }
 
 /// Writes the requests of a batch, whose incidents are written.
@@ -30,10 +28,7 @@ pub(super) async fn write(conn: &mut PgConnection, batch: &Batch) -> Result<(), 
     if told.is_empty() {
         return Ok(());
     }
-    let mut known = known(conn, &told).await?;
-    for (known, devices) in known.iter_mut().zip(below(conn, &told).await?) {
-        known.below = devices.unsigned_abs();
-    }
+    let known = known(conn, &told).await?;
     let told: Vec<(&IncidentEvent, Occasion, Known)> = told
         .into_iter()
         .zip(known)
@@ -120,35 +115,9 @@ async fn known(
             name: row.name,
             site: site.map(|(id, name)| Named { id, name }),
             most: row.devices.zip(row.clients),
-            below: 0,
         }
     });
     Ok(known.collect())
-}
-
-/// How many devices with alerts in an incident hang on its root, in the order of the events. Alerts of the batch are written.
-async fn below(
-    conn: &mut PgConnection,
-    told: &[(&IncidentEvent, Occasion)],
-) -> Result<Vec<i64>, sqlx::Error> {
-    columns!(told, (event, _) =>
-        incident: Uuid = event.incident_id.0,
-        tenant: Uuid = event.tenant_id.0,
-        root: Uuid = event.root_id.0,
-    );
-    sqlx::query_scalar(
-        "SELECT (
-             SELECT count(DISTINCT a.subject_id) FROM alerts AS a
-             WHERE a.tenant_id = r.tenant_id AND a.incident_id = r.incident_id AND a.resolved_at IS NULL
-                 AND a.cause_device_id = r.root_id AND a.subject_kind IN ('device', 'interface'))
-         FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[]) WITH ORDINALITY AS r (incident_id, tenant_id, root_id, n)
-         ORDER BY r.n",
-    )
-    .bind(&incident)
-    .bind(&tenant)
-    .bind(&root)
-    .fetch_all(conn)
-    .await
 }
 
 fn words(event: &IncidentEvent, occasion: Occasion, known: &Known) -> NotificationContent {
@@ -165,10 +134,18 @@ fn words(event: &IncidentEvent, occasion: Occasion, known: &Known) -> Notificati
         cause: match is_over {
             true => "all of its alerts have resolved".to_owned(),
             false => {
+                // By the event alone: what is said must not depend on how slots are grouped in commits.
+                let dead =
+                    (event.root_kind, event.kind) == (RuleSubject::Device, RuleKind::Offline);
+                let below = if dead {
+                    u64::from(event.devices).saturating_sub(1)
+                } else {
+                    0
+                };
                 let extent = Extent {
                     alerts: event.alerts.into(),
                     devices: event.devices.into(),
-                    below: known.below,
+                    below,
                 };
                 extent.cause(event.kind, &name)
             }

@@ -300,7 +300,7 @@ async fn roots_are_named_as_people_named_them_and_unknown_ones_by_their_ids() {
     let places: Vec<_> = all.iter().map(|told| told.site).collect();
     let hill = Some(SITE.0);
     assert_eq!(places, [hill, hill, hill, None, None]);
-    assert_eq!(all[0].content.cause, "1 alert");
+    assert_eq!(all[0].content.cause, "hill ap does not answer");
 }
 
 #[tokio::test]
