@@ -174,7 +174,7 @@ impl FromRow<'_, PgRow> for NotificationRoute {
 impl Resource for NotificationRoute {
     type Input = NotificationRouteInput;
     const LISTING: &'static Listing = &LISTING;
-    const MOST: i64 = 200;
+    const MOST: Option<i64> = Some(200);
     const KEYS: &'static [(&'static str, &'static str)] =
         &[("channel_ids", "/channel_ids"), ("site_ids", "/site_ids")];
 

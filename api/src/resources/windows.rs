@@ -139,7 +139,7 @@ const fn place_of(error: &WindowError) -> &'static str {
 impl Resource for Window {
     type Input = WindowInput;
     const LISTING: &'static Listing = &LISTING;
-    const MOST: i64 = 1_000;
+    const MOST: Option<i64> = Some(1_000);
     const KEYS: &'static [(&'static str, &'static str)] =
         &[("device_ids", "/device_ids"), ("site_id", "/site_id")];
 

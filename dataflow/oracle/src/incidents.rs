@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mast_schemas::alerts::{
     AlertId, AlertStatus, AlertView, IncidentChange, IncidentEvent, IncidentId, IncidentView, Root,
-    RuleKind, RuleSubject, Severity, Subject, SubjectId, Suppressor, alert_id, incident_event_id,
-    incident_id,
+    RuleKind, Severity, Subject, SubjectId, Suppressor, alert_id, incident_event_id, incident_id,
 };
 use mast_schemas::checkpoint::{AlertRecord, IncidentRecord};
 use mast_schemas::{DeviceId, TenantId, Timestamp};
@@ -359,7 +358,7 @@ impl Oracle {
         };
         let votes = votes.into_iter().filter(|(root, _)| may(root));
         votes
-            .min_by_key(|(root, n)| (std::cmp::Reverse(*n), root_id(*root).1))
+            .min_by_key(|(root, n)| (std::cmp::Reverse(*n), root.id()))
             .map(|(root, _)| root)
     }
 
@@ -451,14 +450,6 @@ fn first_kind(alerts: &[(&Pair, &Alert)], root: Root) -> RuleKind {
         .unwrap_or(RuleKind::Cpu)
 }
 
-fn root_id(root: Root) -> (RuleSubject, SubjectId) {
-    match root {
-        Root::Device(id) => (RuleSubject::Device, SubjectId(id.0)),
-        Root::Site(id) => (RuleSubject::Site, SubjectId(id.0)),
-        Root::Sector(id) => (RuleSubject::Sector, SubjectId(id.0)),
-    }
-}
-
 fn event(
     at: Timestamp,
     change: IncidentChange,
@@ -468,7 +459,6 @@ fn event(
     use IncidentChange::{Merged, Resolved};
     let closed = matches!(change, Merged | Resolved);
     let number = |n: u32| if closed { 0 } else { n };
-    let (root_kind, root_id) = root_id(view.root);
     IncidentEvent {
         event_id: incident_event_id(view.incident_id, at, change),
         tenant_id: view.tenant_id,
@@ -476,8 +466,8 @@ fn event(
         at,
         change,
         merged_into,
-        root_kind,
-        root_id,
+        root_kind: view.root.kind(),
+        root_id: SubjectId(view.root.id()),
         kind: view.kind,
         severity: view.severity,
         opened_at: view.opened_at,

@@ -109,14 +109,12 @@ fn views_equal_the_oracle_after_every_slot() {
         }
         let mut events = oracle.take_events();
         compare_places(&format!("seed {seed}"), &mut served, &mut events);
-        let mut link_events = served.link_events;
-        link_events.sort_by_key(|e| (e.at, e.event_id));
-        events.links.sort_by_key(|e| (e.at, e.event_id));
-        assert_eq!(link_events, events.links, "seed {seed}");
-        let mut device_events = served.device_events;
-        device_events.sort_by_key(|e| (e.at, e.event_id));
-        events.devices.sort_by_key(|e| (e.at, e.event_id));
-        assert_eq!(device_events, events.devices, "seed {seed}");
+        same_events(&mut served.link_events, events.links, |e| {
+            (e.at, e.event_id)
+        });
+        same_events(&mut served.device_events, events.devices, |e| {
+            (e.at, e.event_id)
+        });
         same_events(&mut served.alert_events, events.alerts, |e| {
             (e.at, e.event_id)
         });
@@ -144,14 +142,9 @@ proptest! {
         prop_assert_eq!(other.device_events, plain.device_events);
         prop_assert_eq!(other.health_events, plain.health_events);
         prop_assert_eq!(other.history, plain.history);
-        let (mut ours, mut theirs) = (other.alert_events, plain.alert_events);
-        ours.sort_by_key(|e| (e.at, e.event_id));
-        theirs.sort_by_key(|e| (e.at, e.event_id));
-        prop_assert_eq!(ours, theirs);
-        let (mut ours, mut theirs) = (other.incident_events, plain.incident_events);
-        ours.sort_by_key(|e| (e.at, e.event_id));
-        theirs.sort_by_key(|e| (e.at, e.event_id));
-        prop_assert_eq!(ours, theirs);
+        let (mut alerts, mut incidents) = (other.alert_events, other.incident_events);
+        same_events(&mut alerts, plain.alert_events, |e| (e.at, e.event_id));
+        same_events(&mut incidents, plain.incident_events, |e| (e.at, e.event_id));
     }
 
     #[test]
@@ -250,7 +243,7 @@ fn same_words(served: &mut Served, events: mast_oracle::Events, opened: &mut BTr
 }
 
 /// The same events since the last time, in any order.
-fn same_events<E: PartialEq + std::fmt::Debug, K: Ord>(
+pub(crate) fn same_events<E: PartialEq + std::fmt::Debug, K: Ord>(
     ours: &mut Vec<E>,
     mut truth: Vec<E>,
     key: impl Fn(&E) -> K,

@@ -19,7 +19,7 @@ use mast_schemas::records::{Outcome, Source, Tables};
 use mast_schemas::thresholds::DEFAULT;
 use mast_schemas::{GroupId, RuleId, Timestamp};
 
-use crate::flow::compare;
+use crate::flow::{compare, same_events};
 use crate::support::{Served, config, encode, run};
 
 const GROUP: GroupId = GroupId::from_bytes([7; 16]);
@@ -307,14 +307,13 @@ fn rules_of_every_kind_equal_the_oracle_after_every_slot() {
             let at = format!("seed {seed}, {workers} workers, slot {}", slot.last.0);
             compare(&at, &served, &oracle.views());
         }
-        let mut events = oracle.take_events();
-        let by_time = |e: &AlertEvent| (e.at, e.event_id);
-        served.alert_events.sort_by_key(by_time);
-        events.alerts.sort_by_key(by_time);
-        assert_eq!(served.alert_events, events.alerts, "seed {seed}");
-        served.incident_events.sort_by_key(|e| (e.at, e.event_id));
-        events.incidents.sort_by_key(|e| (e.at, e.event_id));
-        assert_eq!(served.incident_events, events.incidents, "seed {seed}");
+        let events = oracle.take_events();
+        same_events(&mut served.alert_events, events.alerts, |e| {
+            (e.at, e.event_id)
+        });
+        same_events(&mut served.incident_events, events.incidents, |e| {
+            (e.at, e.event_id)
+        });
     }
 }
 

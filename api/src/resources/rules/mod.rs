@@ -154,7 +154,7 @@ impl Resource for Rule {
     type Input = RuleInput;
     const LISTING: &'static Listing = &LISTING;
     /// Each of the tenant's polls is judged by them.
-    const MOST: i64 = 1_000;
+    const MOST: Option<i64> = Some(1_000);
     const KEYS: &'static [(&'static str, &'static str)] = &[
         ("site_id", "/scope_id"),
         ("sector_id", "/scope_id"),

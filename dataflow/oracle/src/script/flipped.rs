@@ -147,21 +147,6 @@ pub fn flipped_trends() -> Vec<(&'static str, Thresholds)> {
     ]
 }
 
-/// The same for alerts and incidents of [`super::random`] scenarios.
-pub fn flipped_alerts() -> Vec<(&'static str, Thresholds)> {
-    let t = DEFAULT;
-    let flip = |name, flip: fn(&mut Thresholds)| {
-        let mut flipped = t;
-        flip(&mut flipped);
-        (name, flipped)
-    };
-    vec![
-        flip("alert_settle", |t| t.alert_settle = Span::secs(4)),
-        flip("flap_changes", |t| t.flap_changes = 4),
-        flip("flap_window", |t| t.flap_window = Span::secs(120)),
-    ]
-}
-
 /// No scenario departs as many clients as a radio keeps. Thresholds by which it keeps few, and others that tell each of the two
 /// from them.
 pub const fn few_departed() -> (Thresholds, [Thresholds; 2]) {

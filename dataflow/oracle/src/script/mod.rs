@@ -23,7 +23,7 @@ use mast_schemas::{DeviceId, Epoch, Mac, SectorId, SiteId, TenantId, ThresholdsI
 
 pub use addresses::{add_arp, add_lease};
 pub use days::days;
-pub use flipped::{few_departed, flipped, flipped_alerts, flipped_trends};
+pub use flipped::{few_departed, flipped, flipped_trends};
 pub use random::random;
 pub use rules::{group, rule, rule_row, tag, window, window_row};
 

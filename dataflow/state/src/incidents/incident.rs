@@ -5,8 +5,8 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use mast_schemas::alerts::{
-    AlertId, IncidentChange, IncidentEvent, IncidentId, IncidentView, Root, RuleKind, RuleSubject,
-    Severity, SubjectId, incident_event_id,
+    AlertId, IncidentChange, IncidentEvent, IncidentId, IncidentView, Root, RuleKind, Severity,
+    SubjectId, incident_event_id,
 };
 use mast_schemas::checkpoint::IncidentRecord;
 use mast_schemas::{DeviceId, TenantId, Timestamp};
@@ -47,17 +47,8 @@ pub(super) struct Incident {
     pub(super) new: bool,
 }
 
-/// The id by which roots are ordered.
-fn root_id(root: Root) -> SubjectId {
-    SubjectId(match root {
-        Root::Device(id) => id.0,
-        Root::Site(id) => id.0,
-        Root::Sector(id) => id.0,
-    })
-}
-
 fn rank(root: Root, n: u32) -> (Reverse<u32>, SubjectId, Root) {
-    (Reverse(n), root_id(root), root)
+    (Reverse(n), SubjectId(root.id()), root)
 }
 
 /// An alert as incidents count it.
@@ -208,11 +199,6 @@ impl Incident {
         let view = self.view(tenant_id);
         let closed = matches!(change, IncidentChange::Resolved | IncidentChange::Merged);
         let number = |n| if closed { 0 } else { n };
-        let root_kind = match self.root {
-            Root::Device(_) => RuleSubject::Device,
-            Root::Site(_) => RuleSubject::Site,
-            Root::Sector(_) => RuleSubject::Sector,
-        };
         IncidentEvent {
             event_id: incident_event_id(self.id, at, change),
             tenant_id,
@@ -220,8 +206,8 @@ impl Incident {
             at,
             change,
             merged_into,
-            root_kind,
-            root_id: root_id(self.root),
+            root_kind: self.root.kind(),
+            root_id: SubjectId(self.root.id()),
             kind: self.kind,
             severity: self.severity,
             opened_at: self.opened_at,

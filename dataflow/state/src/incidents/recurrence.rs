@@ -129,7 +129,8 @@ impl FromStr for Recurrence {
             until,
         };
         // Whether it can be does not depend on the date that it begins with.
-        rule.from(NaiveDate::default()).map(|_| rule.clone())
+        rule.from(NaiveDate::default())?;
+        Ok(rule)
     }
 }
 

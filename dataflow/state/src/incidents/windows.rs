@@ -37,6 +37,11 @@ pub enum WindowError {
 /// # Errors
 /// [`WindowError`], in words for who wrote it.
 pub fn check(window: &Window) -> Result<(), WindowError> {
+    begins(window).map(drop)
+}
+
+/// The begins of a window, of which nothing was taken yet.
+fn begins(window: &Window) -> Result<Begins, WindowError> {
     if window.ends_at <= window.starts_at {
         return Err(WindowError::Length);
     }
@@ -48,10 +53,10 @@ pub fn check(window: &Window) -> Result<(), WindowError> {
     let rule = rule.transpose()?;
     let recurs = rule.is_some();
     let begins = Begins::new(rule.as_ref(), zone, window.starts_at).ok_or(WindowError::Begin)?;
-    if recurs && begins.take(2).count() < 2 {
+    if recurs && begins.clone().take(2).count() < 2 {
         return Err(WindowError::NeverAgain);
     }
-    Ok(())
+    Ok(begins)
 }
 
 /// Until when a window is open that is open at `at`, once or as it recurs; `None`: it is not. A window that can't be is there once.
@@ -78,17 +83,8 @@ struct Held {
 
 impl Held {
     fn new(window: Window) -> Self {
-        let begins = match check(&window) {
-            Ok(()) => {
-                let rule: Option<Recurrence> = window
-                    .recurrence
-                    .as_deref()
-                    .and_then(|rule| rule.parse().ok());
-                let zone = zone(&window.time_zone).unwrap_or(Tz::UTC);
-                Begins::new(rule.as_ref(), zone, window.starts_at)
-            }
-            Err(_) => Begins::new(None, Tz::UTC, window.starts_at),
-        };
+        let begins = begins(&window).ok();
+        let begins = begins.or_else(|| Begins::new(None, Tz::UTC, window.starts_at));
         let mut held = Self {
             window,
             begins,
