@@ -20,7 +20,9 @@ use crate::commands::shared::{Place, environment, stop_in_order};
 use crate::commands::simulate::{scenario, towers};
 use crate::compare::{Comparison, Served, compare};
 use crate::config::{Config, Flags};
-use crate::standalone::{Database, INTERRUPTED, Installation, Paths, Whole, keys_of, stop_signal};
+use crate::standalone::{
+    Database, INTERRUPTED, Installation, Paths, Whole, keys_of, replace, stop_signal,
+};
 use crate::summary::{Picture, Screen};
 
 /// Run everything on this machine: a simulated fleet of two tenants, ingest over the real RouterOS API, log, dataflow,
@@ -377,9 +379,9 @@ async fn start_fleet(config: &Config, paths: &Paths) -> anyhow::Result<FleetHand
             return Err(error).context("start the fleet (another --data begins anew)");
         }
     };
-    std::fs::write(
+    replace(
         &saved,
-        format!("{} {}", fleet.api_port(), fleet.api_ssl_port()),
+        &format!("{} {}", fleet.api_port(), fleet.api_ssl_port()),
     )
     .with_context(|| format!("write {}", saved.display()))?;
     Ok(fleet)

@@ -21,6 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::Board;
+use crate::standalone::replace;
 
 /// Where the lines of histograms in milliseconds are drawn.
 const BUCKETS_MS: &[f64] = &[
@@ -82,7 +83,7 @@ impl Exporter {
     /// Leaves a note of where it listens, for `mast status`.
     pub(crate) fn note(&self, file: &Path) {
         let noted = match self.address {
-            Some(address) => std::fs::write(file, address.to_string()),
+            Some(address) => replace(file, &address.to_string()),
             None => std::fs::remove_file(file).or(Ok(())),
         };
         if let Err(error) = noted {

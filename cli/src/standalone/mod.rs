@@ -12,7 +12,7 @@ pub(crate) use self::database::{Database, attached, existing};
 pub(crate) use self::parts::{
     GRACE, Installation, Whole, api, api_config, dataflow, ingest, keys, keys_of,
 };
-pub(crate) use self::paths::Paths;
+pub(crate) use self::paths::{Paths, replace};
 pub(crate) use self::signals::{at_once, stop_signal, until_stopped};
 pub(crate) use self::wait::{NotYet, patiently};
 

@@ -1,6 +1,8 @@
 //! Where things lie in a data folder.
 
 use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -120,15 +122,123 @@ impl Paths {
     /// A second process is kept out by the locks of the folder.
     pub(crate) fn holder(&self) -> anyhow::Result<Uuid> {
         let file = self.root.join("holder");
-        if let Ok(text) = std::fs::read_to_string(&file) {
-            return text
-                .trim()
-                .parse()
-                .with_context(|| format!("{} holds no UUID; remove it", file.display()));
+        if !file.exists() {
+            let holder = Uuid::now_v7().to_string();
+            // Another process of the folder may have been the first: then its word holds.
+            if let Err(error) = whole(&file, &holder, Existing::Kept)
+                && error.kind() != io::ErrorKind::AlreadyExists
+            {
+                return Err(error).with_context(|| format!("write {}", file.display()));
+            }
         }
-        let holder = Uuid::now_v7();
-        std::fs::write(&file, holder.to_string())
-            .with_context(|| format!("write {}", file.display()))?;
-        Ok(holder)
+        std::fs::read_to_string(&file)
+            .with_context(|| format!("read {}", file.display()))?
+            .trim()
+            .parse()
+            .with_context(|| format!("{} holds no UUID; remove it", file.display()))
+    }
+}
+
+/// Writes a small file that readers, a kill and a power failure see as it was before or as it is to be, never a part of it.
+pub(crate) fn replace(path: &Path, text: &str) -> io::Result<()> {
+    whole(path, text, Existing::Replaced)
+}
+
+#[derive(Clone, Copy)]
+enum Existing {
+    Kept,
+    Replaced,
+}
+
+fn whole(path: &Path, text: &str, existing: Existing) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new()
+        .permissions(std::fs::Permissions::from_mode(0o644))
+        .tempfile_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    match existing {
+        Existing::Kept => file.persist_noclobber(path)?,
+        Existing::Replaced => file.persist(path)?,
+    };
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::sync::Barrier;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    /// A process that is killed leaves what a reader beside it would have seen.
+    #[test]
+    fn nobody_ever_sees_a_part_of_who_holds_the_leases() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::new(folder.path());
+        let file = folder.path().join("holder");
+        let seen = |file: &Path| {
+            let text = std::fs::read_to_string(file).ok()?;
+            Some(
+                text.parse::<Uuid>()
+                    .map_err(|error| format!("{error}: {text:?}")),
+            )
+        };
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                let begin = Instant::now();
+                while begin.elapsed() < Duration::from_secs(1) {
+                    paths.holder().unwrap();
+                    std::fs::remove_file(&file).unwrap();
+                }
+            });
+            while !writer.is_finished() {
+                if let Some(read) = seen(&file) {
+                    read.unwrap();
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn processes_that_start_at_once_agree_who_they_are() {
+        for _ in 0..20 {
+            let folder = tempfile::tempdir().unwrap();
+            let (paths, start) = (Paths::new(folder.path()), Barrier::new(8));
+            let holders: HashSet<Uuid> = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..8)
+                    .map(|_| {
+                        scope.spawn(|| {
+                            start.wait();
+                            paths.holder().unwrap()
+                        })
+                    })
+                    .collect();
+                threads.into_iter().map(|t| t.join().unwrap()).collect()
+            });
+            assert_eq!(holders, HashSet::from([paths.holder().unwrap()]));
+        }
+    }
+
+    #[test]
+    fn a_holder_that_is_none_is_told_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("holder"), "me").unwrap();
+        let error = Paths::new(folder.path()).holder().unwrap_err();
+        assert!(
+            error.to_string().ends_with("holds no UUID; remove it"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_replaced_is_the_new_one_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ports");
+        replace(&file, "1 2").unwrap();
+        replace(&file, "3 4").unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "3 4");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

@@ -88,11 +88,16 @@ impl Part {
 
     /// Waits until it has said this.
     pub(crate) fn says(&self, text: &str) {
+        self.says_one_of(&[text]);
+    }
+
+    /// Waits until it has said one of these.
+    pub(crate) fn says_one_of(&self, texts: &[&str]) {
         let deadline = Instant::now() + PATIENCE;
-        while !self.said().contains(text) {
+        while !texts.iter().any(|text| self.said().contains(text)) {
             assert!(
                 Instant::now() < deadline,
-                "not said: {text}\n{}",
+                "not said: {texts:?}\n{}",
                 self.said()
             );
             std::thread::sleep(Duration::from_millis(50));
