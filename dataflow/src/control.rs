@@ -1,7 +1,6 @@
 //! The control tables: where each device stands, rebuilt from `mast.control.v1`. Only what views depend on is kept: names and
 //! addresses are Postgres's business.
 
-use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -12,18 +11,16 @@ use mast_schemas::thresholds::Thresholds;
 use mast_schemas::views::Place;
 use mast_schemas::{DeviceId, GroupId, RuleId, SectorId, SiteId, TagId, TenantId};
 use mast_state::messages::{DeviceControl, DeviceInfo, RuleControl, TrendControl};
-use mast_state::{ApLimits, PlaceLimits, Scope};
+use mast_state::{ApLimits, PlaceLimits, Scope, push_tight};
 
-use crate::numbers::{DeviceNumber, PlaceNumber, Places, Standing};
+use crate::numbers::{DeviceNumber, Names, Numbers, PlaceNumber, Standing};
 
 /// What control says of devices, and of what counts as bad where they stand.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct ControlTables {
-    /// Also those that are no more: a device that comes back has the number that it had.
-    devices: HashMap<DeviceId, Row, FixedState>,
-    places: Places,
-    /// Devices by number.
-    numbered: Vec<DeviceId>,
+    /// By number. Also those that are no more: a device that comes back has the number that it had.
+    devices: Vec<Row>,
+    numbers: Numbers,
     thresholds: Thresholds,
     limits: PlaceLimits,
     /// Where something else counts as bad than devices there were told.
@@ -39,36 +36,38 @@ struct SectorSites {
     told: Option<SiteId>,
 }
 
+/// What control says of a device: 32 bytes, as every device has it.
 #[derive(Clone, Debug, PartialEq)]
 struct Row {
-    /// `None` = deleted.
-    standing: Option<Standing>,
-    number: DeviceNumber,
-    limits: ApLimits,
+    /// [`NOWHERE`] = deleted.
+    standing: Standing,
+    interval_ms: u32,
+    /// Of the few devices of which there is more to say.
+    more: Option<Box<More>>,
     enabled: bool,
     role: Role,
-    interval_ms: u32,
-    /// Of the few devices that have any.
-    ties: Option<Box<Ties>>,
 }
 
-/// What a device belongs to besides places.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Ties {
+const NOWHERE: Standing = [PlaceNumber::NONE; 3];
+
+/// What a device belongs to besides places, and what counts as bad there where that is not the default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct More {
+    limits: ApLimits,
     parent: Option<DeviceId>,
     groups: Vec<GroupId>,
     tags: Vec<TagId>,
 }
 
 impl Row {
+    fn standing(&self) -> Option<Standing> {
+        (self.standing != NOWHERE).then_some(self.standing)
+    }
+
     /// All that control says of the device; `None` = it is deleted.
-    fn record(
-        &self,
-        device_id: DeviceId,
-        ids: impl Fn(Standing) -> (TenantId, Option<SiteId>, Option<SectorId>),
-    ) -> Option<StandingRecord> {
-        let (tenant_id, site_id, sector_id) = ids(self.standing?);
-        let ties = self.ties.as_deref().cloned().unwrap_or_default();
+    fn record(&self, device_id: DeviceId, names: &Names) -> Option<StandingRecord> {
+        let (tenant_id, site_id, sector_id) = ids(self.standing()?, names);
+        let more = self.more.as_deref();
         Some(StandingRecord {
             device_id,
             tenant_id,
@@ -77,11 +76,23 @@ impl Row {
             enabled: self.enabled,
             role: self.role,
             interval_ms: self.interval_ms,
-            parent_id: ties.parent,
-            group_ids: ties.groups,
-            tag_ids: ties.tags,
+            parent_id: more.and_then(|more| more.parent),
+            group_ids: more.map(|more| more.groups.clone()).unwrap_or_default(),
+            tag_ids: more.map(|more| more.tags.clone()).unwrap_or_default(),
         })
     }
+}
+
+fn ids(standing: Standing, names: &Names) -> (TenantId, Option<SiteId>, Option<SectorId>) {
+    let mut ids = (TenantId::default(), None, None);
+    for place in standing.into_iter().filter_map(|place| names.place(place)) {
+        match place {
+            Place::Tenant(tenant) => ids.0 = tenant,
+            Place::Site(_, site) => ids.1 = Some(site),
+            Place::Sector(_, sector) => ids.2 = Some(sector),
+        }
+    }
+    ids
 }
 
 /// What the changes of a slot come to.
@@ -136,16 +147,20 @@ pub(crate) const fn trend(change: &Change) -> Option<TrendControl> {
 }
 
 impl ControlTables {
-    /// No devices yet; these places say what counts as bad, and these are the rules.
-    pub(crate) fn new(thresholds: Thresholds, limits: &[LimitsRecord], rules: &[Rule]) -> Self {
+    /// No devices yet; these places say what counts as bad, and these are the rules. Devices and places get their numbers here.
+    pub(crate) fn new(
+        thresholds: Thresholds,
+        limits: &[LimitsRecord],
+        rules: &[Rule],
+        numbers: Numbers,
+    ) -> Self {
         let mut places = PlaceLimits::default();
         for row in limits {
             places.put(*row);
         }
         Self {
-            devices: HashMap::default(),
-            places: Places::default(),
-            numbered: Vec::new(),
+            devices: Vec::new(),
+            numbers,
             thresholds,
             limits: places,
             touched: BTreeSet::new(),
@@ -243,9 +258,9 @@ impl ControlTables {
 
     /// The devices that `wanted` says, by rising id.
     fn select(&self, wanted: impl Fn(&StandingRecord) -> bool) -> Vec<StandingRecord> {
-        let rows = self.devices.iter();
-        let records =
-            rows.filter_map(|(device, row)| row.record(*device, |standing| self.ids(standing)));
+        let names = self.numbers.read();
+        let rows = (0..).map(DeviceNumber).zip(&self.devices);
+        let records = rows.filter_map(|(number, row)| row.record(names.device(number), &names));
         let mut records: Vec<_> = records.filter(wanted).collect();
         records.sort_unstable_by_key(|record| record.device_id);
         records
@@ -254,45 +269,41 @@ impl ControlTables {
     /// Says where a device stands from now on.
     pub(crate) fn put(&mut self, record: StandingRecord, diffs: &mut Diffs) {
         let (tenant, site, sector) = (record.tenant_id, record.site_id, record.sector_id);
-        let standing = Some(self.places.standing(tenant, site, sector));
+        let standing = self.numbers.standing(tenant, site, sector);
         let limits = self.limits.of((tenant, site, sector), &self.thresholds);
-        let device = record.device_id;
-        let before = self.devices.get(&device).and_then(|row| row.standing);
-        self.sector_moved(before, standing, diffs);
+        let (device, number) = (record.device_id, self.numbers.device(record.device_id));
         let info = DeviceInfo::of(&record, limits);
-        let ties = Ties {
+        let plain = limits == ApLimits::of(&self.thresholds)
+            && record.parent_id.is_none()
+            && record.group_ids.is_empty()
+            && record.tag_ids.is_empty();
+        let more = More {
+            limits,
             parent: record.parent_id,
             groups: record.group_ids,
             tags: record.tag_ids,
         };
-        let mut new = Row {
+        let new = Row {
             standing,
-            number: DeviceNumber(u32::try_from(self.numbered.len()).unwrap_or(u32::MAX)),
-            limits,
+            interval_ms: record.interval_ms,
+            more: (!plain).then(|| Box::new(more)),
             enabled: record.enabled,
             role: record.role,
-            interval_ms: record.interval_ms,
-            ties: (ties != Ties::default()).then(|| Box::new(ties)),
         };
-        let old = match self.devices.entry(device) {
-            Entry::Vacant(entry) => {
-                self.numbered.push(device);
-                entry.insert(new.clone());
+        let old = match self.devices.get_mut(number.0 as usize) {
+            None => {
+                push_tight(&mut self.devices, new);
                 None
             }
-            Entry::Occupied(mut entry) => {
-                new.number = entry.get().number;
-                if *entry.get() == new {
-                    return;
-                }
-                entry.insert(new.clone()).standing
-            }
+            Some(row) if *row == new => return,
+            Some(row) => std::mem::replace(row, new).standing(),
         };
+        self.sector_moved(old, Some(standing), diffs);
         diffs.device(DeviceDiff {
             order: 0,
-            number: new.number,
+            number,
             old,
-            new: standing,
+            new: Some(standing),
             control: DeviceControl {
                 device,
                 info: Some(info),
@@ -301,13 +312,14 @@ impl ControlTables {
     }
 
     fn remove(&mut self, device: DeviceId, diffs: &mut Diffs) {
-        let Some(row) = self.devices.get_mut(&device) else {
+        let number = self.numbers.read().number(&device);
+        let Some(row) = self.devices.get_mut(number.0 as usize) else {
             return;
         };
-        let Some(old) = row.standing.take() else {
+        let Some(old) = row.standing() else {
             return;
         };
-        let number = row.number;
+        (row.standing, row.more) = (NOWHERE, None);
         self.sector_moved(Some(old), None, diffs);
         diffs.device(DeviceDiff {
             order: 0,
@@ -323,11 +335,14 @@ impl ControlTables {
         if old == new {
             return;
         }
-        let sector = |standing: Option<Standing>| {
-            let (tenant, site, sector) = self.ids(standing?);
-            Some(((tenant, sector?), site?))
+        let (old, new) = {
+            let names = self.numbers.read();
+            let sector = |standing: Option<Standing>| {
+                let (tenant, site, sector) = ids(standing?, &names);
+                Some(((tenant, sector?), site?))
+            };
+            (sector(old), sector(new))
         };
-        let (old, new) = (sector(old), sector(new));
         if let Some((sector, site)) = new {
             let sites = self.sectors.entry(sector).or_default();
             *sites.devices.entry(site).or_default() += 1;
@@ -375,29 +390,6 @@ impl ControlTables {
     pub(crate) fn records(&self) -> Vec<StandingRecord> {
         self.select(|_| true)
     }
-
-    fn ids(&self, standing: Standing) -> (TenantId, Option<SiteId>, Option<SectorId>) {
-        let place = |PlaceNumber(n): PlaceNumber| self.places.all().get(n as usize).copied();
-        let mut ids = (TenantId::default(), None, None);
-        for place in standing.into_iter().filter_map(place) {
-            match place {
-                Place::Tenant(tenant) => ids.0 = tenant,
-                Place::Site(_, site) => ids.1 = Some(site),
-                Place::Sector(_, sector) => ids.2 = Some(sector),
-            }
-        }
-        ids
-    }
-
-    /// Devices by number.
-    pub(crate) fn numbered(&self) -> &[DeviceId] {
-        &self.numbered
-    }
-
-    /// Places by number.
-    pub(crate) fn places(&self) -> &[Place] {
-        self.places.all()
-    }
 }
 
 #[cfg(test)]
@@ -408,7 +400,7 @@ mod tests {
 
     #[test]
     fn what_a_device_belongs_to_is_told_and_kept() {
-        let mut tables = ControlTables::new(DEFAULT, &[], &[]);
+        let mut tables = ControlTables::new(DEFAULT, &[], &[], Numbers::default());
         let record = StandingRecord {
             device_id: DeviceId::new(),
             tenant_id: TenantId::new(),

@@ -11,6 +11,7 @@ use mast_schemas::thresholds::Thresholds;
 
 use crate::control::{self, ControlTables, Diffs};
 use crate::flow::workers::{Command, Part, Threads};
+use crate::numbers::Numbers;
 use crate::outputs::{Outputs, SlotInput, Snapshot};
 use crate::policy::PolicyTables;
 
@@ -37,8 +38,6 @@ pub struct Engine {
     threads: Threads,
     control: ControlTables,
     policy: PolicyTables,
-    /// Numbers of devices and places that the workers have been told.
-    told: (usize, usize),
     upto: Epoch,
 }
 
@@ -48,7 +47,9 @@ impl Engine {
     /// # Errors
     /// [`Stopped`] when the threads cannot be started.
     pub fn start(config: EngineConfig, snapshot: Snapshot) -> Result<Self, Stopped> {
-        let mut control = ControlTables::new(config.thresholds, &snapshot.limits, &snapshot.rules);
+        let numbers = Numbers::default();
+        let (limits, rules) = (&snapshot.limits, &snapshot.rules);
+        let mut control = ControlTables::new(config.thresholds, limits, rules, numbers.clone());
         let mut diffs = Diffs::default();
         snapshot
             .control
@@ -59,21 +60,17 @@ impl Engine {
         let first = Part {
             first: upto,
             last: upto,
-            new_devices: control.numbered().to_vec(),
-            new_places: control.places().to_vec(),
             control: diffs.devices,
             rules: diffs.rules,
             trends: Vec::new(),
             policy: policy.all(),
             messages: Vec::new(),
         };
-        let told = (control.numbered().len(), control.places().len());
-        let threads = Threads::start(config, snapshot, first)?;
+        let threads = Threads::start(config, snapshot, first, &numbers)?;
         Ok(Self {
             threads,
             control,
             policy,
-            told,
             upto,
         })
     }
@@ -85,19 +82,15 @@ impl Engine {
     pub fn feed(&mut self, slot: SlotInput) -> Result<(), Stopped> {
         let diffs = self.control.apply(&slot.control);
         self.upto = slot.binding.last;
-        let (devices, places) = (self.control.numbered(), self.control.places());
         let part = Arc::new(Part {
             first: slot.binding.first,
             last: slot.binding.last,
-            new_devices: devices[self.told.0..].to_vec(),
-            new_places: places[self.told.1..].to_vec(),
             control: diffs.devices,
             rules: diffs.rules,
             trends: slot.control.iter().filter_map(control::trend).collect(),
             policy: self.policy.apply(&slot.control),
             messages: slot.messages,
         });
-        self.told = (devices.len(), places.len());
         self.threads.all(|| Command::Feed(part.clone()))
     }
 

@@ -1,13 +1,18 @@
 //! Numbers for devices and places. An id is 16 bytes, and relations hold several ids for every client; a number is four.
 //!
-//! The engine gives the numbers as control makes things known, each in its turn, and tells all workers. They live as long as
-//! the engine, are never used again for something else, and never leave it: outputs and checkpoints hold ids.
+//! The engine gives the numbers as control makes things known, each in its turn and before anything that uses it is fed. All
+//! workers read the one list of names: a fleet's ids once more for each worker would be the most of what a worker holds. Numbers
+//! live as long as the engine, are never used again for something else, and never leave it: outputs and checkpoints hold ids.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use foldhash::fast::FixedState;
+use hashbrown::HashTable;
 use mast_schemas::views::Place;
 use mast_schemas::{DeviceId, SectorId, SiteId, TenantId};
+use mast_state::push_tight;
 use serde::{Deserialize, Serialize};
 
 /// The number of a device.
@@ -36,72 +41,86 @@ impl PlaceNumber {
 /// Where a device stands: the numbers of its tenant, site and sector; [`PlaceNumber::NONE`] where it has none.
 pub(crate) type Standing = [PlaceNumber; 3];
 
-/// Gives numbers to places.
+/// What numbers stand for, shared by the engine and its workers.
+///
+/// The engine writes between slots, for a moment. Nobody takes a second [`Numbers::read`] while it has one: between two of them a
+/// writer may wait, and then both wait for ever.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Places {
-    numbers: HashMap<Place, PlaceNumber, FixedState>,
-    places: Vec<Place>,
-}
+pub(crate) struct Numbers(Arc<RwLock<Names>>);
 
-impl Places {
-    /// The number of a place, a new one if need be.
-    fn number(&mut self, place: Place) -> PlaceNumber {
-        *self.numbers.entry(place).or_insert_with(|| {
-            self.places.push(place);
-            PlaceNumber(u32::try_from(self.places.len() - 1).unwrap_or(u32::MAX))
-        })
+impl Numbers {
+    /// All names so far.
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Names> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number of a device, a new one if need be.
+    pub(crate) fn device(&self, id: DeviceId) -> DeviceNumber {
+        let known = self.read().number(&id);
+        known
+            .get()
+            .unwrap_or_else(|| self.write(|names| names.add_device(id)))
     }
 
     /// Where something of this tenant, site and sector stands.
     pub(crate) fn standing(
-        &mut self,
+        &self,
         tenant: TenantId,
         site: Option<SiteId>,
         sector: Option<SectorId>,
     ) -> Standing {
-        let site = site.map(|site| Place::Site(tenant, site));
-        let sector = sector.map(|sector| Place::Sector(tenant, sector));
-        [Some(Place::Tenant(tenant)), site, sector]
-            .map(|place| place.map_or(PlaceNumber::NONE, |place| self.number(place)))
+        let places = [
+            Some(Place::Tenant(tenant)),
+            site.map(|site| Place::Site(tenant, site)),
+            sector.map(|sector| Place::Sector(tenant, sector)),
+        ];
+        let known = |names: &Names, place| names.place_numbers.get(&place).copied();
+        let standing = {
+            let names = self.read();
+            places.map(|place| place.map_or(Some(PlaceNumber::NONE), |place| known(&names, place)))
+        };
+        match standing {
+            [Some(tenant), Some(site), Some(sector)] => [tenant, site, sector],
+            _ => self.write(|names| {
+                places.map(|place| place.map_or(PlaceNumber::NONE, |place| names.add_place(place)))
+            }),
+        }
     }
 
-    /// All places, by number.
-    pub(crate) fn all(&self) -> &[Place] {
-        &self.places
+    fn write<T>(&self, write: impl FnOnce(&mut Names) -> T) -> T {
+        write(&mut self.0.write().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// What a worker knows of numbers.
+/// The names of devices and places, by number and back.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     devices: Vec<DeviceId>,
+    /// By id: the number is looked up with the list of devices, so that no id is held twice.
+    numbers: HashTable<DeviceNumber>,
     places: Vec<Place>,
-    /// Numbers of the devices whose state is kept here.
-    own: HashMap<DeviceId, DeviceNumber, FixedState>,
-    tenants: HashMap<TenantId, PlaceNumber, FixedState>,
+    place_numbers: HashMap<Place, PlaceNumber, FixedState>,
+}
+
+fn hash(id: &DeviceId) -> u64 {
+    FixedState::default().hash_one(id)
 }
 
 impl Names {
-    /// Takes in the next device numbers; `own` says which devices live here.
-    pub(crate) fn add_devices(&mut self, devices: &[DeviceId], own: impl Fn(&DeviceId) -> bool) {
-        for id in devices {
-            if own(id) {
-                let number = u32::try_from(self.devices.len()).unwrap_or(u32::MAX);
-                self.own.insert(*id, DeviceNumber(number));
-            }
-            self.devices.push(*id);
-        }
+    fn add_device(&mut self, id: DeviceId) -> DeviceNumber {
+        let number = DeviceNumber(u32::try_from(self.devices.len()).unwrap_or(u32::MAX));
+        push_tight(&mut self.devices, id);
+        let devices = &self.devices;
+        self.numbers
+            .insert_unique(hash(&id), number, |n| hash(&devices[n.0 as usize]));
+        number
     }
 
-    /// Takes in the next place numbers.
-    pub(crate) fn add_places(&mut self, places: &[Place]) {
-        for place in places {
-            if let Place::Tenant(tenant) = place {
-                let number = u32::try_from(self.places.len()).unwrap_or(u32::MAX);
-                self.tenants.insert(*tenant, PlaceNumber(number));
-            }
-            self.places.push(*place);
-        }
+    fn add_place(&mut self, place: Place) -> PlaceNumber {
+        *self.place_numbers.entry(place).or_insert_with(|| {
+            self.places.push(place);
+            PlaceNumber(u32::try_from(self.places.len() - 1).unwrap_or(u32::MAX))
+        })
     }
 
     /// The device with a number.
@@ -112,9 +131,11 @@ impl Names {
             .unwrap_or_default()
     }
 
-    /// The number of a device that lives here.
+    /// The number of a device; [`DeviceNumber::NONE`] of one that control never knew.
     pub(crate) fn number(&self, device: &DeviceId) -> DeviceNumber {
-        self.own.get(device).copied().unwrap_or(DeviceNumber::NONE)
+        let same = |n: &DeviceNumber| self.devices[n.0 as usize] == *device;
+        let number = self.numbers.find(hash(device), same);
+        number.copied().unwrap_or(DeviceNumber::NONE)
     }
 
     /// The place with a number.
@@ -124,10 +145,8 @@ impl Names {
 
     /// The number of a tenant.
     pub(crate) fn tenant_number(&self, tenant: TenantId) -> PlaceNumber {
-        self.tenants
-            .get(&tenant)
-            .copied()
-            .unwrap_or(PlaceNumber::NONE)
+        let number = self.place_numbers.get(&Place::Tenant(tenant));
+        number.copied().unwrap_or(PlaceNumber::NONE)
     }
 
     /// The tenant with a number.

@@ -445,6 +445,9 @@ crate::record! {
 
 crate::record! {
     /// A place at an instant: when its state changed (then `since` is `at`), and at each [`PLACE_TICK`].
+    ///
+    /// What is said of signals, noise and traffic is null in rows of before it was kept. Sums and numbers, not means, so that
+    /// those of several places or times can be added up.
     HealthSample / HealthSampleColumns, "site_health_history" {
         /// Owner.
         tenant_id: TenantId,
@@ -474,6 +477,26 @@ crate::record! {
         links_degraded: u32,
         /// Links down.
         links_down: u32,
+        /// Live links with a signal, each once, by the latest value that was not null.
+        signal_clients: Option<u32>,
+        /// Sum of their signals, dBm; null where there is none.
+        signal_sum_dbm: Option<i64>,
+        /// The signal that a tenth of them (rounded up) do not exceed, dBm.
+        signal_p10_dbm: Option<i16>,
+        /// The worst, dBm.
+        signal_worst_dbm: Option<i16>,
+        /// Clients whose signal degrades.
+        clients_degrading: Option<u32>,
+        /// Radios of devices that are online whose noise floor is known.
+        noise_radios: Option<u32>,
+        /// Sum of their noise floors, dBm; null where there is none.
+        noise_sum_dbm: Option<i64>,
+        /// The highest, dBm.
+        noise_worst_dbm: Option<i16>,
+        /// What access points' own radios receive, bits a second; null where no rate is known.
+        rx_bps: Option<i64>,
+        /// What they send, bits a second; null where no rate is known.
+        tx_bps: Option<i64>,
     }
 }
 

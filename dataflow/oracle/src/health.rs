@@ -12,7 +12,7 @@ use mast_schemas::{Epoch, Timestamp};
 
 use crate::oracle::Oracle;
 use crate::rules::RULE_TICK;
-use crate::views::places_of;
+use crate::views::{Seen, places_of};
 
 /// A place that has a device.
 #[derive(Clone, Debug)]
@@ -124,10 +124,11 @@ impl Oracle {
                 moved.insert(*place);
             }
         }
+        let seen = self.seen();
         for place in moved {
             let counts = counts.get(&place).copied().unwrap_or_default();
             let health = self.places.get(&place).map(|now| now.health);
-            let sample = sample(&place, at, &counts, health);
+            let sample = sample(&place, at, &counts, health, &seen);
             self.events.history.push(sample);
         }
         self.place_counts = Some(counts);
@@ -204,9 +205,19 @@ fn slot_of(due: Timestamp) -> Epoch {
     Epoch::of(Timestamp(due.0.max(1) - 1))
 }
 
-fn sample(place: &Place, at: Timestamp, counts: &Counts, health: Option<Health>) -> HealthSample {
+fn sample(
+    place: &Place,
+    at: Timestamp,
+    counts: &Counts,
+    health: Option<Health>,
+    seen: &Seen,
+) -> HealthSample {
     let [online, offline, unmanageable, unobserved] = counts.devices.map(|n| n as u32);
     let [discovered, active, degraded, down, _] = counts.links.map(|n| n as u32);
+    let signals = seen.views.signals.get(place).copied().unwrap_or_default();
+    let air = seen.views.air.get(place).copied().unwrap_or_default();
+    let degrading = seen.degrading.get(place).copied().unwrap_or(0);
+    let known = |n: i64, value: i64| (n > 0).then_some(value);
     HealthSample {
         tenant_id: place.tenant(),
         place_kind: place.kind(),
@@ -222,5 +233,15 @@ fn sample(place: &Place, at: Timestamp, counts: &Counts, health: Option<Health>)
         links_active: active,
         links_degraded: degraded,
         links_down: down,
+        signal_clients: Some(signals.clients as u32),
+        signal_sum_dbm: known(signals.clients, signals.sum_dbm),
+        signal_p10_dbm: signals.p10_dbm,
+        signal_worst_dbm: signals.worst_dbm,
+        clients_degrading: Some(degrading as u32),
+        noise_radios: Some(air.radios as u32),
+        noise_sum_dbm: known(air.radios, air.noise_sum_dbm),
+        noise_worst_dbm: air.noise_worst_dbm,
+        rx_bps: known(air.interfaces, air.rx_bps),
+        tx_bps: known(air.interfaces, air.tx_bps),
     }
 }

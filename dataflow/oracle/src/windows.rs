@@ -1,5 +1,7 @@
 //! When maintenance windows are open (§19).
 
+use std::cell::RefCell;
+
 use chrono::{DateTime, Datelike, Days, LocalResult, NaiveDate, TimeZone, Weekday};
 use chrono_tz::Tz;
 use mast_schemas::Timestamp;
@@ -9,11 +11,16 @@ use mast_schemas::time::Span;
 /// So many days after one time there is no other.
 const FARTHEST: i64 = 14_610;
 
+/// Begin and end of one time that a window is open.
+type Opening = (Timestamp, Timestamp);
+
 /// A maintenance window.
 #[derive(Clone, Debug)]
 pub(crate) struct Window {
     pub(crate) row: control::Window,
     recurrence: Option<Recurrence>,
+    /// Begin and end of each time up to the first that begins after the instant.
+    known: RefCell<Option<(Timestamp, Vec<Opening>)>>,
 }
 
 /// How often, and on which days.
@@ -294,11 +301,15 @@ impl Recurrence {
 impl Window {
     pub(crate) fn new(row: control::Window) -> Self {
         let recurrence = Recurrence::parse(&row);
-        Self { row, recurrence }
+        Self {
+            row,
+            recurrence,
+            known: RefCell::new(None),
+        }
     }
 
     /// Begin and end of each time, up to the first that begins after an instant.
-    fn times(&self, after: Timestamp) -> Vec<(Timestamp, Timestamp)> {
+    fn times(&self, after: Timestamp) -> Vec<Opening> {
         let lasts = self.row.ends_at - self.row.starts_at;
         if lasts <= Span(0) {
             return Vec::new();
@@ -310,15 +321,29 @@ impl Window {
         begins.map(|begin| (begin, begin + lasts)).collect()
     }
 
+    /// Asks of times that hold all up to the first that begins after an instant, and may hold later ones. They are counted
+    /// for a month, because a window is asked at every poll and its days are gone through from the first on.
+    fn of_times<T>(&self, after: Timestamp, ask: impl FnOnce(&[Opening]) -> T) -> T {
+        let mut known = self.known.borrow_mut();
+        if known.as_ref().is_none_or(|(to, _)| after > *to) {
+            let to = after + Span::hours(31 * 24);
+            *known = Some((to, self.times(to)));
+        }
+        ask(known.as_ref().map_or(&[], |(_, times)| times))
+    }
+
     pub(crate) fn is_open(&self, at: Timestamp) -> bool {
-        (self.times(at).iter()).any(|(begin, end)| *begin <= at && at < *end)
+        self.of_times(at, |times| {
+            (times.iter()).any(|(begin, end)| *begin <= at && at < *end)
+        })
     }
 
     /// When it next opens or closes.
     pub(crate) fn next_change(&self, after: Timestamp) -> Option<Timestamp> {
-        let all = self.times(after).into_iter();
-        let all = all.flat_map(|(begin, end)| [begin, end]);
-        all.filter(|at| *at > after).min()
+        self.of_times(after, |times| {
+            let all = times.iter().flat_map(|(begin, end)| [*begin, *end]);
+            all.filter(|at| *at > after).min()
+        })
     }
 }
 

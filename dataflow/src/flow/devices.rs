@@ -9,13 +9,14 @@ use mast_state::messages::{
     AddressChange, ApInput, Control, DeviceControl, DeviceOut, IncidentInput, RoamEvent,
     RuleChange, RuleControl, Verdict,
 };
-use mast_state::{Devices, Measure};
+use mast_state::pairing::{Address, AddressClaim, RemoteRadio};
+use mast_state::{Devices, Measure, Reported, Reporters};
 
 use crate::decode::{Columns, Rows};
 use crate::flow::bssids::BssidMessage;
-use crate::flow::pairing::{Address, Claim};
+use crate::flow::pairing::AddressMessage;
 use crate::flow::types::{Collection, Scope, StageBuilder, Stream, Time};
-use crate::numbers::{DeviceNumber, Names};
+use crate::numbers::{DeviceNumber, Names, Numbers};
 use crate::outputs::{Message, Outputs};
 
 /// What the stage reads.
@@ -37,12 +38,10 @@ pub(crate) struct DeviceStreams<'s> {
     pub(crate) roaming: Stream<'s, RoamEvent>,
     /// To the BSSIDs.
     pub(crate) bssids: Stream<'s, BssidMessage>,
-    /// Claims on addresses.
-    pub(crate) claims: Collection<'s, Claim>,
+    /// What they say of addresses.
+    pub(crate) claims: Stream<'s, AddressMessage>,
     /// States of devices.
     pub(crate) states: Collection<'s, (DeviceNumber, DeviceState)>,
-    /// Remote radios by who reports them.
-    pub(crate) remote: Collection<'s, (DeviceNumber, Address)>,
     /// Changes of what devices say of clients.
     pub(crate) addresses: Stream<'s, AddressChange>,
     /// Changes of what devices add to their places.
@@ -63,7 +62,7 @@ pub(crate) fn devices<'s>(
     scope: Scope<'s, Time>,
     input: Stream<'s, DeviceMessage>,
     state: Rc<RefCell<Devices>>,
-    names: Rc<RefCell<Names>>,
+    names: Numbers,
     (restored_at, restored): (Epoch, DeviceOut),
     outputs: Rc<RefCell<Outputs>>,
 ) -> DeviceStreams<'s> {
@@ -75,13 +74,13 @@ pub(crate) fn devices<'s>(
     let (bssids_port, bssids) = stage.port();
     let (claims_port, claims) = stage.port();
     let (states_port, states) = stage.port();
-    let (remote_port, remote) = stage.port();
     let (air_port, air) = stage.port();
     let (addresses_port, addresses) = stage.port();
     let (rules_port, rules) = stage.port();
     let (conditions_port, conditions) = stage.port();
     let timers = state.clone();
     let mut out = restored;
+    let mut reporters = Reporters::default();
     let open = move |c: &[_]| {
         (
             links_port.open(c),
@@ -89,7 +88,6 @@ pub(crate) fn devices<'s>(
             bssids_port.open(c),
             claims_port.open(c),
             states_port.open(c),
-            remote_port.open(c),
             air_port.open(c),
             addresses_port.open(c),
             rules_port.open(c),
@@ -107,7 +105,6 @@ pub(crate) fn devices<'s>(
             to_bssids,
             to_claims,
             to_states,
-            to_remote,
             to_air,
             to_addresses,
             to_rules,
@@ -128,29 +125,31 @@ pub(crate) fn devices<'s>(
                     .borrow_mut()
                     .begin_slot(restored_at.end(), &control, &mut out);
             }
-            let names = &names.borrow();
+            let state = &state.borrow();
+            let changed = out.states.iter().map(|(device, ..)| *device);
+            let reported = reporters.slot(&out.radios, changed, |device| state.state(device));
+            let names = &names.read();
             to_links.send(slot, &mut link_messages(&mut out));
             to_roaming.send(slot, &mut out.roam);
             to_states.send(slot, &mut state_changes(slot, &mut out, names));
-            to_remote.send(slot, &mut remote_radios(slot, &out, names));
+            to_claims.send(slot, &mut said_of_addresses(&mut out, names));
             let numbered = |(device, measure, n)| (names.number(&device), measure, n);
             to_addresses.send(slot, &mut out.addresses);
             to_rules.send(slot, &mut out.rules);
             let conditions = out.conditions.drain(..).map(IncidentInput::Condition);
             to_conditions.send(slot, &mut conditions.collect());
             to_air.send(slot, &mut out.air.drain(..).map(numbered).collect());
-            to_bssids.send(slot, &mut bssid_messages(&mut out));
-            to_claims.send(slot, &mut claim_changes(slot, &mut out, names));
+            to_bssids.send(slot, &mut bssid_messages(&mut out, reported));
             emit(slot, &mut out, &mut outputs.borrow_mut());
+            out.give_back();
         },
     );
     DeviceStreams {
         links,
         roaming,
         bssids,
-        claims: claims.as_collection(),
+        claims,
         states: states.as_collection(),
-        remote: remote.as_collection(),
         air,
         addresses,
         rules,
@@ -246,12 +245,18 @@ fn link_messages(out: &mut DeviceOut) -> Vec<ApInput> {
         .collect()
 }
 
-fn bssid_messages(out: &mut DeviceOut) -> Vec<BssidMessage> {
+fn bssid_messages(out: &mut DeviceOut, reported: Vec<Reported>) -> Vec<BssidMessage> {
     let radios = out.radios.drain(..).map(BssidMessage::Radio);
     let stations = out.stations.drain(..).map(BssidMessage::Station);
+    let reported = reported
+        .into_iter()
+        .map(|(tenant, radio, device, unobserved)| {
+            BssidMessage::Reporter(tenant, radio, device, unobserved)
+        });
     radios
         .chain(stations)
         .chain(out.remote.drain(..).map(BssidMessage::Remote))
+        .chain(reported)
         .collect()
 }
 
@@ -270,27 +275,29 @@ fn state_changes(
 }
 
 fn address(names: &Names, tenant: TenantId, mac: mast_schemas::Mac) -> Address {
-    (names.tenant_number(tenant), mac.into())
+    Address {
+        tenant: names.tenant_number(tenant).0,
+        mac: mac.into(),
+    }
 }
 
-fn remote_radios(slot: Time, out: &DeviceOut, names: &Names) -> Updates<(DeviceNumber, Address)> {
-    let remote = out.radios.iter().filter(|radio| radio.remote);
-    remote
-        .map(|radio| {
-            let address = address(names, radio.tenant, radio.radio);
-            let change = if radio.known { 1 } else { -1 };
-            ((names.number(&radio.device), address), slot, change)
-        })
-        .collect()
-}
-
-fn claim_changes(slot: Time, out: &mut DeviceOut, names: &Names) -> Updates<Claim> {
+fn said_of_addresses(out: &mut DeviceOut, names: &Names) -> Vec<AddressMessage> {
     let claims = out.claims.drain(..).map(|claim| {
-        let address = address(names, claim.tenant, claim.mac);
-        let since = (claim.first_seen.into(), names.number(&claim.device));
-        ((address, since), slot, isize::from(claim.diff))
+        AddressMessage::Claim(AddressClaim {
+            address: address(names, claim.tenant, claim.mac),
+            device: names.number(&claim.device).0,
+            since: claim.first_seen,
+            came: claim.diff > 0,
+        })
     });
-    claims.collect()
+    let remote = out.radios.iter().filter(|radio| radio.remote);
+    let radios = remote.map(|radio| {
+        AddressMessage::Radio(RemoteRadio {
+            address: address(names, radio.tenant, radio.radio),
+            more: radio.known,
+        })
+    });
+    claims.chain(radios).collect()
 }
 
 fn emit(slot: Time, out: &mut DeviceOut, outputs: &mut Outputs) {

@@ -8,10 +8,13 @@ use mast_schemas::Epoch;
 use mast_schemas::views::{Counts, Place};
 use mast_state::rules::PlaceFact;
 use mast_state::{HealthOut, Places};
+use timely::dataflow::operators::vec::Map;
 
 use crate::flow::places::CountDiff;
-use crate::flow::types::{Collection, Exchange, Scope, StageBuilder, Stream, Time, updates};
-use crate::numbers::{Names, PlaceNumber};
+use crate::flow::types::{
+    Collection, Concatenate, Exchange, Scope, StageBuilder, Stream, Time, updates,
+};
+use crate::numbers::{Numbers, PlaceNumber};
 use crate::outputs::Outputs;
 
 /// A place's counts: as they are now, or `None` as they no longer are.
@@ -30,19 +33,32 @@ pub(crate) fn id_route(id: &uuid::Uuid) -> u64 {
 /// What is so of a place from now on, for its rules.
 pub(crate) type Fact = (Place, PlaceFact);
 
-/// Builds the stage; `counts` may live anywhere. Tells the counts on the way, since they come together here.
+/// What the stage reads.
+#[derive(Clone, Debug)]
+enum HealthMessage {
+    Counts(Changed),
+    Sum(Fact),
+}
+
+/// Builds the stage; `counts` may live anywhere, `sums` are on the places' workers. Tells the counts on the way, since they
+/// come together here, and hands the sums on.
 pub(crate) fn health<'s>(
     scope: Scope<'s, Time>,
     counts: Collection<'s, (PlaceNumber, CountDiff)>,
+    sums: Stream<'s, Fact>,
     (restored_at, state): (Epoch, Rc<RefCell<Places>>),
-    names: Rc<RefCell<Names>>,
+    names: Numbers,
     outputs: Rc<RefCell<Outputs>>,
 ) -> Stream<'s, Fact> {
     let changed = updates(counts, move |(place, diff), _, change| {
-        let place = names.borrow().place(place);
+        let place = names.read().place(place);
         place.map(|place| (place, (change > 0).then(|| Counts::from(diff))))
     });
-    let input = changed.exchange(|(place, _): &Changed| place_route(place));
+    let changed = changed.exchange(|(place, _): &Changed| place_route(place));
+    let input = scope.concatenate([
+        changed.map(HealthMessage::Counts),
+        sums.map(HealthMessage::Sum),
+    ]);
     let mut stage = StageBuilder::new("health", scope, input);
     let (port, facts) = stage.port();
     let timers = state.clone();
@@ -50,15 +66,23 @@ pub(crate) fn health<'s>(
     stage.build(
         move |c| (port.open(c),),
         move || timers.borrow().next_timer(),
-        move |slot, changed, (to_rules,)| {
+        move |slot, messages, (to_rules,)| {
+            let (mut changed, mut sums) = (Vec::new(), Vec::new());
+            for message in messages {
+                match message {
+                    HealthMessage::Counts(change) => changed.push(change),
+                    HealthMessage::Sum(sum) => sums.push(sum),
+                }
+            }
             let changes = settled(changed);
             let counts = changes.iter();
             let mut facts: Vec<Fact> = counts
                 .map(|(place, row)| (*place, PlaceFact::Counts(*row)))
                 .collect();
+            facts.extend(&sums);
             let (state, outputs) = (&mut state.borrow_mut(), &mut outputs.borrow_mut());
             if slot == 0 {
-                state.begin(changes, &mut out);
+                state.begin(changes, sums, &mut out);
                 facts.extend(past_facts(&out));
                 emit(restored_at, &mut out, outputs);
                 to_rules.send(slot, &mut facts);
@@ -67,7 +91,7 @@ pub(crate) fn health<'s>(
             let epoch = Epoch(slot);
             let counts = changes.iter().map(|(place, row)| (epoch, *place, *row));
             outputs.counts.extend(counts);
-            state.slot(epoch, changes, &mut out);
+            state.slot(epoch, changes, sums, &mut out);
             facts.extend(past_facts(&out));
             emit(epoch, &mut out, outputs);
             to_rules.send(slot, &mut facts);

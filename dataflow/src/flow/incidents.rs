@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use mast_schemas::{Epoch, TenantId};
 use mast_state::messages::IncidentInput;
-use mast_state::{IncidentOut, Incidents};
+use mast_state::{IncidentOut, Incidents, give_back};
 
 use crate::control::DeviceDiff;
 use crate::flow::types::{Scope, StageBuilder, Stream, Time};
@@ -76,6 +76,10 @@ pub(crate) fn incidents<'s>(
             outputs
                 .incident_events
                 .extend(events.map(|event| (epoch, event)));
+            // The first polls under many rules open more alerts at once than ever after.
+            give_back(&mut out.alerts);
+            give_back(&mut out.incidents);
+            give_back(&mut out.events);
         },
     );
     done

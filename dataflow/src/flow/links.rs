@@ -5,12 +5,12 @@ use std::rc::Rc;
 
 use mast_schemas::time::SLOT;
 use mast_schemas::{DeviceId, Epoch, LinkId, Mac};
-use mast_state::Aps;
 use mast_state::messages::{ApInput, ApOut, DeviceControl, LinkCore, Piece, Stamp};
+use mast_state::pairing::{Address, ClientLink};
+use mast_state::{Aps, give_back};
 
-use crate::flow::pairing::ClientLink;
-use crate::flow::types::{Collection, Scope, StageBuilder, Stream, Time};
-use crate::numbers::{DeviceNumber, Names};
+use crate::flow::types::{Scope, StageBuilder, Stream, Time};
+use crate::numbers::{DeviceNumber, Names, Numbers};
 use crate::outputs::Outputs;
 
 /// What the stage reads.
@@ -26,8 +26,8 @@ pub(crate) enum LinkMessage {
 pub(crate) struct LinkStreams<'s> {
     /// Links that changed: new row, or `None`.
     pub(crate) changes: Stream<'s, (LinkId, Option<LinkCore>)>,
-    /// Links that exist, by client.
-    pub(crate) clients: Collection<'s, ClientLink>,
+    /// Links that came (true) or went.
+    pub(crate) clients: Stream<'s, (ClientLink, bool)>,
     /// Changes of signal histograms, by access point.
     pub(crate) signals: Stream<'s, (DeviceNumber, i16, i32)>,
     /// To the trends of clients.
@@ -39,12 +39,10 @@ pub(crate) fn links<'s>(
     scope: Scope<'s, Time>,
     input: Stream<'s, LinkMessage>,
     state: Rc<RefCell<Aps>>,
-    names: Rc<RefCell<Names>>,
+    names: Numbers,
     (restored_at, restored): (Epoch, ApOut),
     outputs: Rc<RefCell<Outputs>>,
 ) -> LinkStreams<'s> {
-    use differential_dataflow::AsCollection;
-
     let mut stage = StageBuilder::new("links", scope, input);
     let (changes_port, changes) = stage.port();
     let (clients_port, clients) = stage.port();
@@ -69,12 +67,12 @@ pub(crate) fn links<'s>(
             } else {
                 state.begin_slot(restored_at.end(), &controls(&messages), &mut out);
             }
-            to_clients.send(slot, &mut existence(slot, &out, &names.borrow()));
+            to_clients.send(slot, &mut existence(&out, &names.read()));
             to_changes.send(
                 slot,
                 &mut out.links.drain(..).map(|(id, _, new)| (id, new)).collect(),
             );
-            let numbered = |(ap, dbm, n)| (names.borrow().number(&ap), dbm, n);
+            let numbered = |(ap, dbm, n)| (names.read().number(&ap), dbm, n);
             to_signals.send(slot, &mut out.signals.drain(..).map(numbered).collect());
             to_pieces.send(slot, &mut out.pieces);
             let outputs = &mut outputs.borrow_mut();
@@ -82,11 +80,13 @@ pub(crate) fn links<'s>(
                 .link_events
                 .extend(out.events.drain(..).map(|e| (Epoch(slot), e)));
             outputs.link_gauges.append(&mut out.gauges);
+            give_back(&mut out.links);
+            give_back(&mut out.events);
         },
     );
     LinkStreams {
         changes,
-        clients: clients.as_collection(),
+        clients,
         signals,
         pieces,
     }
@@ -130,22 +130,21 @@ fn controls(messages: &[LinkMessage]) -> Vec<DeviceControl> {
     control.collect()
 }
 
-/// Links that appeared and went, by client.
-type Existence = Vec<(ClientLink, Time, isize)>;
-
-fn existence(slot: Time, out: &ApOut, names: &Names) -> Existence {
+/// Links that came and went.
+fn existence(out: &ApOut, names: &Names) -> Vec<(ClientLink, bool)> {
     let changed = out
         .links
         .iter()
         .filter(|(_, old, new)| old.is_some() != new.is_some());
-    let row = |id: &LinkId| {
-        let address = (names.tenant_number(id.tenant_id), id.mac.into());
-        (
-            address,
-            (names.number(&id.ap_device_id), id.radio_mac.into()),
-        )
+    let link = |id: &LinkId| ClientLink {
+        client: Address {
+            tenant: names.tenant_number(id.tenant_id).0,
+            mac: id.mac.into(),
+        },
+        ap: names.number(&id.ap_device_id).0,
+        radio: id.radio_mac.into(),
     };
     changed
-        .map(|(id, _, new)| (row(id), slot, if new.is_some() { 1 } else { -1 }))
+        .map(|(id, _, new)| (link(id), new.is_some()))
         .collect()
 }

@@ -5,9 +5,9 @@
 //!                   ├─► bssids ─┬─── remote tables, station words ──┤
 //!                   │     ▲     ▼                                   ▼
 //!                   ├─────┼─► roaming ────────── verdicts ────────► links ─► visible ─► counts ─► health
-//!                   ├─► owners (differential) ◄───── clients ─────────┤ └─► signals   └─► rules of places
-//!                   ├─► addresses                                     └─► trends ─┘  └───────┘      │
-//!                   └─► rules of devices ────────── conditions, links ─────────────────────► incidents
+//!                   ├─► owners ──────────────────────────► far ends ◄──┤ └─► signals ──────────────┘ ▼
+//!                   ├─► addresses                                     └─► trends ─┘        rules of places
+//!                   └─► rules of devices ────────── conditions, links ───────────────────► incidents ◄──┘
 //! ```
 //! No stage depends on a later one, so a slot passes once and nothing circulates. A stage handles a slot when all of it has
 //! arrived, in the order of `docs/semantics.md`; views go to [`Outputs`](crate::outputs::Outputs) at the edge.
@@ -34,9 +34,9 @@ use std::sync::Arc;
 
 use differential_dataflow::input::{Input as _, InputSession};
 use mast_schemas::thresholds::Thresholds;
-use mast_schemas::views::Place;
 use mast_schemas::{DeviceId, Mac, TenantId};
 use mast_state::messages::{ApOut, DeviceOut, IncidentInput, RuleControl, TrendControl};
+use mast_state::pairing::Owners;
 use mast_state::rules::PlaceRules;
 use mast_state::{
     Aps, BssidOut, Bssids, Devices, Incidents, Measure, Places, Roaming, TrendOut, Trends,
@@ -56,7 +56,7 @@ use crate::flow::trends::TrendMessage;
 use crate::flow::types::{Concatenate, Exchange, Probe, Time, route};
 use crate::flow::visible::ViewMessage;
 use crate::flow::workers::Part;
-use crate::numbers::{DeviceNumber, Names, Standing};
+use crate::numbers::{DeviceNumber, Numbers, Standing};
 use crate::outputs::{Message, Outputs, Snapshot};
 
 /// The keyed state of one worker.
@@ -86,7 +86,6 @@ pub(crate) struct Worker {
     policy: InputHandleVec<Time, IncidentInput>,
     standing: InputSession<Time, (DeviceNumber, Standing), isize>,
     trends: InputHandleVec<Time, TrendControl>,
-    names: Rc<RefCell<Names>>,
     /// Whether a device lives here.
     own: Rc<dyn Fn(&DeviceId) -> bool>,
     /// Whether a tenant's alerts are kept here.
@@ -97,13 +96,6 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Tells what the next numbers stand for, before a slot that uses them.
-    pub(crate) fn name(&mut self, devices: &[DeviceId], places: &[Place]) {
-        let names = &mut self.names.borrow_mut();
-        names.add_devices(devices, &*self.own);
-        names.add_places(places);
-    }
-
     /// Gives the worker its part of a slot.
     pub(crate) fn feed(
         &mut self,
@@ -209,12 +201,12 @@ pub(crate) fn build(
     partitions: u32,
     thresholds: Thresholds,
     snapshot: Snapshot,
+    numbers: &Numbers,
 ) -> Worker {
     let (index, peers) = (worker.index() as u64, worker.peers() as u64);
     let restored_at = snapshot.epoch;
     let (state, restored) = restore(thresholds, snapshot);
     let outputs = Rc::new(RefCell::new(Outputs::default()));
-    let names = Rc::new(RefCell::new(Names::default()));
     let own: Rc<dyn Fn(&DeviceId) -> bool> =
         Rc::new(move |device| route(device, partitions) % peers == index);
     let own_tenant: Rc<dyn Fn(TenantId) -> bool> =
@@ -243,20 +235,15 @@ pub(crate) fn build(
             scope,
             device_input,
             state.devices.clone(),
-            names.clone(),
+            numbers.clone(),
             (restored_at, restored.devices),
             outputs.clone(),
         );
 
-        let owners = pairing::owners(from.claims, names.clone());
-        let facts = pairing::remote_facts(
-            from.remote,
-            owners.clone(),
-            from.states.clone(),
-            names.clone(),
-        );
+        let owners = Rc::new(RefCell::new(Owners::default()));
+        let owned = pairing::owners(scope, from.claims, owners.clone(), numbers.clone());
         let about_radios = scope
-            .concatenate([from.bssids, facts])
+            .concatenate([from.bssids, owned.bssids])
             .exchange(|m: &BssidMessage| hash(m.key()));
         let bssid_input = scope.concatenate([
             control_stream
@@ -298,13 +285,14 @@ pub(crate) fn build(
             scope,
             link_input,
             state.aps.clone(),
-            names.clone(),
+            numbers.clone(),
             (restored_at, restored.aps),
             outputs.clone(),
         );
 
-        let far_ends = pairing::far_ends(owners, out.clients, names.clone())
-            .exchange(move |(link, ..)| route(&link.ap_device_id, partitions));
+        let far_ends =
+            pairing::far_ends(scope, out.clients, owned.touched, owners, numbers.clone())
+                .exchange(move |(link, ..)| route(&link.ap_device_id, partitions));
         let view_input = scope.concatenate([
             out.changes
                 .map(|(link, core)| ViewMessage::Link(link, core)),
@@ -314,16 +302,7 @@ pub(crate) fn build(
             scope,
             view_input,
             (thresholds, restored_at),
-            names.clone(),
-            outputs.clone(),
-        );
-
-        let counts = places::counts(from.states, views.counted, standings);
-        let place_facts = health::health(
-            scope,
-            counts,
-            (restored_at, state.places.clone()),
-            names.clone(),
+            numbers.clone(),
             outputs.clone(),
         );
 
@@ -354,14 +333,22 @@ pub(crate) fn build(
             from.air
                 .map(|(device, measure, n)| SignalMessage::Sum(device, measure, n)),
         ]);
-        let by_place = signals::by_place(scope, signal_input, names.clone())
+        let by_place = signals::by_place(scope, signal_input, numbers.clone())
             .exchange(|(place, ..)| u64::from(place.0));
-        let sums = signals::signals(scope, by_place, names.clone(), outputs.clone())
+        let sums = signals::signals(scope, by_place, numbers.clone(), outputs.clone())
             .exchange(|(place, _): &Fact| health::place_route(place));
+        let counts = places::counts(from.states, views.counted, standings);
+        let place_facts = health::health(
+            scope,
+            counts,
+            sums,
+            (restored_at, state.places.clone()),
+            numbers.clone(),
+            outputs.clone(),
+        );
         let place_input = scope.concatenate([
             rule_stream.map(|(order, control)| PlaceMessage::Control(order, control)),
             place_facts.map(PlaceMessage::Fact),
-            sums.map(PlaceMessage::Fact),
         ]);
         let of_places = rules::places(scope, place_input, state.place_rules.clone());
         let changes = scope.concatenate([from.rules, of_places]);
@@ -371,10 +358,10 @@ pub(crate) fn build(
             .exchange(|change| hash((change.tenant, change.mac)));
         let addresses = addresses::addresses(scope, said, outputs.clone());
 
-        let known = names.clone();
+        let known = numbers.clone();
         let is_own = own_tenant.clone();
         let placed = control_stream
-            .flat_map(move |diff| incidents::of_device(&diff, &known.borrow()))
+            .flat_map(move |diff| incidents::of_device(&diff, &known.read()))
             .filter(move |input| is_own(input.tenant()));
         let from_elsewhere = scope
             .concatenate([
@@ -399,7 +386,6 @@ pub(crate) fn build(
             policy,
             standing,
             trends: trend_control,
-            names,
             own,
             own_tenant,
             probe,

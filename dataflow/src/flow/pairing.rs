@@ -1,173 +1,152 @@
-//! Pairing: who owns an address, and so which device is at the far end of a link. Relational, all differential.
+//! Pairing: who owns an address, and so which device is at the far end of a link. Two stages, because links come after remote
+//! radios, and these after claims; see [`mast_state::pairing`].
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
-use differential_dataflow::trace::implementations::{ValBuilder, ValSpine};
-use mast_schemas::views::DeviceState;
-use mast_schemas::{LinkId, Timestamp};
-use mast_state::Mac48;
+use mast_schemas::{DeviceId, LinkId};
+use mast_state::give_back;
+use mast_state::pairing::{
+    Address, AddressClaim, ClientLink, FarEnds, Owners, OwnersOut, RemoteRadio,
+};
 use serde::{Deserialize, Serialize};
+use timely::dataflow::operators::vec::Map;
 
 use crate::flow::bssids::BssidMessage;
-use crate::flow::types::{Collection, Stream, Time, updates};
-use crate::numbers::{DeviceNumber, Names, PlaceNumber};
+use crate::flow::types::{Concatenate, Exchange, Scope, StageBuilder, Stream, Time};
+use crate::numbers::{DeviceNumber, Names, Numbers, PlaceNumber};
 
-/// An address within a tenant.
-pub(crate) type Address = (PlaceNumber, Mac48);
+/// What devices say of addresses.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) enum AddressMessage {
+    /// A claim came or went.
+    Claim(AddressClaim),
+    /// A remote radio was reported, or is no longer.
+    Radio(RemoteRadio),
+}
 
-/// An instant in two halves: eight bytes that ask for no alignment of eight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub(crate) struct Instant(i32, u32);
-
-impl From<Timestamp> for Instant {
-    fn from(Timestamp(us): Timestamp) -> Self {
-        Self((us >> 32) as i32, us as u32)
+impl AddressMessage {
+    const fn address(&self) -> Address {
+        match self {
+            Self::Claim(claim) => claim.address,
+            Self::Radio(radio) => radio.address,
+        }
     }
 }
 
-#[cfg(test)]
-impl From<Instant> for Timestamp {
-    fn from(Instant(high, low): Instant) -> Self {
-        Self(i64::from(high) << 32 | i64::from(low))
-    }
+/// What links say of their clients.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) enum PairMessage {
+    /// A link came or went.
+    Link(ClientLink, bool),
+    /// An address has another owner, or another one who would own it.
+    Touched(Address),
 }
 
-/// A claim on an address: who has it since when.
-pub(crate) type Claim = (Address, (Instant, DeviceNumber));
+/// What comes of claims.
+pub(crate) struct OwnerStreams<'s> {
+    /// To the BSSIDs.
+    pub(crate) bssids: Stream<'s, BssidMessage>,
+    /// To the far ends, on the workers of the addresses already.
+    pub(crate) touched: Stream<'s, Address>,
+}
 
-/// The first two claimants of an address: the owner with the begin of its claim, and who would own it if the owner were
-/// left out.
-pub(crate) type Owners = (Instant, DeviceNumber, DeviceNumber);
+fn ids(names: &Names) -> impl Fn(u32) -> DeviceId {
+    |number| names.device(DeviceNumber(number))
+}
 
-/// A link by its client: the client's address, (access point, radio).
-pub(crate) type ClientLink = (Address, (DeviceNumber, Mac48));
-
-/// Owners by address, arranged once for all that join them.
-pub(crate) type OwnersByAddress<'s> =
-    Arranged<'s, TraceAgent<ValSpine<Address, Owners, Time, isize>>>;
-
-/// The owners of each claimed address: the least claims by (first seen, device).
+/// First stage: the owner of each claimed address. The BSSID stage learns at a slot's end who owns the addresses of remote
+/// radios, and every address that changed hands in the slot, for a radio that is first shown in it.
 pub(crate) fn owners<'s>(
-    claims: Collection<'s, Claim>,
-    names: Rc<RefCell<Names>>,
-) -> OwnersByAddress<'s> {
-    // The arrangement that the reduction keeps anyway: arranging its output would hold every address once more.
-    claims
-        .arrange_by_key()
-        .reduce_abelian::<_, ValBuilder<_, _, _, _>, ValSpine<_, _, _, _>, _, _>(
-            "owners",
-            move |_address, claims, owners| {
-                let names = names.borrow();
-                // Numbers follow the order in which devices became known; ties are decided by id.
-                let least = |other: DeviceNumber| {
-                    let claims = claims.iter().map(|(claim, _)| **claim);
-                    claims
-                        .filter(|(_, device)| *device != other)
-                        .min_by_key(|(since, device)| (*since, names.device(*device)))
-                };
-                if let Some((since, first)) = least(DeviceNumber::NONE) {
-                    let second = least(first).map_or(DeviceNumber::NONE, |(_, device)| device);
-                    owners.push(((since, first, second), 1));
+    scope: Scope<'s, Time>,
+    said: Stream<'s, AddressMessage>,
+    state: Rc<RefCell<Owners>>,
+    names: Numbers,
+) -> OwnerStreams<'s> {
+    let input = said.exchange(|message: &AddressMessage| message.address().route());
+    let mut stage = StageBuilder::new("owners", scope, input);
+    let (bssids_port, bssids) = stage.port();
+    let (touched_port, touched) = stage.port();
+    let mut out = OwnersOut::default();
+    stage.build(
+        move |c| (bssids_port.open(c), touched_port.open(c)),
+        || None,
+        move |slot, messages, (to_bssids, to_far_ends)| {
+            let (state, names) = (&mut state.borrow_mut(), &names.read());
+            for message in messages {
+                match message {
+                    AddressMessage::Claim(claim) => state.claim(&claim, ids(names)),
+                    AddressMessage::Radio(radio) => state.radio(&radio),
                 }
-            },
-            |updates, address, changes| {
-                updates.clear();
-                updates.extend(
-                    changes
-                        .drain(..)
-                        .map(|(owners, time, diff)| ((*address, owners), time, diff)),
-                );
-            },
-        )
-}
-
-/// Changes of the device at the far end of a link: the owner of its address, its own access point left out. True = got it.
-pub(crate) fn far_ends<'s>(
-    owners: OwnersByAddress<'s>,
-    links: Collection<'s, ClientLink>,
-    names: Rc<RefCell<Names>>,
-) -> Stream<'s, (LinkId, DeviceNumber, bool)> {
-    let far_ends = links
-        .arrange_by_key()
-        .join_core(owners, |address, &(ap, radio), &(_, first, second)| {
-            let device = if first == ap { second } else { first };
-            device.get().map(|device| ((*address, ap, radio), device))
-        })
-        .consolidate();
-    updates(far_ends, move |((address, ap, radio), device), _, diff| {
-        let names = names.borrow();
-        let link = LinkId {
-            tenant_id: names.tenant(address.0),
-            ap_device_id: names.device(ap),
-            radio_mac: radio.into(),
-            mac: address.1.into(),
-        };
-        Some((link, device, diff > 0))
-    })
-}
-
-/// What the BSSID stage learns at a slot's end: owners of the addresses of remote radios, whether those who report them are
-/// unobserved, and every address that changed hands in the slot, for a radio that is first shown in it.
-pub(crate) fn remote_facts<'s>(
-    remote: Collection<'s, (DeviceNumber, Address)>,
-    owners: OwnersByAddress<'s>,
-    states: Collection<'s, (DeviceNumber, DeviceState)>,
-    names: Rc<RefCell<Names>>,
-) -> Stream<'s, BssidMessage> {
-    use timely::dataflow::operators::Concat;
-
-    let changed = owners
-        .clone()
-        .as_collection(|address, &(_, owner, _)| (*address, owner));
-    let radios = remote.clone().map(|(_reporter, radio)| radio).distinct();
-    let owned = radios
-        .map(|radio| (radio, ()))
-        .arrange_by_key()
-        .join_core(owners, |radio, &(), &(_, owner, _)| Some((*radio, owner)))
-        .consolidate();
-    let known = names.clone();
-    let owned = updates(owned, move |((tenant, radio), owner), _, diff| {
-        let names = known.borrow();
-        let (tenant, owner) = (names.tenant(tenant), names.device(owner));
-        Some(BssidMessage::Owner(tenant, radio.into(), owner, diff > 0))
-    });
-    let known = names.clone();
-    let changed = updates(changed, move |((tenant, radio), owner), slot, diff| {
-        // What a restored state tells in slot 0 was so before.
-        (slot > 0).then(|| {
-            let names = known.borrow();
-            let (tenant, owner) = (names.tenant(tenant), names.device(owner));
-            BssidMessage::OwnerChanged(tenant, radio.into(), owner, diff > 0)
-        })
-    });
-    let reported = remote
-        .join(states)
-        .map(|(reporter, (radio, state))| (radio, reporter, state != DeviceState::Online))
-        .consolidate();
-    let reported = updates(
-        reported,
-        move |((tenant, radio), reporter, unobserved), _, diff| {
-            let names = names.borrow();
-            let (tenant, reporter) = (names.tenant(tenant), names.device(reporter));
-            (diff > 0).then(|| BssidMessage::Reporter(tenant, radio.into(), reporter, unobserved))
+            }
+            state.end_slot(slot, ids(names), &mut out);
+            // What a restored state tells in slot 0 was so before.
+            let changed = out.changed.drain(..).filter(|_| slot > 0);
+            let mut messages: Vec<_> = changed
+                .map(|(radio, owner, has)| {
+                    let (tenant, owner) = (tenant(names, radio), ids(names)(owner));
+                    BssidMessage::OwnerChanged(tenant, radio.mac.into(), owner, has)
+                })
+                .collect();
+            messages.extend(out.remote.drain(..).map(|(radio, owner, has)| {
+                let (tenant, owner) = (tenant(names, radio), ids(names)(owner));
+                BssidMessage::Owner(tenant, radio.mac.into(), owner, has)
+            }));
+            to_bssids.send(slot, &mut messages);
+            to_far_ends.send(slot, &mut out.touched);
+            give_back(&mut out.changed);
         },
     );
-    owned.concat(changed).concat(reported)
+    OwnerStreams { bssids, touched }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn tenant(names: &Names, address: Address) -> mast_schemas::TenantId {
+    names.tenant(PlaceNumber(address.tenant))
+}
 
-    #[test]
-    fn an_instant_keeps_time_and_order() {
-        let mut instants = [i64::MIN, -1, 0, 1, u32::MAX.into(), 1 << 32, i64::MAX].map(Timestamp);
-        for at in instants {
-            assert_eq!(Timestamp::from(Instant::from(at)), at);
-        }
-        instants.sort_by_key(|at| Instant::from(*at));
-        assert!(instants.is_sorted());
-    }
+/// Second stage: changes of the device at the far end of a link, which is the owner of its address, its own access point left
+/// out. True = got it. `links` may be anywhere.
+pub(crate) fn far_ends<'s>(
+    scope: Scope<'s, Time>,
+    links: Stream<'s, (ClientLink, bool)>,
+    touched: Stream<'s, Address>,
+    owners: Rc<RefCell<Owners>>,
+    names: Numbers,
+) -> Stream<'s, (LinkId, DeviceNumber, bool)> {
+    let links = links
+        .exchange(|(link, _): &(ClientLink, bool)| link.client.route())
+        .map(|(link, came)| PairMessage::Link(link, came));
+    let input = scope.concatenate([links, touched.map(PairMessage::Touched)]);
+    let mut stage = StageBuilder::new("far ends", scope, input);
+    let (port, far_ends) = stage.port();
+    let mut state = FarEnds::default();
+    let (mut touched, mut out) = (Vec::new(), Vec::new());
+    stage.build(
+        move |c| (port.open(c),),
+        || None,
+        move |slot, messages, (to_views,)| {
+            for message in messages {
+                match message {
+                    PairMessage::Link(link, came) => state.link(link, came, &mut out),
+                    PairMessage::Touched(address) => touched.push(address),
+                }
+            }
+            let names = &names.read();
+            let owners = &mut owners.borrow_mut();
+            state.end_slot(slot, &touched, (owners, ids(names)), &mut out);
+            touched.clear();
+            let told = out.drain(..).map(|(link, device, is)| {
+                let link = LinkId {
+                    tenant_id: tenant(names, link.client),
+                    ap_device_id: names.device(DeviceNumber(link.ap)),
+                    radio_mac: link.radio.into(),
+                    mac: link.client.mac.into(),
+                };
+                (link, DeviceNumber(device), is)
+            });
+            to_views.send(slot, &mut told.collect());
+            give_back(&mut out);
+        },
+    );
+    far_ends
 }

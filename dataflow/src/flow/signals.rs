@@ -7,12 +7,12 @@ use std::rc::Rc;
 use hashbrown::HashMap;
 use mast_schemas::{DeviceId, Epoch, TenantId};
 use mast_state::rules::PlaceFact;
-use mast_state::{Measure, PlaceSums};
+use mast_state::{Measure, PlaceSums, make_room};
 use uuid::Uuid;
 
 use crate::flow::health::Fact;
 use crate::flow::types::{Scope, StageBuilder, Stream, Time};
-use crate::numbers::{DeviceNumber, Names, PlaceNumber, Standing};
+use crate::numbers::{DeviceNumber, Names, Numbers, PlaceNumber, Standing};
 use crate::outputs::Outputs;
 
 /// What the first half reads.
@@ -56,6 +56,8 @@ impl Sums {
     fn stand(&mut self, device: DeviceNumber, new: Option<Standing>, names: &Names) {
         let i = device.0 as usize;
         if self.standings.len() <= i {
+            let more = i + 1 - self.standings.len();
+            make_room(&mut self.standings, more);
             self.standings.resize(i + 1, NOWHERE);
         }
         let new = new.unwrap_or(NOWHERE);
@@ -135,7 +137,7 @@ fn degrading_at([owner, site, sector]: Standing, tenant: PlaceNumber) -> Standin
 pub(crate) fn by_place<'s>(
     scope: Scope<'s, Time>,
     input: Stream<'s, SignalMessage>,
-    names: Rc<RefCell<Names>>,
+    names: Numbers,
 ) -> Stream<'s, PlaceChange> {
     let mut stage = StageBuilder::new("signals by place", scope, input);
     let (port, changes) = stage.port();
@@ -144,7 +146,7 @@ pub(crate) fn by_place<'s>(
         move |c| (port.open(c),),
         || None,
         move |slot, messages, (to_places,)| {
-            let names = &names.borrow();
+            let names = &names.read();
             for message in messages {
                 match message {
                     SignalMessage::Standing(device, new) => sums.stand(device, new, names),
@@ -164,12 +166,13 @@ pub(crate) fn by_place<'s>(
 pub(crate) fn signals<'s>(
     scope: Scope<'s, Time>,
     input: Stream<'s, PlaceChange>,
-    names: Rc<RefCell<Names>>,
+    names: Numbers,
     outputs: Rc<RefCell<Outputs>>,
 ) -> Stream<'s, Fact> {
     let mut stage = StageBuilder::new("signals", scope, input);
     let (port, facts) = stage.port();
-    let mut places: HashMap<PlaceNumber, PlaceSums> = HashMap::new();
+    // Boxed: they are large, and tables have places to spare.
+    let mut places: HashMap<PlaceNumber, Box<PlaceSums>> = HashMap::new();
     stage.build(
         move |c| (port.open(c),),
         || None,
@@ -186,7 +189,7 @@ pub(crate) fn signals<'s>(
                 };
                 changed.entry(place).or_default()[what] = true;
             }
-            let (outputs, names, epoch) = (&mut outputs.borrow_mut(), names.borrow(), Epoch(slot));
+            let (outputs, names, epoch) = (&mut outputs.borrow_mut(), names.read(), Epoch(slot));
             for (number, [signals, degrading, air]) in changed {
                 let Some(sums) = places.get(&number) else {
                     continue;
@@ -217,24 +220,21 @@ pub(crate) fn signals<'s>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mast_schemas::views::Place;
     use mast_schemas::{SectorId, SiteId};
 
     const ONE: DeviceNumber = DeviceNumber(0);
 
     /// Tenants 0 and 1; site 2 and sector 3 of tenant 0, site 4 of tenant 1; one device.
-    fn world() -> (Names, [TenantId; 2], DeviceId) {
+    fn world() -> (Numbers, [TenantId; 2], DeviceId) {
         let (device, tenants) = (DeviceId::new(), [TenantId::new(), TenantId::new()]);
-        let mut names = Names::default();
-        names.add_devices(&[device], |_| true);
-        names.add_places(&[
-            Place::Tenant(tenants[0]),
-            Place::Tenant(tenants[1]),
-            Place::Site(tenants[0], SiteId::new()),
-            Place::Sector(tenants[0], SectorId::new()),
-            Place::Site(tenants[1], SiteId::new()),
-        ]);
-        (names, tenants, device)
+        let numbers = Numbers::default();
+        numbers.device(device);
+        for tenant in tenants {
+            numbers.standing(tenant, None, None);
+        }
+        numbers.standing(tenants[0], Some(SiteId::new()), Some(SectorId::new()));
+        numbers.standing(tenants[1], Some(SiteId::new()), None);
+        (numbers, tenants, device)
     }
 
     const fn stands(places: [u32; 3]) -> Option<Standing> {
@@ -256,8 +256,8 @@ mod tests {
 
     #[test]
     fn degrading_clients_follow_their_access_point_and_outlive_it() {
-        let (names, [tenant, other], device) = world();
-        let mut sums = Sums::default();
+        let (numbers, [tenant, other], device) = world();
+        let (names, mut sums) = (numbers.read(), Sums::default());
         sums.stand(ONE, stands([0, 2, 3]), &names);
         sums.degrading(device, tenant, 2, &names);
         assert_eq!(told(&mut sums), [(2, 2), (3, 2)]);
@@ -280,13 +280,12 @@ mod tests {
     #[test]
     fn degrading_clients_of_an_access_point_that_is_not_known_yet_wait_for_it() {
         let (_, [tenant, _], device) = world();
-        let mut names = Names::default();
-        let mut sums = Sums::default();
-        sums.degrading(device, tenant, 1, &names);
+        let (numbers, mut sums) = (Numbers::default(), Sums::default());
+        sums.degrading(device, tenant, 1, &numbers.read());
         assert_eq!(told(&mut sums), []);
-        names.add_devices(&[device], |_| true);
-        names.add_places(&[Place::Tenant(tenant), Place::Site(tenant, SiteId::new())]);
-        sums.stand(ONE, stands([0, 1, NO]), &names);
+        numbers.device(device);
+        numbers.standing(tenant, Some(SiteId::new()), None);
+        sums.stand(ONE, stands([0, 1, NO]), &numbers.read());
         assert_eq!(told(&mut sums), [(1, 1)]);
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use mast_schemas::time::SLOT;
 use mast_schemas::{DeviceId, Timestamp};
+use mast_state::give_back;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
@@ -51,6 +52,7 @@ impl<D: 'static> Port<D> {
                 .session(&capability)
                 .give_iterator(data.drain(..));
         }
+        give_back(data);
     }
 }
 
@@ -88,7 +90,7 @@ ports!(A);
 ports!(A, B);
 ports!(A, B, C);
 ports!(A, B, C, D);
-ports!(A, B, C, D, E, F, G, H, I, J);
+ports!(A, B, C, D, E, F, G, H, I);
 
 /// Builds a stage: an operator with one input that handles slot after slot, each when all of it has arrived, timers in the
 /// slot in which they are due. See [`StageBuilder::build`].

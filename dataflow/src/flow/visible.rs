@@ -3,16 +3,18 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
+use mast_schemas::records::Source;
 use mast_schemas::thresholds::Thresholds;
 use mast_schemas::views::{LinkReason, LinkState, LinkView};
 use mast_schemas::{DeviceId, Epoch, LinkId, TenantId};
 use mast_state::messages::{IncidentInput, Joint, LinkCore};
-use mast_state::{Forgetting, Mac48};
+use mast_state::{Forgetting, Instant, Mac48, insert_tight};
 
 use crate::flow::types::{Collection, Scope, StageBuilder, Stream, Time};
-use crate::numbers::{DeviceNumber, Names};
+use crate::numbers::{DeviceNumber, Numbers};
 use crate::outputs::Outputs;
 
 /// What the stage reads.
@@ -34,54 +36,142 @@ struct Pair {
     device: DeviceNumber,
 }
 
-const NOTHING: Pair = Pair {
-    core: None,
-    device: DeviceNumber::NONE,
-};
-
-/// Links of an access point: (radio, client), and the pair.
-type Links = Vec<((Mac48, Mac48), Pair)>;
-
-fn key(link: &LinkId) -> (Mac48, Mac48) {
-    (link.radio_mac.into(), link.mac.into())
+/// The same, as every client has it: 44 bytes.
+#[derive(Debug)]
+struct Kept {
+    radio: Mac48,
+    mac: Mac48,
+    core: Option<Core>,
+    device: DeviceNumber,
 }
 
-/// All links, by access point and there by rising (radio, client): what every client has once must be small.
+/// What of a link is kept for itself alone.
+#[derive(Debug)]
+struct Core {
+    since: Instant,
+    discovered_at: Instant,
+    /// Place of its name among those of the access point.
+    interface: u32,
+    source: Source,
+    state: LinkState,
+    reason: LinkReason,
+    unobserved: bool,
+    ambiguous: bool,
+}
+
+/// Links of an access point, by rising (radio, client).
+#[derive(Debug, Default)]
+struct Links {
+    links: Vec<Kept>,
+    interfaces: Vec<Arc<str>>,
+}
+
+/// So many names of interfaces are kept before those that no link has any more are dropped.
+const NAMES: usize = 64;
+
+impl Links {
+    fn find(&self, link: &LinkId) -> Result<usize, usize> {
+        let key = (Mac48::from(link.radio_mac), Mac48::from(link.mac));
+        self.links
+            .binary_search_by_key(&key, |kept| (kept.radio, kept.mac))
+    }
+
+    /// The link's pair; of one that is not there, nothing.
+    fn get(&self, link: &LinkId) -> Pair {
+        let kept = self.find(link).ok().map(|i| &self.links[i]);
+        let core = |core: &Core| LinkCore {
+            interface: self.interfaces[core.interface as usize].clone(),
+            source: core.source,
+            state: core.state,
+            since: core.since.into(),
+            reason: core.reason,
+            discovered_at: core.discovered_at.into(),
+            unobserved: core.unobserved,
+            ambiguous: core.ambiguous,
+        };
+        Pair {
+            core: kept.and_then(|kept| kept.core.as_ref()).map(core),
+            device: kept.map_or(DeviceNumber::NONE, |kept| kept.device),
+        }
+    }
+
+    /// Puts the link's pair; one that says nothing is not kept.
+    fn put(&mut self, link: &LinkId, Pair { core, device }: Pair) {
+        let found = self.find(link);
+        if core.is_none() && device == DeviceNumber::NONE {
+            if let Ok(i) = found {
+                self.links.remove(i);
+            }
+            return;
+        }
+        let core = core.map(|core| Core {
+            since: core.since.into(),
+            discovered_at: core.discovered_at.into(),
+            interface: self.interface(core.interface),
+            source: core.source,
+            state: core.state,
+            reason: core.reason,
+            unobserved: core.unobserved,
+            ambiguous: core.ambiguous,
+        });
+        let kept = Kept {
+            radio: link.radio_mac.into(),
+            mac: link.mac.into(),
+            core,
+            device,
+        };
+        match found {
+            Ok(i) => self.links[i] = kept,
+            Err(i) => insert_tight(&mut self.links, i, kept),
+        }
+    }
+
+    /// The place of a name.
+    fn interface(&mut self, name: Arc<str>) -> u32 {
+        let known = self.interfaces.iter().position(|known| *known == name);
+        let place = known.unwrap_or_else(|| {
+            if self.interfaces.len() >= NAMES && self.interfaces.len() == self.interfaces.capacity()
+            {
+                self.tidy();
+            }
+            self.interfaces.push(name);
+            self.interfaces.len() - 1
+        });
+        u32::try_from(place).unwrap_or(u32::MAX)
+    }
+
+    /// Drops the names that no link has.
+    fn tidy(&mut self) {
+        let before = std::mem::take(&mut self.interfaces);
+        let mut places: HashMap<u32, u32> = HashMap::new();
+        for core in self.links.iter_mut().filter_map(|kept| kept.core.as_mut()) {
+            core.interface = *places.entry(core.interface).or_insert_with(|| {
+                self.interfaces
+                    .push(before[core.interface as usize].clone());
+                u32::try_from(self.interfaces.len() - 1).unwrap_or(u32::MAX)
+            });
+        }
+    }
+}
+
+/// All links, by access point: what every client has once must be small.
 #[derive(Default)]
 struct Known {
     aps: HashMap<(TenantId, DeviceId), Links>,
 }
 
 impl Known {
-    /// The link's pair, made if it is not there.
-    fn entry(&mut self, link: &LinkId) -> &mut Pair {
-        let links = self
-            .aps
-            .entry((link.tenant_id, link.ap_device_id))
-            .or_default();
-        let key = key(link);
-        let i = links
-            .binary_search_by_key(&key, |(key, _)| *key)
-            .unwrap_or_else(|i| {
-                links.insert(i, (key, NOTHING));
-                i
-            });
-        &mut links[i].1
+    fn of(&mut self, link: &LinkId) -> &mut Links {
+        let ap = (link.tenant_id, link.ap_device_id);
+        self.aps.entry(ap).or_default()
     }
 
-    /// The link's pair; one that says nothing is dropped.
-    fn settle(&mut self, link: &LinkId) -> Pair {
-        let pair = self.entry(link).clone();
+    /// Forgets access points without links.
+    fn settle(&mut self, link: &LinkId) {
         let ap = (link.tenant_id, link.ap_device_id);
-        if pair == NOTHING
-            && let Some(links) = self.aps.get_mut(&ap)
-        {
-            links.retain(|(other, _)| *other != key(link));
-            if links.is_empty() {
-                self.aps.remove(&ap);
-            }
+        if self.aps.get(&ap).is_some_and(|ap| ap.links.is_empty()) {
+            self.aps.remove(&ap);
         }
-        pair
     }
 }
 
@@ -136,7 +226,7 @@ pub(crate) fn visible<'s>(
     scope: Scope<'s, Time>,
     input: Stream<'s, ViewMessage>,
     (thresholds, restored_at): (Thresholds, Epoch),
-    names: Rc<RefCell<Names>>,
+    names: Numbers,
     outputs: Rc<RefCell<Outputs>>,
 ) -> ViewStreams<'s> {
     use differential_dataflow::AsCollection;
@@ -159,11 +249,13 @@ pub(crate) fn visible<'s>(
                 ViewMessage::FarEnd(.., false) => 1,
                 ViewMessage::FarEnd(.., true) => 2,
             });
-            let mut before: BTreeMap<LinkId, Pair> = BTreeMap::new();
+            let mut changed: BTreeMap<LinkId, (Pair, Pair)> = BTreeMap::new();
             for message in messages {
                 let (ViewMessage::Link(link, _) | ViewMessage::FarEnd(link, ..)) = &message;
-                let pair = known.entry(link);
-                before.entry(*link).or_insert_with(|| pair.clone());
+                let (_, pair) = changed.entry(*link).or_insert_with(|| {
+                    let pair = known.of(link).get(link);
+                    (pair.clone(), pair)
+                });
                 match message {
                     ViewMessage::Link(_, core) => pair.core = core,
                     ViewMessage::FarEnd(_, device, true) => pair.device = device,
@@ -173,9 +265,10 @@ pub(crate) fn visible<'s>(
                     ViewMessage::FarEnd(..) => {}
                 }
             }
-            let names = &names.borrow();
-            for (link, old) in before {
-                let new = known.settle(&link);
+            let names = &names.read();
+            for (link, (old, new)) in changed {
+                known.of(&link).put(&link, new.clone());
+                known.settle(&link);
                 for (pair, diff) in [(old, -1), (new, 1)] {
                     let device = pair.device.get().map(|device| names.device(device));
                     pair.core
@@ -210,5 +303,77 @@ pub(crate) fn visible<'s>(
     ViewStreams {
         counted: counted.as_collection(),
         incidents,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mast_schemas::{Mac, Timestamp};
+
+    fn link(client: u64) -> LinkId {
+        LinkId {
+            tenant_id: TenantId::default(),
+            ap_device_id: DeviceId::default(),
+            radio_mac: Mac(1),
+            mac: Mac(client),
+        }
+    }
+
+    fn pair(interface: &str, at: i64) -> Pair {
+        Pair {
+            core: Some(LinkCore {
+                interface: interface.into(),
+                source: Source::Wifi,
+                state: LinkState::Degraded,
+                since: Timestamp(at),
+                reason: LinkReason::Signal,
+                discovered_at: Timestamp(-at),
+                unobserved: false,
+                ambiguous: true,
+            }),
+            device: DeviceNumber(7),
+        }
+    }
+
+    #[test]
+    fn what_every_client_has_is_small() {
+        assert_eq!(size_of::<Kept>(), 44);
+    }
+
+    #[test]
+    fn a_pair_comes_back_as_it_was_put() {
+        let (mut links, nothing) = (Links::default(), Links::default().get(&link(0)));
+        for client in [5, 3, 9] {
+            links.put(&link(client), pair("wlan1", 1 << 40 | client as i64));
+        }
+        let without_core = Pair {
+            core: None,
+            ..pair("", 0)
+        };
+        links.put(&link(4), without_core.clone());
+        assert_eq!(links.get(&link(9)), pair("wlan1", 1 << 40 | 9));
+        assert_eq!(links.get(&link(4)), without_core);
+        links.put(&link(9), nothing.clone());
+        links.put(&link(8), nothing.clone());
+        assert_eq!(links.get(&link(9)), nothing);
+        assert_eq!(links.links.len(), 3);
+        assert_eq!(links.interfaces.len(), 1);
+    }
+
+    #[test]
+    fn names_that_no_link_has_any_more_go() {
+        let mut links = Links::default();
+        links.put(&link(1), pair("stays", 1));
+        for n in 0..10_000 {
+            links.put(&link(2), pair(&format!("wlan{n}"), n));
+            assert_eq!(links.get(&link(2)), pair(&format!("wlan{n}"), n));
+        }
+        assert_eq!(links.get(&link(1)), pair("stays", 1));
+        assert!(
+            links.interfaces.len() <= 2 * NAMES,
+            "{}",
+            links.interfaces.len()
+        );
     }
 }

@@ -4,14 +4,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use mast_schemas::Epoch;
 use mast_schemas::alerts::Subject;
-use mast_schemas::views::Place;
-use mast_schemas::{DeviceId, Epoch};
 use mast_state::messages::{IncidentInput, RuleControl, TrendControl};
 
 use crate::control::DeviceDiff;
 use crate::engine::{EngineConfig, Stopped};
 use crate::flow::{self, State};
+use crate::numbers::Numbers;
 use crate::outputs::{Message, Outputs, Snapshot};
 
 /// Slots fed but not yet handled are at most so many; more block the feeder.
@@ -34,10 +34,6 @@ pub(crate) enum Command {
 pub(crate) struct Part {
     pub(crate) first: Epoch,
     pub(crate) last: Epoch,
-    /// The devices that the next numbers stand for.
-    pub(crate) new_devices: Vec<DeviceId>,
-    /// The places that the next numbers stand for.
-    pub(crate) new_places: Vec<Place>,
     pub(crate) control: Vec<DeviceDiff>,
     pub(crate) trends: Vec<TrendControl>,
     /// What control says of rules, and where it stands among `control`.
@@ -62,8 +58,9 @@ impl Threads {
         config: EngineConfig,
         snapshot: Snapshot,
         first: Part,
+        numbers: &Numbers,
     ) -> Result<Self, Stopped> {
-        let first = Arc::new(first);
+        let (first, numbers) = (Arc::new(first), numbers.clone());
         let (workers, receivers): (Vec<_>, Vec<_>) =
             (0..config.workers).map(|_| bounded(IN_FLIGHT)).unzip();
         let seats: Arc<Vec<Seat>> = Arc::new(
@@ -80,7 +77,7 @@ impl Threads {
                 .ok()
                 .and_then(|mut seat| seat.take());
             if let Some((commands, snapshot, first)) = seat {
-                run(worker, config, &commands, snapshot, first);
+                run(worker, config, &commands, snapshot, first, &numbers);
             }
         })
         .map_err(|reason| {
@@ -212,12 +209,18 @@ fn run(
     commands: &Receiver<Command>,
     snapshot: Snapshot,
     restored: Arc<Part>,
+    numbers: &Numbers,
 ) {
     let (index, peers) = (worker.index() as u64, worker.peers() as u64);
     let mut upto = snapshot.epoch;
-    let mut flow = flow::build(worker, config.partitions, config.thresholds, snapshot);
+    let mut flow = flow::build(
+        worker,
+        config.partitions,
+        config.thresholds,
+        snapshot,
+        numbers,
+    );
     let own = |part: &Part, first: u64, flow: &mut flow::Worker| {
-        flow.name(&part.new_devices, &part.new_places);
         let messages = part
             .messages
             .iter()

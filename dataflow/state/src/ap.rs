@@ -9,7 +9,7 @@ use mast_schemas::time::{SLOT, Span};
 use mast_schemas::views::DeviceState;
 use mast_schemas::{DeviceId, LinkId, Mac, TenantId, Timestamp};
 
-use crate::compact::{Map, Maybe};
+use crate::compact::{Map, Maybe, insert_tight};
 use crate::limits::ApLimits;
 use crate::messages::{ApInput, ApOut, ApStatus, DeviceControl, LinkCore};
 use crate::radio::{Bins, Radio, Step};
@@ -69,7 +69,7 @@ impl Ap {
         let i = match self.radios.binary_search_by_key(&mac, |radio| radio.mac) {
             Ok(i) => i,
             Err(i) => {
-                self.radios.insert(i, Radio::new(mac));
+                insert_tight(&mut self.radios, i, Radio::new(mac));
                 i
             }
         };

@@ -1,10 +1,10 @@
 //! Small forms of wide values, for what is held once a client.
 
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash};
 use std::ops::{Index, IndexMut};
 
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashTable};
 use mast_schemas::{Mac, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,13 @@ pub(crate) type Map<K, V> = HashMap<K, V, FixedState>;
 /// An address in six bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Mac48([u16; 3]);
+
+impl Mac48 {
+    #[cfg(test)]
+    pub(crate) const fn new(thirds: [u16; 3]) -> Self {
+        Self(thirds)
+    }
+}
 
 impl From<Mac> for Mac48 {
     fn from(mac: Mac) -> Self {
@@ -25,6 +32,52 @@ impl From<Mac48> for Mac {
     fn from(mac: Mac48) -> Self {
         let [high, middle, low] = mac.0;
         Self(u64::from(high) << 32 | u64::from(middle) << 16 | u64::from(low))
+    }
+}
+
+/// Appends to a vector that holds something of every device: where it has no room it grows by an eighth, not to twice its size.
+pub fn push_tight<T>(all: &mut Vec<T>, value: T) {
+    make_room(all, 1);
+    all.push(value);
+}
+
+/// Inserts likewise.
+pub fn insert_tight<T>(all: &mut Vec<T>, at: usize, value: T) {
+    make_room(all, 1);
+    all.insert(at, value);
+}
+
+/// Room for so many more, as [`push_tight`] makes it.
+pub fn make_room<T>(all: &mut Vec<T>, more: usize) {
+    if all.capacity() - all.len() < more {
+        all.reserve_exact(more.max(all.len() / 8).max(1));
+    }
+}
+
+/// Bytes that an empty buffer may keep.
+const SPARE: usize = 1 << 20;
+
+/// Gives back the room of an empty buffer that once held much: the first slot tells of every device at once, and what that takes
+/// is several times what a device takes.
+pub fn give_back<T>(buffer: &mut Vec<T>) {
+    if buffer.is_empty() && buffer.capacity() * size_of::<T>() > SPARE {
+        *buffer = Vec::new();
+    }
+}
+
+/// An instant in two halves: eight bytes that ask for no alignment of eight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(i32, u32);
+
+impl From<Timestamp> for Instant {
+    fn from(Timestamp(us): Timestamp) -> Self {
+        Self((us >> 32) as i32, us as u32)
+    }
+}
+
+impl From<Instant> for Timestamp {
+    fn from(Instant(high, low): Instant) -> Self {
+        Self(i64::from(high) << 32 | i64::from(low))
     }
 }
 
@@ -151,5 +204,170 @@ impl<T> IndexMut<u32> for Slab<T> {
     fn index_mut(&mut self, place: u32) -> &mut T {
         let place = place as usize;
         &mut self.chunks[place / CHUNK][place % CHUNK]
+    }
+}
+
+/// What tells a value from all others of its kind.
+pub(crate) trait Keyed {
+    type Key: Eq + Hash + Copy;
+
+    fn key(&self) -> Self::Key;
+}
+
+/// Values by key, of which several may have one. A table of the values themselves would be half empty after it has doubled; here
+/// only their places are.
+#[derive(Debug)]
+pub(crate) struct Shelf<T> {
+    values: Slab<T>,
+    places: HashTable<u32>,
+}
+
+impl<T> Default for Shelf<T> {
+    fn default() -> Self {
+        Self {
+            values: Slab::default(),
+            places: HashTable::new(),
+        }
+    }
+}
+
+impl<T: Keyed> Shelf<T> {
+    fn hash(key: T::Key) -> u64 {
+        FixedState::with_seed(0).hash_one(key)
+    }
+
+    /// The place of a value with this key.
+    pub(crate) fn find(&self, key: T::Key) -> Option<u32> {
+        self.find_that(key, |_| true)
+    }
+
+    /// The place of a value with this key that is the one.
+    pub(crate) fn find_that(&self, key: T::Key, is: impl Fn(&T) -> bool) -> Option<u32> {
+        let same = |place: &u32| {
+            let value = &self.values[*place];
+            value.key() == key && is(value)
+        };
+        self.places.find(Self::hash(key), same).copied()
+    }
+
+    /// The places of all values with this key, in no order.
+    pub(crate) fn all(&self, key: T::Key) -> impl Iterator<Item = u32> {
+        let here = self.places.iter_hash(Self::hash(key)).copied();
+        here.filter(move |place| self.values[*place].key() == key)
+    }
+
+    /// Puts a value there, also where others have its key.
+    pub(crate) fn put(&mut self, value: T) -> u32 {
+        let key = value.key();
+        let place = self.values.put(value);
+        let values = &self.values;
+        self.places.insert_unique(Self::hash(key), place, |place| {
+            Self::hash(values[*place].key())
+        });
+        place
+    }
+
+    /// Takes the value at a place out of sight. It is dropped when another takes its place.
+    pub(crate) fn remove(&mut self, place: u32) {
+        let hash = Self::hash(self.values[place].key());
+        if let Ok(entry) = self.places.find_entry(hash, |other| *other == place) {
+            entry.remove();
+            self.values.free(place);
+        }
+    }
+
+    /// All values, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.places.iter().map(|place| &self.values[*place])
+    }
+
+    /// All places, in no order.
+    pub(crate) fn places(&self) -> Vec<u32> {
+        self.places.iter().copied().collect()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.places.len()
+    }
+}
+
+impl<T> Index<u32> for Shelf<T> {
+    type Output = T;
+    fn index(&self, place: u32) -> &T {
+        &self.values[place]
+    }
+}
+
+impl<T> IndexMut<u32> for Shelf<T> {
+    fn index_mut(&mut self, place: u32) -> &mut T {
+        &mut self.values[place]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Keyed for (u64, &str) {
+        type Key = u64;
+        fn key(&self) -> u64 {
+            self.0
+        }
+    }
+
+    #[test]
+    fn what_is_taken_off_a_shelf_makes_room_for_another() {
+        let mut shelf = Shelf::default();
+        let places: Vec<u32> = (0..10_000).map(|n| shelf.put((n, "old"))).collect();
+        (0..10_000).step_by(3).for_each(|n| shelf.remove(places[n]));
+        shelf.remove(places[0]);
+        assert_eq!((shelf.len(), shelf.find(3)), (6_666, None));
+        let again = shelf.put((3, "new"));
+        assert!(places.contains(&again), "a free place is taken first");
+        assert_eq!(shelf[again], (3, "new"));
+        let mut keys: Vec<u64> = shelf.iter().map(Keyed::key).collect();
+        keys.sort_unstable();
+        assert!(
+            keys.into_iter()
+                .eq((0..10_000).filter(|n| n % 3 > 0 || *n == 3))
+        );
+        for n in (1..10_000).filter(|n| n % 3 > 0) {
+            assert_eq!(shelf.find(n).map(|place| shelf[place]), Some((n, "old")));
+        }
+    }
+
+    #[test]
+    fn an_instant_keeps_time_and_order() {
+        let mut instants = [i64::MIN, -1, 0, 1, u32::MAX.into(), 1 << 32, i64::MAX].map(Timestamp);
+        for at in instants {
+            assert_eq!(Timestamp::from(Instant::from(at)), at);
+        }
+        instants.sort_by_key(|at| Instant::from(*at));
+        assert!(instants.is_sorted());
+    }
+
+    #[test]
+    fn a_buffer_gives_back_much_but_not_little() {
+        let (mut little, mut much) = (Vec::with_capacity(1_000), vec![0_u64; 1 << 20]);
+        little.push(1_u64);
+        little.clear();
+        give_back(&mut little);
+        give_back(&mut much);
+        assert_eq!((little.capacity(), much.len()), (1_000, 1 << 20));
+        much.clear();
+        give_back(&mut much);
+        assert_eq!(much.capacity(), 0);
+    }
+
+    #[test]
+    fn a_tight_vector_has_little_room_to_spare() {
+        let mut all = Vec::new();
+        for n in 0..10_000 {
+            push_tight(&mut all, n);
+            assert!(all.capacity() <= n + n / 8 + 2, "{n}: {}", all.capacity());
+        }
+        let room = all.capacity();
+        make_room(&mut all, room);
+        assert!(all.capacity() >= all.len() + room);
     }
 }

@@ -11,9 +11,11 @@ use mast_schemas::partition::key_group;
 use mast_schemas::time::Span;
 use mast_schemas::views::{
     Counts, DeviceState, Health, HealthEvent, HealthSample, HealthState, LinkState, PLACE_TICK,
-    PastClients, Place, health_event_id,
+    PastClients, Place, PlaceAir, Signals, health_event_id,
 };
 use mast_schemas::{Epoch, Timestamp};
+
+use crate::rules::PlaceFact;
 
 /// Ticks of an hour.
 const HOUR: usize = 12;
@@ -48,6 +50,8 @@ struct Entry {
 #[derive(Debug, Default)]
 pub struct Places {
     places: BTreeMap<Place, Entry>,
+    /// Of places that have one.
+    sums: BTreeMap<Place, Sums>,
     /// Restored places whose counts have not come yet.
     restored: BTreeMap<Place, HealthRecord>,
     /// End of the last slot.
@@ -104,9 +108,40 @@ fn push(samples: &mut VecDeque<u32>, sample: u32, most: usize) {
     samples.push_back(sample);
 }
 
-fn row(place: &Place, at: Timestamp, counts: &Counts, health: Option<Health>) -> HealthSample {
+/// What else is so of a place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sums {
+    pub(crate) signals: Option<Signals>,
+    pub(crate) air: Option<PlaceAir>,
+    /// Clients whose signal degrades.
+    pub(crate) degrading: i64,
+}
+
+impl Sums {
+    /// Takes what is a sum.
+    pub(crate) const fn take(&mut self, fact: PlaceFact) {
+        match fact {
+            PlaceFact::Signals(signals) => self.signals = signals,
+            PlaceFact::Air(air) => self.air = air,
+            PlaceFact::Degrading(clients) => self.degrading = clients,
+            PlaceFact::Counts(_) | PlaceFact::HourAgo(_) => {}
+        }
+    }
+}
+
+fn row(
+    place: &Place,
+    at: Timestamp,
+    counts: &Counts,
+    health: Option<Health>,
+    sums: Sums,
+) -> HealthSample {
     let device = |state: DeviceState| small(counts.devices[state as usize]);
     let link = |state: LinkState| small(counts.links[state as usize]);
+    let (signals, air) = (
+        sums.signals.unwrap_or_default(),
+        sums.air.unwrap_or_default(),
+    );
     HealthSample {
         tenant_id: place.tenant(),
         place_kind: place.kind(),
@@ -122,6 +157,16 @@ fn row(place: &Place, at: Timestamp, counts: &Counts, health: Option<Health>) ->
         links_active: link(LinkState::Active),
         links_degraded: link(LinkState::Degraded),
         links_down: link(LinkState::Down),
+        signal_clients: Some(small(signals.clients)),
+        signal_sum_dbm: (signals.clients > 0).then_some(signals.sum_dbm),
+        signal_p10_dbm: signals.p10_dbm,
+        signal_worst_dbm: signals.worst_dbm,
+        clients_degrading: Some(small(sums.degrading)),
+        noise_radios: Some(small(air.radios)),
+        noise_sum_dbm: (air.radios > 0).then_some(air.noise_sum_dbm),
+        noise_worst_dbm: air.noise_worst_dbm,
+        rx_bps: (air.interfaces > 0).then_some(air.rx_bps),
+        tx_bps: (air.interfaces > 0).then_some(air.tx_bps),
     }
 }
 
@@ -132,13 +177,15 @@ impl Places {
         self.restored = records.into_iter().map(|r| (r.place, r)).collect();
     }
 
-    /// The counts of restored places. Their past is told again: gauges that were not written yet are lost with a process. All
+    /// What is so of restored places. Their past is told again: gauges that were not written yet are lost with a process. All
     /// else was told before.
     pub fn begin(
         &mut self,
         counts: impl IntoIterator<Item = (Place, Option<Counts>)>,
+        facts: impl IntoIterator<Item = (Place, PlaceFact)>,
         out: &mut HealthOut,
     ) {
+        self.take(facts);
         let restored = &mut self.restored;
         let places = counts.into_iter().filter_map(|(place, counts)| {
             let counts = counts?;
@@ -170,13 +217,25 @@ impl Places {
         );
     }
 
-    /// One slot: counts that changed in it, each place as it is at its end.
+    fn take(&mut self, facts: impl IntoIterator<Item = (Place, PlaceFact)>) {
+        for (place, fact) in facts {
+            let sums = self.sums.entry(place).or_default();
+            sums.take(fact);
+            if *sums == Sums::default() {
+                self.sums.remove(&place);
+            }
+        }
+    }
+
+    /// One slot: counts and sums that changed in it, each place as it is at its end.
     pub fn slot(
         &mut self,
         epoch: Epoch,
         changes: BTreeMap<Place, Option<Counts>>,
+        facts: impl IntoIterator<Item = (Place, PlaceFact)>,
         out: &mut HealthOut,
     ) {
+        self.take(facts);
         let at = epoch.end();
         self.now = at;
         let mut moved = BTreeSet::new();
@@ -199,8 +258,9 @@ impl Places {
         for place in moved {
             let entry = self.places.get(&place);
             let counts = entry.map_or_else(Counts::default, |entry| entry.counts);
-            out.history
-                .push(row(&place, at, &counts, entry.map(|entry| entry.health)));
+            let sums = self.sums.get(&place).copied().unwrap_or_default();
+            let health = entry.map(|entry| entry.health);
+            out.history.push(row(&place, at, &counts, health, sums));
         }
     }
 
@@ -309,6 +369,58 @@ mod tests {
         }
     }
 
+    #[test]
+    fn history_tells_the_sums_that_are_known_at_the_end_of_the_slot() {
+        let place = Place::Tenant(TenantId::new());
+        let mut places = Places::default();
+        let tick = |n: u64| Epoch(n * 1_200);
+        let now = BTreeMap::from([(place, Some(counts(1, 0, 0, 0)))]);
+        let signals = Signals {
+            clients: 2,
+            sum_dbm: -131,
+            p10_dbm: Some(-70),
+            worst_dbm: Some(-70),
+        };
+        let air = PlaceAir {
+            interfaces: 1,
+            rx_bps: 7,
+            tx_bps: 9,
+            radios: 1,
+            noise_sum_dbm: -101,
+            noise_worst_dbm: Some(-101),
+        };
+        let facts = [
+            (place, PlaceFact::Signals(Some(signals))),
+            (place, PlaceFact::Air(Some(air))),
+            (place, PlaceFact::Degrading(1)),
+        ];
+        let mut out = HealthOut::default();
+        places.slot(tick(1), now, facts, &mut out);
+        let row = out.history.pop().unwrap();
+        assert_eq!(
+            (row.signal_clients, row.signal_sum_dbm, row.signal_p10_dbm),
+            (Some(2), Some(-131), Some(-70))
+        );
+        assert_eq!((row.noise_radios, row.noise_sum_dbm), (Some(1), Some(-101)));
+        assert_eq!((row.rx_bps, row.tx_bps), (Some(7), Some(9)));
+        assert_eq!(row.clients_degrading, Some(1));
+
+        // What is no longer known is no number.
+        let facts = [
+            (place, PlaceFact::Signals(None)),
+            (place, PlaceFact::Air(None)),
+            (place, PlaceFact::Degrading(0)),
+        ];
+        places.slot(tick(2), BTreeMap::new(), facts, &mut out);
+        let row = out.history.pop().unwrap();
+        assert_eq!((row.signal_clients, row.signal_sum_dbm), (Some(0), None));
+        assert_eq!((row.noise_radios, row.noise_sum_dbm), (Some(0), None));
+        assert_eq!(
+            (row.rx_bps, row.tx_bps, row.clients_degrading),
+            (None, None, Some(0))
+        );
+    }
+
     /// A week of ticks, live links rising by one at each.
     #[test]
     fn the_past_is_an_hour_and_a_week_old_to_the_tick() {
@@ -322,7 +434,7 @@ mod tests {
             let mut out = HealthOut::default();
             // The first tick is that of a whole hour.
             let epoch = Epoch((n as u64 + 11) * 1_200);
-            places.slot(epoch, BTreeMap::from([(place, Some(now))]), &mut out);
+            places.slot(epoch, BTreeMap::from([(place, Some(now))]), [], &mut out);
             if let Some((_, Some(changed))) = out.past.pop() {
                 past = changed;
             }
@@ -341,7 +453,7 @@ mod tests {
         let records = records.into_iter().map(|(_, record)| record).collect();
         restored.restore(Epoch((ticks as u64 + 11) * 1_200), records);
         let mut out = HealthOut::default();
-        restored.begin([(place, Some(counts(1, 0, 0, 0)))], &mut out);
+        restored.begin([(place, Some(counts(1, 0, 0, 0)))], [], &mut out);
         assert_eq!(out.past, [(place, Some(past))]);
         assert!(out.views.is_empty() && out.events.is_empty() && out.history.is_empty());
     }

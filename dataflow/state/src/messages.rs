@@ -22,6 +22,7 @@ use mast_schemas::{
     DeviceId, GroupId, LinkId, Mac, RuleId, SectorId, SiteId, TagId, TenantId, Timestamp, WindowId,
 };
 
+use crate::compact::give_back;
 use crate::limits::ApLimits;
 use crate::signals::Measure;
 
@@ -559,6 +560,20 @@ pub struct DeviceOut {
     /// Devices that began or ceased to be offline or failing, at the slot's end; of one that left a tenant, before what is
     /// said of it in another.
     pub conditions: Vec<Condition>,
+}
+
+impl DeviceOut {
+    /// Gives back what emptied buffers once took.
+    pub fn give_back(&mut self) {
+        give_back(&mut self.statuses);
+        give_back(&mut self.claims);
+        give_back(&mut self.tables);
+        give_back(&mut self.radios);
+        give_back(&mut self.states);
+        give_back(&mut self.views);
+        give_back(&mut self.air);
+        give_back(&mut self.conditions);
+    }
 }
 
 impl ApInput {

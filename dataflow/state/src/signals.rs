@@ -27,7 +27,8 @@ pub enum Measure {
 #[derive(Clone, Debug, Default)]
 pub struct PlaceSums {
     signals: SignalBins,
-    noise: SignalBins,
+    /// Of the places of which noise is known.
+    noise: Option<Box<SignalBins>>,
     interfaces: i64,
     rx_bps: i64,
     tx_bps: i64,
@@ -40,7 +41,13 @@ impl PlaceSums {
         let count = i32::try_from(n).unwrap_or_default();
         match measure {
             Measure::Signal(dbm) => self.signals.add(dbm, count),
-            Measure::Noise(dbm) => self.noise.add(dbm, count),
+            Measure::Noise(dbm) => {
+                let noise = self.noise.get_or_insert_default();
+                noise.add(dbm, count);
+                if noise.is_empty() {
+                    self.noise = None;
+                }
+            }
             Measure::Rated => self.interfaces += n,
             Measure::Received => self.rx_bps += n,
             Measure::Sent => self.tx_bps += n,
@@ -55,13 +62,14 @@ impl PlaceSums {
 
     /// Traffic and noise; without interfaces and radios there are none.
     pub fn air(&self) -> Option<PlaceAir> {
+        let noise = || self.noise.iter().flat_map(|noise| noise.rising());
         let air = PlaceAir {
             interfaces: self.interfaces,
             rx_bps: self.rx_bps,
             tx_bps: self.tx_bps,
-            radios: self.noise.rising().map(|(_, n)| n).sum(),
-            noise_sum_dbm: self.noise.rising().map(|(dbm, n)| i64::from(dbm) * n).sum(),
-            noise_worst_dbm: self.noise.rising().last().map(|(dbm, _)| dbm),
+            radios: noise().map(|(_, n)| n).sum(),
+            noise_sum_dbm: noise().map(|(dbm, n)| i64::from(dbm) * n).sum(),
+            noise_worst_dbm: noise().last().map(|(dbm, _)| dbm),
         };
         (air.interfaces > 0 || air.radios > 0).then_some(air)
     }

@@ -8,7 +8,7 @@ use mast_schemas::records::Source;
 use mast_schemas::time::Span;
 use mast_schemas::{Mac, Timestamp};
 
-use crate::compact::Mac48;
+use crate::compact::{Mac48, insert_tight, make_room};
 use crate::messages::{
     Association, ClientRow, DeviceOut, PollInput, RadioKnown, RadioTable, RegistrationInput,
     RemoteTable, RoamChange, RoamEvent, Stamp, StationFact, StationSignal,
@@ -149,7 +149,7 @@ impl TableStep<'_, '_> {
                     interface: first.interface.into(),
                     clients: Vec::new(),
                 };
-                table.radios.insert(i, radio);
+                insert_tight(&mut table.radios, i, radio);
             }
         }
     }
@@ -234,6 +234,7 @@ impl TableStep<'_, '_> {
         }
         changes.extend(old.map(departed));
         radio.clients.clear();
+        make_room(&mut radio.clients, clients.len());
         radio.clients.extend_from_slice(clients);
         table
     }
@@ -261,6 +262,7 @@ impl TableStep<'_, '_> {
             }
         }
         table.stations.clear();
+        make_room(&mut table.stations, rows.len());
         for &(bssid, own, i) in rows {
             table.stations.push((bssid.into(), own.into()));
             let signal_dbm = self.poll.registrations[i as usize].sample.signal_dbm;

@@ -30,6 +30,13 @@ pub(super) struct Air {
     uptime_s: Option<u64>,
     /// In the order of the table.
     counters: Box<[Counter]>,
+    /// Of the devices that serve clients; most do not.
+    added: Option<Box<Added>>,
+}
+
+/// What a device adds to its places.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Added {
     /// Noise of the radios that serve clients, by the newest radio table.
     noise: Box<[i16]>,
     /// How many interfaces of such radios have a rate, and what they receive and send in all.
@@ -164,12 +171,13 @@ impl Air {
             let name = words.value(c.name)?;
             Some((name.as_ref().to_owned(), c.rx_bytes, c.tx_bytes))
         };
+        let added = self.added();
         AirRecord {
             at: self.at,
             uptime_s: self.uptime_s,
             counters: self.counters.iter().filter_map(counter).collect(),
-            noise: self.noise.to_vec(),
-            traffic: self.traffic,
+            noise: added.noise.into(),
+            traffic: added.traffic,
         }
     }
 
@@ -181,20 +189,29 @@ impl Air {
             rx_bytes,
             tx_bytes,
         };
-        Self {
+        let added = Added {
+            noise: record.noise.into(),
+            traffic: record.traffic,
+        };
+        let mut air = Self {
             at: record.at,
             uptime_s: record.uptime_s,
             counters: counters.map(counter).collect(),
-            noise: record.noise.into(),
-            traffic: record.traffic,
-        }
+            added: Some(Box::new(added)),
+        };
+        air.keep_something();
+        air
+    }
+
+    fn added(&self) -> Added {
+        self.added.as_deref().cloned().unwrap_or_default()
     }
 
     /// All that it adds to its places, as changes.
     pub(super) fn tell(&self, device: DeviceId, out: &mut Vec<(DeviceId, Measure, i64)>) {
-        let mut nothing = Self::default();
-        nothing.noise_is(device, self.noise.clone(), out);
-        nothing.traffic_is(device, self.traffic, out);
+        let (mut nothing, added) = (Self::default(), self.added());
+        nothing.noise_is(device, added.noise, out);
+        nothing.traffic_is(device, added.traffic, out);
     }
 
     /// The device is no longer online: what it added is taken back.
@@ -209,13 +226,17 @@ impl Air {
         noise: Box<[i16]>,
         out: &mut Vec<(DeviceId, Measure, i64)>,
     ) {
-        if self.noise == noise {
+        if self.added.is_none() && noise.is_empty() {
             return;
         }
-        let change = |dbm: &i16, n| (device, Measure::Noise(*dbm), n);
-        out.extend(self.noise.iter().map(|dbm| change(dbm, -1)));
-        out.extend(noise.iter().map(|dbm| change(dbm, 1)));
-        self.noise = noise;
+        let added = self.added.get_or_insert_default();
+        if added.noise != noise {
+            let change = |dbm: &i16, n| (device, Measure::Noise(*dbm), n);
+            out.extend(added.noise.iter().map(|dbm| change(dbm, -1)));
+            out.extend(noise.iter().map(|dbm| change(dbm, 1)));
+            added.noise = noise;
+        }
+        self.keep_something();
     }
 
     fn traffic_is(
@@ -224,13 +245,25 @@ impl Air {
         traffic: [i64; 3],
         out: &mut Vec<(DeviceId, Measure, i64)>,
     ) {
+        if self.added.is_none() && traffic == [0; 3] {
+            return;
+        }
+        let added = self.added.get_or_insert_default();
         let measures = [Measure::Rated, Measure::Received, Measure::Sent];
-        for (measure, (old, new)) in measures.into_iter().zip(self.traffic.iter().zip(traffic)) {
+        for (measure, (old, new)) in measures.into_iter().zip(added.traffic.iter().zip(traffic)) {
             if *old != new {
                 out.push((device, measure, new - old));
             }
         }
-        self.traffic = traffic;
+        added.traffic = traffic;
+        self.keep_something();
+    }
+
+    /// What adds nothing takes no room.
+    fn keep_something(&mut self) {
+        if self.added.as_deref() == Some(&Added::default()) {
+            self.added = None;
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use mast_schemas::views::{DeviceState, DeviceView};
 use mast_schemas::{DeviceId, TenantId, Timestamp};
 
 use crate::addresses::Said;
-use crate::compact::{Interner, Mac48, Maybe};
+use crate::compact::{Interner, Keyed, Mac48, Maybe};
 use crate::device::air::Air;
 use crate::messages::ClaimChange;
 use crate::table::SourceTable;
@@ -83,6 +83,14 @@ const KEPT: [Kept; 6] = [
 
 /// The words that many devices share.
 pub(super) type Words = Interner<Arc<str>>;
+
+impl Keyed for Device {
+    type Key = DeviceId;
+
+    fn key(&self) -> DeviceId {
+        self.id
+    }
+}
 
 impl Device {
     pub(super) fn new(id: DeviceId, standing: u32, since: Timestamp, enabled: bool) -> Self {

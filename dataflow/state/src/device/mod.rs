@@ -8,11 +8,8 @@ mod air;
 mod entry;
 
 use std::collections::BTreeMap;
-use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use foldhash::fast::FixedState;
-use hashbrown::HashTable;
 use mast_schemas::checkpoint::{DeviceRecord, JudgedRecord};
 use mast_schemas::control::Rule;
 use mast_schemas::partition::key_group;
@@ -24,7 +21,7 @@ use mast_schemas::views::{
 };
 use mast_schemas::{DeviceId, TenantId, Timestamp};
 
-use crate::compact::{Interner, Mac48, Maybe, Slab};
+use crate::compact::{Interner, Mac48, Maybe, Shelf};
 use crate::device::air::Seen;
 use crate::device::entry::{Device, Told, Words};
 use crate::messages::{
@@ -45,9 +42,7 @@ const UNKNOWN: Found = Found(u32::MAX);
 #[derive(Debug)]
 pub struct Devices {
     t: Thresholds,
-    devices: Slab<Device>,
-    /// Places of the devices, by id.
-    places: HashTable<u32>,
+    devices: Shelf<Device>,
     rules: DeviceRules,
     wheel: Wheel<u32>,
     words: Words,
@@ -60,17 +55,12 @@ pub struct Devices {
     slot_end: Timestamp,
 }
 
-fn hash(id: &DeviceId) -> u64 {
-    FixedState::default().hash_one(id)
-}
-
 impl Devices {
     /// No devices yet.
     pub fn new(t: Thresholds) -> Self {
         Self {
             t,
-            devices: Slab::default(),
-            places: HashTable::new(),
+            devices: Shelf::default(),
             rules: DeviceRules::default(),
             wheel: Wheel::default(),
             words: Interner::default(),
@@ -83,22 +73,16 @@ impl Devices {
     }
 
     fn place(&self, id: DeviceId) -> Option<u32> {
-        let places = &self.places;
-        let found = places.find(hash(&id), |place| self.devices[*place].id == id);
-        found.copied()
+        self.devices.find(id)
+    }
+
+    /// The state of a device.
+    pub fn state(&self, id: DeviceId) -> Option<DeviceState> {
+        self.place(id).map(|place| self.devices[place].state)
     }
 
     fn tenant(&self, device: &Device) -> TenantId {
         self.rules.tenant(device.standing)
-    }
-
-    fn insert(&mut self, device: Device) -> u32 {
-        let id = device.id;
-        let place = self.devices.put(device);
-        let devices = &self.devices;
-        self.places
-            .insert_unique(hash(&id), place, |place| hash(&devices[*place].id));
-        place
     }
 
     /// Opens a slot that begins at `begin`, with what control says in it, in order.
@@ -114,13 +98,14 @@ impl Devices {
                     info: Some(info),
                 }) => self.inform(begin, *device, info, out),
                 Control::Rule(control) => {
-                    let stands = &mut Places {
-                        devices: &mut self.devices,
-                        places: &self.places,
-                    };
+                    let stands = &mut self.devices;
                     self.rules.control(control, begin, stands, &mut out.rules);
                 }
             }
+        }
+        if self.rules.is_littered() {
+            let devices = self.devices.iter();
+            self.rules.sweep(devices.map(|device| device.standing));
         }
     }
 
@@ -135,7 +120,8 @@ impl Devices {
         let standing = self.rules.stand(id, info);
         let Some(place) = self.place(id) else {
             self.before.entry(id).or_insert(None);
-            self.insert(Device::new(id, standing, begin, info.enabled));
+            self.devices
+                .put(Device::new(id, standing, begin, info.enabled));
             let state = DeviceState::Unobserved;
             out.statuses.push(ApStatus {
                 stamp: Stamp::begin(id),
@@ -172,10 +158,7 @@ impl Devices {
         if let Some(air) = &mut device.air {
             air.withdraw(id, &mut out.air);
         }
-        if let Ok(entry) = self.places.find_entry(hash(&id), |other| *other == place) {
-            entry.remove();
-        }
-        self.devices.free(place);
+        self.devices.remove(place);
         let (tenant, stamp) = (self.tenant(&device), Stamp::begin(id));
         if device.told != Told::Neither {
             out.conditions.push(condition(tenant, id, Told::Neither));
@@ -461,9 +444,8 @@ impl Devices {
     /// All records with their key groups, by rising group and id.
     pub fn records(&self) -> Vec<(u8, DeviceRecord)> {
         let mut all: Vec<_> = self
-            .places
+            .devices
             .iter()
-            .map(|place| &self.devices[*place])
             .map(|device| (key_group(device.id.as_bytes()), device))
             .collect();
         all.sort_unstable_by_key(|(group, device)| (*group, device.id));
@@ -512,7 +494,7 @@ impl Devices {
             if device.told != Told::Neither {
                 out.conditions.push(condition(tenant, id, device.told));
             }
-            let place = self.insert(device);
+            let place = self.devices.put(device);
             if let Some(due) = due {
                 self.wheel.arm(due, place, &mut self.devices[place].armed);
             }
@@ -520,29 +502,14 @@ impl Devices {
     }
 }
 
-/// Where the devices stand.
-struct Places<'a> {
-    devices: &'a mut Slab<Device>,
-    places: &'a HashTable<u32>,
-}
-
-impl Places<'_> {
-    fn place(&self, id: DeviceId) -> Option<u32> {
-        let found = self
-            .places
-            .find(hash(&id), |place| self.devices[*place].id == id);
-        found.copied()
-    }
-}
-
-impl Stands for Places<'_> {
+impl Stands for Shelf<Device> {
     fn get(&self, device: DeviceId) -> Option<u32> {
-        self.place(device).map(|place| self.devices[place].standing)
+        self.find(device).map(|place| self[place].standing)
     }
 
     fn set(&mut self, device: DeviceId, standing: u32) {
-        if let Some(place) = self.place(device) {
-            self.devices[place].standing = standing;
+        if let Some(place) = self.find(device) {
+            self[place].standing = standing;
         }
     }
 }

@@ -5,13 +5,16 @@
 //! to the core is kept, and computed anew when links between sites, roles or core flags changed.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::hash::BuildHasher;
 
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
 use mast_schemas::alerts::{ANCESTORS_MOST, Root};
 use mast_schemas::control::Role;
 use mast_schemas::{DeviceId, SectorId, SiteId, Timestamp};
 use smallvec::SmallVec;
 
-use crate::compact::{Mac48, Map};
+use crate::compact::{Mac48, Map, push_tight};
 use crate::messages::{DeviceInfo, Joint};
 
 /// What an answer depends on.
@@ -27,8 +30,9 @@ pub(super) enum Key {
 
 const NONE: u32 = u32::MAX;
 
-/// A link to an access point, as its far end keeps it.
+/// A link to an access point, as its far end keeps it: 20 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C, packed(4))]
 struct Up {
     discovered_at: Timestamp,
     ap: u32,
@@ -37,6 +41,7 @@ struct Up {
     roamed: bool,
 }
 
+/// A device: 72 bytes, as every device has it.
 #[derive(Debug)]
 struct Node {
     id: DeviceId,
@@ -81,7 +86,8 @@ pub(super) struct Walk {
 #[derive(Debug, Default)]
 pub(super) struct Parents {
     nodes: Vec<Node>,
-    numbers: Map<DeviceId, u32>,
+    /// Numbers of the nodes, by id.
+    numbers: HashTable<u32>,
     sites: Vec<Site>,
     site_numbers: Map<SiteId, u32>,
     /// Sites of sectors.
@@ -93,25 +99,39 @@ pub(super) struct Parents {
     stirred: BTreeSet<Key>,
 }
 
+fn hash(id: &DeviceId) -> u64 {
+    FixedState::default().hash_one(id)
+}
+
 impl Parents {
     /// The number of a device, a new one if need be: it may be named before it is known.
     pub(super) fn number(&mut self, id: DeviceId) -> u32 {
-        let nodes = &mut self.nodes;
-        *self.numbers.entry(id).or_insert_with(|| {
-            nodes.push(Node {
-                id,
-                parent: NONE,
-                site: NONE,
-                down: 0,
-                role: Role::Other,
-                known: false,
-                enabled: false,
-                offline: false,
-                failing: false,
-                links: SmallVec::new(),
-            });
-            u32::try_from(nodes.len() - 1).unwrap_or(NONE)
-        })
+        if let Some(n) = self.find(&id) {
+            return n;
+        }
+        let node = Node {
+            id,
+            parent: NONE,
+            site: NONE,
+            down: 0,
+            role: Role::Other,
+            known: false,
+            enabled: false,
+            offline: false,
+            failing: false,
+            links: SmallVec::new(),
+        };
+        let n = u32::try_from(self.nodes.len()).unwrap_or(NONE);
+        push_tight(&mut self.nodes, node);
+        let nodes = &self.nodes;
+        self.numbers
+            .insert_unique(hash(&id), n, |n| hash(&nodes[*n as usize].id));
+        n
+    }
+
+    fn find(&self, id: &DeviceId) -> Option<u32> {
+        let same = |n: &u32| self.nodes[*n as usize].id == *id;
+        self.numbers.find(hash(id), same).copied()
     }
 
     fn site_number(&mut self, id: SiteId) -> u32 {
@@ -303,15 +323,15 @@ impl Parents {
             }
             asked.push(Key::Device(node.parent));
         }
-        let there = |n: &u32| *n != NONE && self.node(*n).known;
+        let there = |n: u32| n != NONE && self.node(n).known;
         match node.role {
             Role::Cpe => {
-                let strange = node.links.iter().filter(|up| !there(&up.ap));
+                let strange = node.links.iter().filter(|up| !there(up.ap));
                 asked.extend(strange.map(|up| Key::Device(up.ap)));
                 let best = node
                     .links
                     .iter()
-                    .filter(|up| there(&up.ap))
+                    .filter(|up| there(up.ap))
                     .max_by_key(|up| (!up.stale, up.discovered_at, self.node(up.ap).id, up.radio));
                 best.map(|up| up.ap)
             }
@@ -319,7 +339,7 @@ impl Parents {
                 let site = self.sites.get(node.site as usize)?;
                 asked.push(Key::Site(node.site));
                 if role == Role::Router {
-                    Some(site.uplink).filter(there)
+                    Some(site.uplink).filter(|n| there(*n))
                 } else {
                     site.router()
                 }
@@ -394,20 +414,19 @@ impl Parents {
         let Root::Device(id) = root else {
             return false;
         };
-        let n = self.numbers.get(&id);
-        n.is_some_and(|n| self.is_offline(*n))
+        self.find(&id).is_some_and(|n| self.is_offline(n))
     }
 
     /// Links of a device that are down.
     pub(super) fn downs(&self, device: DeviceId) -> i64 {
-        let n = self.numbers.get(&device);
-        n.map_or(0, |n| i64::from(self.node(*n).down))
+        let n = self.find(&device);
+        n.map_or(0, |n| i64::from(self.node(n).down))
     }
 
     /// The site of what an alert is of.
     pub(super) fn site(&self, root: Root) -> Option<SiteId> {
         let site = match root {
-            Root::Device(id) => self.numbers.get(&id).map(|n| self.node(*n).site),
+            Root::Device(id) => self.find(&id).map(|n| self.node(n).site),
             Root::Site(id) => return Some(id),
             Root::Sector(id) => self.sectors.get(&id).copied(),
         };

@@ -98,6 +98,9 @@ impl FromStr for Recurrence {
                     return Err(RecurrenceError::Frequency);
                 }
                 "FREQ" => of_dates.push(format!("{name}={value}")),
+                // The library takes the last two letters for the day, whatever is before them.
+                "BYDAY" if !value.split(',').all(is_numbered_day) => return Err(wrong()),
+                "WKST" if !DAYS.contains(&value.as_str()) => return Err(wrong()),
                 // The library takes a 0 for nothing said.
                 known if OF_DATES.contains(&known) && value.split(',').all(|item| item != "0") => {
                     of_dates.push(format!("{name}={value}"));
@@ -132,6 +135,21 @@ impl FromStr for Recurrence {
         rule.from(NaiveDate::default())?;
         Ok(rule)
     }
+}
+
+const DAYS: [&str; 7] = ["MO", "TU", "WE", "TH", "FR", "SA", "SU"];
+
+/// Whether it is a day of the week, with a number before it or without.
+fn is_numbered_day(item: &str) -> bool {
+    let Some((number, day)) = item
+        .len()
+        .checked_sub(2)
+        .and_then(|at| item.split_at_checked(at))
+    else {
+        return false;
+    };
+    let nth = || number.parse::<i8>().is_ok_and(|nth| nth != 0);
+    DAYS.contains(&day) && (number.is_empty() || nth())
 }
 
 fn told(error: rrule::RRuleError) -> RecurrenceError {

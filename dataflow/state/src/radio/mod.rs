@@ -12,7 +12,7 @@ use mast_schemas::thresholds::Thresholds;
 use mast_schemas::views::LinkGauge;
 use mast_schemas::{DeviceId, LinkId, Mac, Timestamp};
 
-use crate::compact::{Mac48, Maybe};
+use crate::compact::{Mac48, Maybe, insert_tight, make_room};
 use crate::link::Link;
 use crate::messages::{
     ClientRow, LinkCore, Piece, RadioTable, RoamVerdict, Stamp, StationFact, StationSignal,
@@ -159,6 +159,7 @@ impl Radio {
         }
         links.for_each(|link| miss(link, step));
         if !fresh.is_empty() {
+            make_room(&mut self.links, fresh.len());
             self.links.append(&mut fresh);
             self.links.sort_by_key(|link| link.mac);
         }
@@ -308,7 +309,7 @@ impl Radio {
         };
         match found {
             Ok(i) => self.words[i] = word,
-            Err(i) => self.words.insert(i, word),
+            Err(i) => insert_tight(&mut self.words, i, word),
         }
         let Ok(i) = self.find(mac) else { return };
         let shared = shared!(self);

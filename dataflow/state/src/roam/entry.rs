@@ -4,7 +4,7 @@ use mast_schemas::records::PollId;
 use mast_schemas::thresholds::Thresholds;
 use mast_schemas::{DeviceId, Mac, TenantId, Timestamp};
 
-use crate::compact::{Interner, Mac48, Maybe};
+use crate::compact::{Interner, Keyed, Mac48, Maybe};
 use crate::messages::{RoamVerdict, Stamp};
 use crate::timers::UNARMED;
 
@@ -25,6 +25,7 @@ pub(super) struct Other {
     pub(super) began: Timestamp,
 }
 
+/// A client: 48 bytes.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) tenant: u32,
@@ -108,6 +109,14 @@ impl Step<'_> {
 
     pub(super) fn place(&self, radio: u32) -> Option<(DeviceId, Mac)> {
         self.radios.value(radio).copied()
+    }
+}
+
+impl Keyed for Entry {
+    type Key = (u32, Mac48);
+
+    fn key(&self) -> (u32, Mac48) {
+        (self.tenant, self.mac)
     }
 }
 

@@ -1,23 +1,20 @@
 //! Roaming: which of a client's associations is its live one, by (tenant, MAC). Access points know only their own tables;
 //! here the associations of all of them meet, and the links that lost hear of it.
 //!
-//! A client with one association, which is nearly every one, is 48 bytes inline; what only roaming clients have is boxed.
+//! A client with one association, which is nearly every one, is 48 bytes; what only roaming clients have is boxed.
 
 mod entry;
 mod records;
 
 use std::collections::BTreeMap;
-use std::hash::BuildHasher;
 
-use foldhash::fast::FixedState;
-use hashbrown::HashTable;
 use mast_schemas::partition::key_group;
 use mast_schemas::records::Source;
 use mast_schemas::thresholds::Thresholds;
 use mast_schemas::time::SLOT;
 use mast_schemas::{DeviceId, Mac, TenantId, Timestamp};
 
-use crate::compact::{Interner, Mac48, Maybe};
+use crate::compact::{Interner, Mac48, Maybe, Shelf};
 use crate::messages::{DeviceControl, RoamChange, RoamEvent, RoamVerdict, Stamp};
 use crate::roam::entry::{Entry, NO_FLOOR, NOBODY, NOWHERE, Step};
 use crate::timers::{UNARMED, Wheel};
@@ -32,7 +29,7 @@ pub fn key_group_of_client(tenant: &TenantId, mac: Mac) -> u8 {
 #[derive(Debug)]
 pub struct Roaming {
     t: Thresholds,
-    entries: HashTable<Entry>,
+    entries: Shelf<Entry>,
     tenants: Interner<TenantId>,
     radios: Interner<(DeviceId, Mac)>,
     /// By radio: whose tables show clients of it.
@@ -45,16 +42,12 @@ pub struct Roaming {
     slot_end: Timestamp,
 }
 
-fn hash(tenant: u32, mac: Mac48) -> u64 {
-    FixedState::with_seed(0).hash_one((tenant, mac))
-}
-
 impl Roaming {
     /// No clients yet.
     pub fn new(t: Thresholds) -> Self {
         Self {
             t,
-            entries: HashTable::new(),
+            entries: Shelf::default(),
             tenants: Interner::default(),
             radios: Interner::default(),
             reporters: Vec::new(),
@@ -95,9 +88,9 @@ impl Roaming {
         if gone.is_empty() {
             return;
         }
-        for entry in &mut self.entries {
+        for place in self.entries.places() {
             for &(radio, by) in &gone {
-                entry.unshow(radio, by);
+                self.entries[place].unshow(radio, by);
             }
         }
     }
@@ -135,7 +128,7 @@ impl Roaming {
             return;
         }
         let mut hit: Vec<(u32, Mac48)> = Vec::new();
-        for entry in &self.entries {
+        for entry in self.entries.iter() {
             let others = entry.others().iter().map(|other| other.radio);
             if others
                 .chain([entry.radio])
@@ -172,13 +165,9 @@ impl Roaming {
                     changed_at: Maybe::NONE,
                     more: None,
                 };
-                self.entries
-                    .entry(
-                        hash(key.0, key.1),
-                        |entry| (entry.tenant, entry.mac) == key,
-                        |entry| hash(entry.tenant, entry.mac),
-                    )
-                    .or_insert_with(fresh);
+                if self.entries.find(key).is_none() {
+                    self.entries.put(fresh());
+                }
                 self.step(key, event.stamp, out, |entry, step| {
                     entry.fire(until, step);
                     entry.appeared(radio, event.association.began, by, step);
@@ -201,10 +190,10 @@ impl Roaming {
         out: &mut Vec<RoamVerdict>,
         act: impl FnOnce(&mut Entry, &mut Step<'_>),
     ) {
-        let found = self
-            .entries
-            .find_mut(hash(key.0, key.1), |e| (e.tenant, e.mac) == key);
-        let Some(entry) = found else { return };
+        let Some(place) = self.entries.find(key) else {
+            return;
+        };
+        let entry = &mut self.entries[place];
         let Some(&tenant) = self.tenants.value(key.0) else {
             return;
         };
@@ -257,11 +246,10 @@ impl Roaming {
 
     fn fire_due(&mut self, end: Timestamp, out: &mut Vec<RoamVerdict>) {
         for (bucket, key) in self.wheel.take(end) {
-            let code = hash(key.0, key.1);
-            let Ok(mut found) = self.entries.find_entry(code, |e| (e.tenant, e.mac) == key) else {
+            let Some(place) = self.entries.find(key) else {
                 continue;
             };
-            let entry = found.get_mut();
+            let entry = &mut self.entries[place];
             if let Some(more) = &mut entry.more {
                 if more.armed < bucket {
                     continue;
@@ -287,7 +275,7 @@ impl Roaming {
                 },
             );
             if entry.spent(end, &self.t) {
-                found.remove();
+                self.entries.remove(place);
             } else {
                 Self::arm(&mut self.wheel, &self.t, entry);
             }

@@ -5,7 +5,7 @@ use mast_schemas::records::Source;
 use mast_schemas::{DeviceId, Mac, TenantId, Timestamp};
 
 use super::entry::{Entry, More, NOBODY, NOWHERE, Other};
-use super::{Roaming, hash, key_group_of_client};
+use super::{Roaming, key_group_of_client};
 use crate::compact::Mac48;
 
 impl Roaming {
@@ -59,7 +59,7 @@ impl Roaming {
     /// Whose tables show the associations of [`Roaming::records`], with the same key groups, rising.
     pub fn shown(&self) -> Vec<(u8, ShownRecord)> {
         let mut shown: Vec<Shown> = Vec::with_capacity(self.entries.len());
-        for entry in &self.entries {
+        for entry in self.entries.iter() {
             let Some(&tenant) = self.tenants.value(entry.tenant) else {
                 continue;
             };
@@ -121,20 +121,15 @@ impl Roaming {
                 more: (!plain).then(|| Box::new(more)),
             };
             Self::arm(&mut self.wheel, &self.t, &mut entry);
-            let code = hash(entry.tenant, entry.mac);
-            self.entries
-                .insert_unique(code, entry, |e| hash(e.tenant, e.mac));
+            self.entries.put(entry);
         }
         for record in shown {
             let tenant = self.tenants.number(&record.tenant_id);
             let radio = self.radios.number(&(record.ap_device_id, record.radio_mac));
             let by = self.reporter(radio, record.reporter, record.source);
             for mac in record.clients.into_iter().map(Mac48::from) {
-                let found = self
-                    .entries
-                    .find_mut(hash(tenant, mac), |e| (e.tenant, e.mac) == (tenant, mac));
-                if let Some(entry) = found {
-                    entry.show(radio, by);
+                if let Some(place) = self.entries.find((tenant, mac)) {
+                    self.entries[place].show(radio, by);
                 }
             }
         }

@@ -76,6 +76,16 @@ impl DeviceRules {
         })
     }
 
+    /// Whether [`DeviceRules::sweep`] has something to do.
+    pub(crate) fn is_littered(&self) -> bool {
+        self.book.registry.is_littered()
+    }
+
+    /// Forgets the standings that no device has. Those of all devices must be said.
+    pub(crate) fn sweep(&mut self, in_use: impl IntoIterator<Item = u32>) {
+        self.book.registry.sweep(in_use);
+    }
+
     /// The owner of devices with a standing.
     pub(crate) fn tenant(&self, standing: u32) -> TenantId {
         let stand = self.book.registry.standing(standing);

@@ -17,7 +17,7 @@ use super::registry::Stand;
 use super::tracker::{Judged, Values};
 use super::values::{mean, percent};
 use crate::compact::Map;
-use crate::health::health_of;
+use crate::health::{Sums, health_of};
 use crate::messages::{RuleChange, RuleControl};
 
 /// Time between judgements.
@@ -47,9 +47,7 @@ struct Now {
     standing: u32,
     counts: Counts,
     hour_ago: Option<i64>,
-    signals: Option<Signals>,
-    air: Option<PlaceAir>,
-    degrading: i64,
+    sums: Sums,
 }
 
 impl Judged for Place {
@@ -97,23 +95,20 @@ impl Now {
 
     /// Whether nothing is known of it.
     fn is_nothing(&self) -> bool {
-        !self.has_devices()
-            && (self.hour_ago, self.signals, self.air, self.degrading) == (None, None, None, 0)
+        !self.has_devices() && (self.hour_ago, self.sums) == (None, Sums::default())
     }
 
     fn take(&mut self, fact: PlaceFact) {
         match fact {
             PlaceFact::Counts(counts) => self.counts = counts.unwrap_or_default(),
             PlaceFact::HourAgo(links) => self.hour_ago = links,
-            PlaceFact::Signals(signals) => self.signals = signals,
-            PlaceFact::Air(air) => self.air = air,
-            PlaceFact::Degrading(clients) => self.degrading = clients,
+            sum => self.sums.take(sum),
         }
     }
 
     /// Received and sent, bits a second.
     fn throughput(&self) -> Option<i64> {
-        let air = self.air.filter(|air| air.interfaces > 0)?;
+        let air = self.sums.air.filter(|air| air.interfaces > 0)?;
         Some(air.rx_bps.saturating_add(air.tx_bps))
     }
 }
@@ -145,12 +140,12 @@ impl Values for PlaceValues<'_> {
                 percent(i128::from(offline), i128::from(observed))
             }
             RuleKind::DeviceOfflineCount => known(now.devices(DeviceState::Offline)),
-            RuleKind::SectorSignalAvg => now.signals.and_then(|s| mean(s.sum_dbm, s.clients)),
+            RuleKind::SectorSignalAvg => now.sums.signals.and_then(|s| mean(s.sum_dbm, s.clients)),
             RuleKind::SectorClientDrop => {
                 let live = links(LinkState::Active) + links(LinkState::Degraded);
                 known(0).and(drop(now.hour_ago?, live))
             }
-            RuleKind::SignalDegradation => known(now.degrading),
+            RuleKind::SignalDegradation => known(now.sums.degrading),
             RuleKind::LinkDownCount => known(links(LinkState::Down)),
             // While we don't look, one that was off before must not stand for all that we don't see.
             RuleKind::SiteDown => {
@@ -158,7 +153,10 @@ impl Values for PlaceValues<'_> {
                 let blind = down && now.devices(DeviceState::Unobserved) > 0;
                 if blind { None } else { known(i64::from(down)) }
             }
-            RuleKind::NoiseFloor => now.air.and_then(|air| mean(air.noise_sum_dbm, air.radios)),
+            RuleKind::NoiseFloor => now
+                .sums
+                .air
+                .and_then(|air| mean(air.noise_sum_dbm, air.radios)),
             RuleKind::ThroughputDrop => drop(self.before?, now.throughput()?),
             _ => None,
         }
@@ -230,6 +228,10 @@ impl PlaceRules {
             if now.is_some_and(Now::is_nothing) {
                 self.places.remove(&place);
             }
+        }
+        if self.book.registry.is_littered() {
+            let in_use = self.places.values().map(|now| now.standing);
+            self.book.registry.sweep(in_use);
         }
         self.forget_throughput();
         if self.now.0.rem_euclid(TICK.0) == 0 {

@@ -87,7 +87,7 @@ pub(super) fn is_same(old: &Rule, new: &Rule) -> bool {
 
 /// The rules of one kind, by the value from which each finds it bad.
 #[derive(Debug, Default)]
-pub(super) struct Metric {
+struct Metric {
     /// Bad from here up: rising.
     high: Vec<(i64, RuleNumber)>,
     /// Bad from here down: falling.
@@ -108,7 +108,7 @@ impl Metric {
     }
 
     /// The rules that find the value bad. Of those that do not, none is asked.
-    pub(super) fn bad(&self, value_milli: i64) -> impl Iterator<Item = RuleNumber> {
+    fn bad(&self, value_milli: i64) -> impl Iterator<Item = RuleNumber> {
         let high = self
             .high
             .iter()
@@ -124,23 +124,79 @@ impl Metric {
 /// All rules that judge things that stand alike.
 #[derive(Debug, Default)]
 pub(super) struct RuleSet {
-    kinds: Vec<(RuleKind, Metric)>,
+    /// What is looked at first, close together: nearly every value is bad to no rule.
+    bounds: Vec<Bounds>,
+    /// By the same numbers.
+    metrics: Vec<Metric>,
+}
+
+/// Between these a value is bad to no rule of a kind.
+#[derive(Debug)]
+struct Bounds {
+    kind: RuleKind,
+    low: i64,
+    high: i64,
+}
+
+impl Bounds {
+    fn of(kind: RuleKind, metric: &Metric) -> Self {
+        Self {
+            kind,
+            low: metric.low.first().map_or(i64::MIN, |rule| rule.0),
+            high: metric.high.first().map_or(i64::MAX, |rule| rule.0),
+        }
+    }
+}
+
+/// The rules of one kind.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OfKind<'a> {
+    bounds: &'a Bounds,
+    metric: &'a Metric,
+}
+
+impl<'a> OfKind<'a> {
+    pub(super) const fn kind(self) -> RuleKind {
+        self.bounds.kind
+    }
+
+    /// Those that find the value bad.
+    pub(super) fn bad(self, value_milli: i64) -> impl Iterator<Item = RuleNumber> + 'a {
+        let (low, high) = (self.bounds.low, self.bounds.high);
+        let any = value_milli <= low || value_milli >= high;
+        let metric = any.then_some(self.metric);
+        metric
+            .into_iter()
+            .flat_map(move |metric| metric.bad(value_milli))
+    }
 }
 
 impl RuleSet {
-    /// The kinds of its rules.
-    pub(super) fn kinds(&self) -> impl Iterator<Item = (RuleKind, &Metric)> {
-        self.kinds.iter().map(|(kind, metric)| (*kind, metric))
+    fn new(mut kinds: Vec<(RuleKind, Metric)>) -> Self {
+        for (_, metric) in &mut kinds {
+            metric.high.sort_unstable();
+            metric.low.sort_unstable_by(|a, b| b.cmp(a));
+        }
+        Self {
+            bounds: kinds.iter().map(|(kind, m)| Bounds::of(*kind, m)).collect(),
+            metrics: kinds.into_iter().map(|(_, metric)| metric).collect(),
+        }
+    }
+
+    /// Its rules by kind.
+    pub(super) fn kinds(&self) -> impl Iterator<Item = OfKind<'_>> {
+        let all = self.bounds.iter().zip(&self.metrics);
+        all.map(|(bounds, metric)| OfKind { bounds, metric })
     }
 
     /// Whether it has a rule of this kind.
     pub(super) fn has(&self, kind: RuleKind) -> bool {
-        self.kinds.iter().any(|(other, _)| *other == kind)
+        self.bounds.iter().any(|bounds| bounds.kind == kind)
     }
 
     /// Whether nothing is judged.
     pub(super) fn is_empty(&self) -> bool {
-        self.kinds.is_empty()
+        self.bounds.is_empty()
     }
 }
 
@@ -171,6 +227,10 @@ pub(super) struct Registry {
     standings: Vec<Standing>,
     /// Numbers of standings, by their stand.
     stand_numbers: HashTable<u32>,
+    /// Numbers of standings that nothing had any more.
+    free: Vec<u32>,
+    /// With so many standings, those are looked for that nothing has any more.
+    sweep_at: usize,
     /// Numbers of standings, by the scopes that hold them.
     stands_in: Map<TenantScope, Vec<u32>>,
     /// By the numbers of the rules, rising.
@@ -180,6 +240,9 @@ pub(super) struct Registry {
     /// Where something is judged otherwise than sets say: once for all edits of a slot.
     touched: BTreeSet<TenantScope>,
 }
+
+/// With fewer standings than this none is looked for that nothing has any more.
+const SWEEP_AT: usize = 1_024;
 
 fn hash(stand: &Stand) -> u64 {
     FixedState::default().hash_one(stand)
@@ -194,6 +257,8 @@ impl Registry {
             scoped: Map::default(),
             standings: Vec::new(),
             stand_numbers: HashTable::new(),
+            free: Vec::new(),
+            sweep_at: SWEEP_AT,
             stands_in: Map::default(),
             sets: Map::default(),
             edited: Vec::new(),
@@ -219,16 +284,50 @@ impl Registry {
         if let Some(number) = found {
             return *number;
         }
-        let number = u32::try_from(standings.len()).unwrap_or(u32::MAX);
+        let free = self.free.pop();
+        let number = free.unwrap_or_else(|| u32::try_from(standings.len()).unwrap_or(u32::MAX));
         for scope in stand.scopes() {
             self.stands_in.entry(scope).or_default().push(number);
         }
-        let set = None;
-        self.standings.push(Standing { stand, set });
+        let standing = Standing { stand, set: None };
+        match self.standings.get_mut(number as usize) {
+            Some(unused) => *unused = standing,
+            None => self.standings.push(standing),
+        }
         let standings = &self.standings;
         self.stand_numbers
             .insert_unique(hashed, number, |n| hash(&standings[*n as usize].stand));
         number
+    }
+
+    /// Whether there may be many standings that nothing has any more: [`Registry::sweep`] frees them. A tenant makes a new one
+    /// by each set of groups and tags that a device is ever given.
+    pub(super) fn is_littered(&self) -> bool {
+        self.stand_numbers.len() >= self.sweep_at
+    }
+
+    /// Frees the standings that are not in use. All that are must be said.
+    pub(super) fn sweep(&mut self, in_use: impl IntoIterator<Item = u32>) {
+        let mut used = vec![false; self.standings.len()];
+        for number in in_use {
+            if let Some(used) = used.get_mut(number as usize) {
+                *used = true;
+            }
+        }
+        let (free, standings) = (&mut self.free, &mut self.standings);
+        self.stand_numbers.retain(|number| {
+            let stays = used[*number as usize];
+            if !stays {
+                standings[*number as usize].set = None;
+                free.push(*number);
+            }
+            stays
+        });
+        self.stands_in.retain(|_, numbers| {
+            numbers.retain(|number| used[*number as usize]);
+            !numbers.is_empty()
+        });
+        self.sweep_at = SWEEP_AT.max(2 * self.stand_numbers.len());
     }
 
     /// The standing with a number.
@@ -347,12 +446,59 @@ impl Registry {
             });
             kinds[i].1.add(rule, *number);
         }
-        for (_, metric) in &mut kinds {
-            metric.high.sort_unstable();
-            metric.low.sort_unstable_by(|a, b| b.cmp(a));
-        }
-        let set = Arc::new(RuleSet { kinds });
+        let set = Arc::new(RuleSet::new(kinds));
         self.sets.insert(rules.into(), set.clone());
         set
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::rule;
+    use super::*;
+
+    fn tagged(tag: TagId) -> Stand {
+        Stand {
+            tenant: rule(RuleKind::Cpu).tenant_id,
+            subject: RuleSubject::Device,
+            site: None,
+            sector: None,
+            groups: Arc::default(),
+            tags: [tag].into(),
+            device: None,
+        }
+    }
+
+    #[test]
+    fn standings_that_nothing_has_any_more_are_forgotten_and_their_numbers_used_again() {
+        let mut registry = Registry::new(|rule| rule.kind.by_polls());
+        let (first, last) = (TagId::new(), TagId::new());
+        for tag in [first, last] {
+            let scope = Scope::Tag(tag);
+            let rule = rule(RuleKind::Cpu);
+            registry.put(Arc::new(Rule { scope, ..rule }));
+        }
+        let stays = registry.stand(tagged(first));
+        let mut moves = stays;
+        for _ in 0..20 * SWEEP_AT {
+            registry.set(moves);
+            moves = registry.stand(tagged(TagId::new()));
+            if registry.is_littered() {
+                registry.sweep([stays, moves]);
+            }
+        }
+        assert!(registry.standings.len() <= 2 * SWEEP_AT);
+        assert!(registry.stands_in.len() <= 2 * SWEEP_AT);
+        assert!(registry.set(stays).has(RuleKind::Cpu));
+        assert!(registry.set(moves).is_empty());
+        let again = registry.stand(tagged(last));
+        assert!(registry.set(again).has(RuleKind::Cpu));
+        assert_eq!(registry.standing(again), Some(&tagged(last)));
+        assert_eq!(registry.stand(tagged(first)), stays);
+        // An edit reaches those that are left.
+        let (number, _) = registry.put(Arc::new(rule(RuleKind::Memory)));
+        for standing in [stays, moves, again] {
+            assert!(registry.set(standing).has(RuleKind::Memory), "{number}");
+        }
     }
 }

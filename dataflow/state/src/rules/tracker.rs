@@ -1,5 +1,6 @@
 //! How far rules are with their subjects: only what is bad, open or latched is kept, found by its subject and by its rule.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::hash::Hash;
 use std::sync::Arc;
@@ -140,8 +141,9 @@ impl<K: Judged> Tracker<K> {
         out: &mut Vec<RuleChange>,
     ) {
         self.find_fresh(registry, set, (key, at), values);
-        if self.has(key) {
-            self.go_on(registry, key, at, values, out);
+        self.go_on(registry, key, at, values, out);
+        if self.fresh.is_empty() {
+            return;
         }
         let mut fresh = std::mem::take(&mut self.fresh);
         for (rule, interface, value) in fresh.drain(..) {
@@ -163,19 +165,20 @@ impl<K: Judged> Tracker<K> {
         (key, at): (K, Timestamp),
         values: &impl Values,
     ) {
-        let none = self.of.is_empty();
-        let counts = (!none).then(|| self.of.get(&key)).flatten();
+        let counts = OnceCell::new();
+        let counts = || *counts.get_or_init(|| self.of.get(&key));
         let known = |rule, name: Option<&str>| {
-            counts.is_some_and(|c| c.binary_search_by(|c| c.key().cmp(&(rule, name))).is_ok())
+            counts().is_some_and(|c| c.binary_search_by(|c| c.key().cmp(&(rule, name))).is_ok())
         };
         let within = |rule: &RuleNumber| registry.is_within(*rule, at);
         let fresh = &mut self.fresh;
-        for (kind, metric) in set.kinds() {
+        for rules in set.kinds() {
+            let kind = rules.kind();
             if kind.subject() != Some(mast_schemas::alerts::RuleSubject::Interface) {
                 let Some(value) = values.value(kind) else {
                     continue;
                 };
-                let bad = metric.bad(value).filter(|rule| !known(*rule, None));
+                let bad = rules.bad(value).filter(|rule| !known(*rule, None));
                 let bad = bad.filter(within);
                 fresh.extend(bad.map(|rule| (rule, None, value)));
                 continue;
@@ -185,7 +188,7 @@ impl<K: Judged> Tracker<K> {
                 let Some(value) = values.of_interface(kind, row) else {
                     continue;
                 };
-                let mut bad = metric.bad(value).peekable();
+                let mut bad = rules.bad(value).peekable();
                 if bad.peek().is_none() {
                     continue;
                 }
@@ -214,10 +217,13 @@ impl<K: Judged> Tracker<K> {
         values: &impl Values,
         out: &mut Vec<RuleChange>,
     ) {
-        let rows = values.interfaces();
+        if self.of.is_empty() {
+            return;
+        }
         let Some(mut counts) = self.of.remove(&key) else {
             return;
         };
+        let rows = values.interfaces();
         let mut done = Vec::new();
         counts.retain_mut(|count| {
             let Some(rule) = registry.rule(count.rule) else {
