@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use mast_schemas::{Mac, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sqlx::error::BoxDynError;
@@ -65,13 +65,15 @@ impl From<Timestamp> for Time {
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time = DateTime::<Utc>::from_timestamp_micros(self.0).unwrap_or_default();
-        f.write_str(&time.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+        // RFC 3339, with as many digits of a second as it takes.
+        fmt::Debug::fmt(&time, f)
     }
 }
 
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        // As one text: it is written digit by digit, and JSON looks at each piece for what must be escaped.
+        serializer.serialize_str(&self.to_string())
     }
 }
 

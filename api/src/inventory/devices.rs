@@ -80,7 +80,8 @@ pub(super) async fn devices(
     let rows = rows(place, devices, &stored, labels, &sealed)?;
     let written = sqlx::query_scalar!(
         r#"INSERT INTO devices AS d (id, tenant_id, name, address, api_port, api_ssl_port, tls, site_id, sector_id, role,
-                                     interval_ms, enabled, parent_id, group_ids, tag_ids, credentials_version)
+                                     interval_ms, enabled, parent_id, group_ids, tag_ids, credentials_version,
+                                     has_credentials)
            SELECT i.id, $1, i.name, i.address, coalesce(i.api_port, old.api_port, $3),
                   coalesce(i.api_ssl_port, old.api_ssl_port, $4), coalesce(i.tls, old.tls, $5),
                   CASE WHEN i.sited THEN site.id ELSE old.site_id END,
@@ -88,7 +89,8 @@ pub(super) async fn devices(
                   coalesce(i.role, old.role, $6), coalesce(i.interval_ms, old.interval_ms, $7),
                   coalesce(i.enabled, old.enabled, true), CASE WHEN i.hung THEN i.parent_id ELSE old.parent_id END,
                   coalesce(i.group_ids, old.group_ids, '{}'), coalesce(i.tag_ids, old.tag_ids, '{}'),
-                  coalesce(old.credentials_version, 0) + i.sealed::integer
+                  coalesce(old.credentials_version, 0) + i.sealed::integer,
+                  i.sealed OR coalesce(old.has_credentials, false)
            FROM jsonb_to_recordset($2) AS i (id uuid, name text, address text, api_port integer, api_ssl_port integer,
                tls text, sited boolean, site text, sectored boolean, sector text, role text, interval_ms integer,
                enabled boolean, hung boolean, parent_id uuid, group_ids uuid[], tag_ids uuid[], sealed boolean)
@@ -100,7 +102,7 @@ pub(super) async fn devices(
                tls = excluded.tls, site_id = excluded.site_id, sector_id = excluded.sector_id, role = excluded.role,
                interval_ms = excluded.interval_ms, enabled = excluded.enabled, parent_id = excluded.parent_id,
                group_ids = excluded.group_ids, tag_ids = excluded.tag_ids,
-               credentials_version = excluded.credentials_version
+               credentials_version = excluded.credentials_version, has_credentials = excluded.has_credentials
            WHERE (d.address, d.api_port, d.api_ssl_port, d.tls, d.site_id, d.sector_id, d.role, d.interval_ms, d.enabled,
                   d.parent_id, d.group_ids, d.tag_ids, d.credentials_version)
                IS DISTINCT FROM (excluded.address, excluded.api_port, excluded.api_ssl_port, excluded.tls,

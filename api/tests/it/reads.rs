@@ -273,7 +273,7 @@ async fn interfaces_are_those_of_the_newest_table() {
           "disabled": null,
           "interface_type": null,
           "link_downs": null,
-          "link_rate_bps": null,
+          "link_rate_bps": 1000000,
           "mac": "02:00:00:00:0A:F1",
           "name": "wlan-AAA",
           "observed_at": "[time]",

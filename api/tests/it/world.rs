@@ -21,6 +21,7 @@ use mast_postgres::{impatient_pool, tenant_tx};
 use mast_query::{Engine, EngineConfig};
 use mast_schemas::column::Record;
 use mast_schemas::records::{Event, Interface, Poll, Registration};
+use mast_schemas::views::{HealthSample, PLACE_TICK};
 use mast_schemas::{Epoch, Mac, TenantId, Timestamp};
 use mast_secrets::{KeyFile, KeyProvider};
 use serde_json::{Value, json};
@@ -450,6 +451,12 @@ pub(crate) fn seen_at() -> Timestamp {
     Timestamp(now / 1_000_000 * 1_000_000 - 600_000_000)
 }
 
+/// The first tick of the history of places, microseconds; an hour later everything is worse.
+fn places_from() -> i64 {
+    let tick = PLACE_TICK.0;
+    seen_at().0.div_euclid(tick) * tick - 13 * tick
+}
+
 fn epoch() -> Epoch {
     Epoch::of(seen_at()).next()
 }
@@ -833,6 +840,7 @@ async fn lake(pool: &PgPool, root: &Path) {
             }));
             let interface = row(json!({
                 "name": format!("wlan-{word}"), "mac": fleet.mac(0xf1), "running": true, "rx_bytes": 1_000_000 * n,
+                "link_rate_bps": 1_000_000,
             }));
             let registration = row(json!({
                 "source": "wireless", "interface": format!("wlan-{word}"), "radio_mac": fleet.mac(0xf1), "remote": false,
@@ -850,6 +858,28 @@ async fn lake(pool: &PgPool, root: &Path) {
                 batch::<Registration>(vec![registration]),
             );
             put(Table::DeviceLog, batch::<Event>(vec![line]));
+        }
+        for (minutes, worse) in [(0, false), (60, true), (65, true)] {
+            for (kind, id) in [("site", fleet.site()), ("sector", fleet.sector())] {
+                let [dbm, noise, bps, degrading] = if worse {
+                    [-75, -90, 100, 3]
+                } else {
+                    [-60, -100, 500, 0]
+                };
+                let row = json!({
+                    "tenant_id": fleet.tenant(), "place_kind": kind, "place_id": id, "state": "up",
+                    "at": places_from() + minutes * 60_000_000, "since": places_from(),
+                    "devices_online": 2, "devices_offline": 0, "devices_unmanageable": 0, "devices_unobserved": 0,
+                    "links_discovered": 0, "links_active": 2, "links_degraded": 0, "links_down": 0,
+                    "signal_clients": 2, "signal_sum_dbm": 2 * dbm, "clients_degrading": degrading,
+                    "noise_radios": 1, "noise_sum_dbm": noise, "rx_bps": bps, "tx_bps": 0,
+                });
+                let rows = batch::<HealthSample>(vec![row]);
+                let epoch = Epoch::of(seen_at());
+                writer
+                    .append(Table::SiteHealthHistory, epoch, false, &rows)
+                    .unwrap();
+            }
         }
     }
     writer.commit(&mut conn, epoch()).await.unwrap();

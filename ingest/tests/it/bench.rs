@@ -129,7 +129,7 @@ impl Bench {
         let mut tx = tenant_tx(&self.api, tenant).await.unwrap();
         sqlx::query(
             "INSERT INTO devices (id, tenant_id, name, address, api_port, api_ssl_port, tls, site_id, role, interval_ms, \
-             credentials_version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+             credentials_version, has_credentials) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, true)",
         )
         .bind(device.id.0)
         .bind(tenant.0)

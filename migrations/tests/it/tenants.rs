@@ -190,3 +190,31 @@ async fn a_tenant_is_found_by_a_name_that_one_knows() {
     assert_eq!(find_tenant(&api, "a").await.unwrap(), Some(a.tenant));
     assert_eq!(find_tenant(&api, "nobody").await.unwrap(), None);
 }
+
+/// An API from before writes credentials alone.
+#[tokio::test]
+async fn a_device_tells_whether_it_has_credentials_whoever_writes_them() {
+    let database = testing::database().await;
+    let api = database.pool(Role::Api).await;
+    let a = fleet(&api, "a").await;
+    let writes = [
+        "INSERT INTO device_credentials (device_id, tenant_id, ciphertext) VALUES ($1, $2, 'a')
+         ON CONFLICT (device_id) DO UPDATE SET ciphertext = excluded.ciphertext",
+        "DELETE FROM device_credentials WHERE device_id = $1 AND tenant_id = $2",
+    ];
+    for (write, has) in [(writes[0], true), (writes[0], true), (writes[1], false)] {
+        let mut tx = tenant_tx(&api, a.tenant).await.unwrap();
+        let run = sqlx::query(write).bind(a.devices[0]).bind(a.tenant.0);
+        run.execute(&mut *tx).await.unwrap();
+        let told: Vec<bool> = sqlx::query_scalar(
+            "SELECT has_credentials FROM devices WHERE id = ANY ($1) ORDER BY id <> $2",
+        )
+        .bind(a.devices)
+        .bind(a.devices[0])
+        .fetch_all(&mut *tx)
+        .await
+        .unwrap();
+        assert_eq!(told, [has, false]);
+        tx.commit().await.unwrap();
+    }
+}

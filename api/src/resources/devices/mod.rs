@@ -116,13 +116,11 @@ pub(crate) static LISTING: Listing = Listing {
     select: concat!(
         "d.id, d.name, d.address, d.api_port, d.api_ssl_port, d.tls, d.site_id, p.name AS site, d.sector_id,
  e.name AS sector, d.parent_id, d.group_ids, d.tag_ids, d.role, d.interval_ms, d.enabled,
- k.device_id IS NOT NULL AS has_credentials, d.version, ",
+ d.has_credentials, d.version, ",
         device_status_columns!(),
         ", g.observed_at AS measured_at, g.round_trip_ms, g.cpu_load_percent, g.memory_free_bytes, g.uptime_s"
     ),
-    // Joined, not asked for by EXISTS: that is answered from a hash of all the tenant's credentials.
     from: "devices d
- LEFT JOIN device_credentials k ON k.device_id = d.id AND k.tenant_id = d.tenant_id
  LEFT JOIN device_status s ON s.device_id = d.id AND s.tenant_id = d.tenant_id
  LEFT JOIN device_gauges g ON g.device_id = d.id AND g.tenant_id = d.tenant_id
  LEFT JOIN sites p ON p.id = d.site_id AND p.tenant_id = d.tenant_id
@@ -246,7 +244,8 @@ pub(crate) async fn patch(
     }
     let sealed = seal(&who, input.credentials.as_ref())?;
     let changed = sealed.is_some() || (taken_away && device.has_credentials);
-    let version = update(&mut tx, tenant, id, &input, changed).await?;
+    let has_credentials = sealed.is_some() || (device.has_credentials && !taken_away);
+    let version = update(&mut tx, tenant, id, &input, changed, has_credentials).await?;
     if let Some(sealed) = sealed {
         store(&mut tx, tenant, id, &sealed, version).await?;
     } else if taken_away {

@@ -43,8 +43,8 @@ pub(super) async fn insert(
 ) -> Result<(), Problem> {
     sqlx::query!(
         "INSERT INTO devices (tenant_id, id, name, address, api_port, api_ssl_port, tls, site_id, sector_id, parent_id,
-             group_ids, tag_ids, role, interval_ms, enabled, credentials_version)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+             group_ids, tag_ids, role, interval_ms, enabled, credentials_version, has_credentials)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16::boolean::integer, $16)",
         tenant,
         id,
         input.name,
@@ -60,7 +60,7 @@ pub(super) async fn insert(
         input.role.as_str(),
         interval(input.interval_ms.unwrap_or(default_interval_ms)),
         input.enabled,
-        i64::from(has_credentials),
+        has_credentials,
     )
     .execute(tx)
     .await
@@ -80,12 +80,13 @@ pub(super) async fn update(
     id: Uuid,
     input: &DeviceInput,
     new_credentials: bool,
+    has_credentials: bool,
 ) -> Result<i64, Problem> {
     sqlx::query_scalar!(
         "UPDATE devices SET name = $3, address = $4, api_port = $5, api_ssl_port = $6, tls = $7, site_id = $8,
              sector_id = $9, parent_id = $10, group_ids = $11, tag_ids = $12, role = $13,
              interval_ms = coalesce($14, interval_ms), enabled = $15,
-             credentials_version = credentials_version + $16::boolean::integer
+             credentials_version = credentials_version + $16::boolean::integer, has_credentials = $17
          WHERE tenant_id = $1 AND id = $2 RETURNING credentials_version",
         tenant,
         id,
@@ -103,6 +104,7 @@ pub(super) async fn update(
         input.interval_ms.map(interval),
         input.enabled,
         new_credentials,
+        has_credentials,
     )
     .fetch_one(tx)
     .await

@@ -5,6 +5,7 @@
 
 use mast_query::Session;
 use mast_schemas::alerts::RuleKind;
+use mast_schemas::counters::PAIR;
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -49,6 +50,9 @@ pub(crate) struct Window<'a> {
 const STATES: &str =
     "polls of a device whose state did not change since before history begins are left out";
 const OWN_RADIOS: &str = "which radios are a device's own is taken from its registration tables alone, and what CAPsMAN shows is left out";
+const UPTIME: &str = "a device that booted is told by its counters alone, not by its uptime";
+const KEPT: &str = "history has places each five minutes and when their state changes, signals, noise and traffic of them only \
+     since this is kept; minutes between are taken to be as before";
 const FIVE_MINUTES: &str = "history has places each five minutes and when their state changes; minutes between are taken to be as before";
 
 impl Window<'_> {
@@ -63,8 +67,8 @@ impl Window<'_> {
     }
 }
 
-/// Where the values of a kind are; null: history does not have them.
-pub(crate) fn source(kind: RuleKind, window: Window<'_>) -> Option<Source> {
+/// Where the values of a kind are.
+pub(crate) fn source(kind: RuleKind, window: Window<'_>) -> Source {
     let polls = |value: &str| Source {
         sql: format!(
             "SELECT device_id AS id, observed_at AS at, {value} AS value_milli FROM polls
@@ -89,9 +93,13 @@ pub(crate) fn source(kind: RuleKind, window: Window<'_>) -> Option<Source> {
         note: Some(FIVE_MINUTES),
         every_minutes: Some(5),
     };
+    let kept = |value: &str| Source {
+        note: Some(KEPT),
+        ..places(value)
+    };
     let known = "CASE WHEN state <> 'unknown' THEN";
     let observed = "CAST(devices_online + devices_offline + devices_unmanageable AS BIGINT)";
-    Some(match kind {
+    match kind {
         RuleKind::Cpu => polls("CAST(cpu_load_percent AS BIGINT) * 1000"),
         RuleKind::Memory => used("memory"),
         RuleKind::Disk => used("disk"),
@@ -126,15 +134,69 @@ pub(crate) fn source(kind: RuleKind, window: Window<'_>) -> Option<Source> {
             places(&format!("{known} CAST(links_down AS BIGINT) * 1000 END"))
         }
         RuleKind::SiteDown => {
-            places(&format!("{known} CASE WHEN state = 'down' THEN 1000 ELSE 0 END END"))
+            places(&format!(
+                "{known} CASE WHEN state <> 'down' THEN 0 WHEN devices_unobserved = 0 THEN 1000 END END"
+            ))
         }
-        RuleKind::SectorClientDrop => drops(window),
-        RuleKind::InterfaceUtilization
-        | RuleKind::SectorSignalAvg
-        | RuleKind::SignalDegradation
-        | RuleKind::NoiseFloor
-        | RuleKind::ThroughputDrop => return None,
-    })
+        RuleKind::SectorSignalAvg => kept(&floored(
+            "signal_sum_dbm * 1000",
+            "CAST(signal_clients AS BIGINT)",
+        )),
+        RuleKind::NoiseFloor => kept(&floored(
+            "noise_sum_dbm * 1000",
+            "CAST(noise_radios AS BIGINT)",
+        )),
+        RuleKind::SignalDegradation => kept(&format!(
+            "{known} CAST(clients_degrading AS BIGINT) * 1000 END"
+        )),
+        RuleKind::SectorClientDrop => Source {
+            note: Some(FIVE_MINUTES),
+            ..drops(
+                window,
+                "CASE WHEN state <> 'unknown' THEN CAST(links_active + links_degraded AS BIGINT) END",
+                "CAST(links_active + links_degraded AS BIGINT)",
+            )
+        },
+        RuleKind::ThroughputDrop => drops(window, "rx_bps + tx_bps", "rx_bps + tx_bps"),
+        RuleKind::InterfaceUtilization => utilization(window),
+    }
+}
+
+/// `a ÷ b` rounded down, as the values of rules are; null without `b`.
+fn floored(a: &str, b: &str) -> String {
+    let b = format!("NULLIF({b}, 0)");
+    format!("(({a}) - ((({a}) % {b}) + {b}) % {b}) / {b}")
+}
+
+/// Of the interfaces of a device: the higher rate since the table before, percent of what the link can.
+fn utilization(window: Window<'_>) -> Source {
+    let from_before = Window {
+        from: Time(window.from.0.saturating_sub(PAIR.0)),
+        ..window
+    };
+    let rate = |counter: &str, other: &str| {
+        format!(
+            "rate_bps(lag(t) OVER w, t, lag({counter}) OVER w, {counter}, lag({other}) OVER w, {other})"
+        )
+    };
+    Source {
+        sql: format!(
+            "SELECT id, interface, at, {} AS value_milli
+             FROM (SELECT id, interface, at, CAST(link_rate_bps AS BIGINT) AS can, disabled, {} AS rx_bps, {} AS tx_bps
+                   FROM (SELECT device_id AS id, name AS interface, observed_at AS at, CAST(observed_at AS BIGINT) AS t,
+                             link_rate_bps, disabled, rx_bytes, tx_bytes
+                         FROM interface_samples WHERE {} AND NOT late)
+                   WINDOW w AS (PARTITION BY id, interface ORDER BY t))
+             WHERE at >= {} AND disabled IS NOT TRUE",
+            floored("greatest(rx_bps, tx_bps) * 100000", "can"),
+            rate("rx_bytes", "tx_bytes"),
+            rate("tx_bytes", "rx_bytes"),
+            from_before.rows("device_id", "observed_at"),
+            history::time(window.from),
+        ),
+        note: Some(UPTIME),
+        every_minutes: None,
+    }
 }
 
 /// Of all clients of a device at a poll.
@@ -179,24 +241,23 @@ fn states(window: Window<'_>, state: &str) -> Source {
     }
 }
 
-/// Live links that a place lost within an hour.
-fn drops(window: Window<'_>) -> Source {
-    let before = Window {
+/// How much less there is of a place than an hour ago, percent.
+fn drops(window: Window<'_>, now: &str, before: &str) -> Source {
+    let hour_ago = Window {
         from: Time(window.from.0.saturating_sub(3_600 * 1_000_000)),
         ..window
     };
-    let live = "CAST(links_active + links_degraded AS BIGINT)";
     Source {
         sql: format!(
-            "SELECT s.id, s.at, CASE WHEN s.state <> 'unknown' THEN (h.live - s.live) * 100000 / NULLIF(h.live, 0) END
-                 AS value_milli
-             FROM (SELECT place_id AS id, at, state, {live} AS live FROM site_health_history WHERE {}) s
-             JOIN (SELECT place_id AS id, at + INTERVAL '1 hour' AS at, {live} AS live FROM site_health_history WHERE {}) h
+            "SELECT s.id, s.at, CASE WHEN h.n > 0 THEN {} END AS value_milli
+             FROM (SELECT place_id AS id, at, {now} AS n FROM site_health_history WHERE {}) s
+             JOIN (SELECT place_id AS id, at + INTERVAL '1 hour' AS at, {before} AS n FROM site_health_history WHERE {}) h
              ON h.id = s.id AND h.at = s.at",
+            floored("(h.n - s.n) * 100000", "h.n"),
             window.rows("place_id", "at"),
-            before.rows("place_id", "at"),
+            hour_ago.rows("place_id", "at"),
         ),
-        note: Some(FIVE_MINUTES),
+        note: Some(KEPT),
         every_minutes: Some(5),
     }
 }
