@@ -624,6 +624,38 @@ async fn a_preview_steps_a_rule_over_history() {
     assert_eq!(strange.problem(), 422);
 }
 
+/// History has the values of every kind of rule: a site and its sector that were worse than an hour before, and an interface.
+#[tokio::test]
+async fn rules_of_places_and_interfaces_are_previewed_too() {
+    let world = World::new().await;
+    let viewer = world.viewer().await;
+    for (kind, subject, operator, enter, clear, value) in [
+        ("sector_signal_avg", "sector", "lt", -70.0, -68.0, -75.0),
+        ("noise_floor", "site", "gt", -95.0, -98.0, -90.0),
+        ("throughput_drop", "site", "gt", 50.0, 20.0, 80.0),
+        ("signal_degradation", "site", "gt", 2.0, 1.0, 3.0),
+        ("interface_utilization", "interface", "gt", 70.0, 50.0, 80.0),
+    ] {
+        let (scope, id) = match subject {
+            "sector" => ("sector", A.sector()),
+            "site" => ("site", A.site()),
+            _ => ("device", A.ap()),
+        };
+        let mut rule = json!({ "name": "worse", "kind": kind, "scope": scope, "scope_id": id,
+            "operator": operator, "enter": enter, "clear": clear, "hits": 1, "clears": 1, "severity": "warning" });
+        let subject = match subject {
+            "interface" => ("interface", json!("wlan-*")),
+            place => ("subject", json!(place)),
+        };
+        rule[subject.0] = subject.1;
+        let told = viewer.post(&format!("{RULES}/preview"), rule).await;
+        assert_eq!(told.status, 200, "{kind}: {told}");
+        let told = told.json();
+        assert_eq!(told["fired"], json!(1), "{kind}: {told}");
+        assert_eq!(told["alerts"][0]["value"], json!(value), "{kind}: {told}");
+    }
+}
+
 /// A recurrence is read when it is written, and what is wrong with it is said.
 #[tokio::test]
 async fn a_window_that_can_not_recur_is_refused_with_what_is_wrong() {
