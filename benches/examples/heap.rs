@@ -1,6 +1,6 @@
-//! Bytes on the heap a client: `cargo run --release -p mast-benches --example heap -- [clients] [workers] [rows per epoch]`. The
-//! allocator counts here, which costs time: the other figures are those of the example `dataflow`. Polls that are so far apart by
-//! the rows of an epoch that hours pass give each client a trend.
+//! Bytes on the heap a client: `cargo run --release -p mast-benches --example heap -- [clients] [workers] [rows per epoch, 0 = by the
+//! minute] [rounds] [rules]`. The allocator counts here, which costs time: the other figures are those of the example `dataflow`. Polls
+//! that are so far apart by the rows of an epoch that hours pass give each client a trend.
 #![expect(clippy::print_stdout, reason = "the figures are what it is for")]
 
 use std::alloc::System;
@@ -18,7 +18,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = Options {
         clients,
         workers: usize::try_from(workers)?,
-        rows_per_epoch: given.next().transpose()?,
+        rows_per_epoch: Some(next(0)?).filter(|rows| *rows > 0),
+        rounds: u32::try_from(next(2)?)?,
+        rules: next(0)?,
         heap_bytes: Some(|| ALLOCATOR.allocated() as u64),
         ..Options::default()
     };

@@ -7,15 +7,18 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::future::try_join_all;
+use futures::TryStreamExt as _;
+use futures::stream::FuturesUnordered;
 use http_body_util::{BodyExt as _, Empty};
-use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::client::conn::http1::{self, SendRequest, handshake};
 use hyper::header::{AUTHORIZATION, ETAG, HOST, IF_NONE_MATCH};
+use hyper::http::response::Parts;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{BenchError, percentile};
 
@@ -114,13 +117,30 @@ impl Load {
         if asks.is_empty() || self.connections == 0 {
             return Err(BenchError::Options("nobody asks anything".to_owned()));
         }
+        let host = self.address.to_string();
+        let requests = asks.iter().map(|ask| ask.request(&host));
+        let requests: Vec<_> = requests.collect::<Result<_, _>>()?;
+        let load = *self;
+        // A task of the runtime: the thread that waits for the connections goes on with what came of them.
+        let asking = async move { load.ask_all(&requests, status, gap).await };
+        let asked = AbortOnDropHandle::new(tokio::spawn(asking)).await;
+        asked.map_err(std::io::Error::from)?
+    }
+
+    async fn ask_all(
+        &self,
+        requests: &[Asked],
+        status: StatusCode,
+        gap: Option<Duration>,
+    ) -> Result<Answers, BenchError> {
         let begin = Instant::now() + Duration::from_millis(100);
         let askers = (0..self.connections).map(|n| {
             // Each at its own moment, and with its own question.
             let offset = gap.unwrap_or_default().mul_f64(n as f64) / self.connections as u32;
-            self.asker(n, asks, status, begin + offset, gap)
+            self.asker(n, requests, status, begin + offset, gap)
         });
-        let took = try_join_all(askers).await?;
+        let askers: FuturesUnordered<_> = askers.collect();
+        let took: Vec<Vec<Duration>> = askers.try_collect().await?;
         let seconds = begin.elapsed().as_secs_f64();
         let mut took: Vec<Duration> = took.into_iter().flatten().collect();
         took.sort_unstable();
@@ -135,20 +155,20 @@ impl Load {
     async fn asker(
         &self,
         n: usize,
-        asks: &[Ask],
+        requests: &[Asked],
         status: StatusCode,
         begin: Instant,
         gap: Option<Duration>,
     ) -> Result<Vec<Duration>, BenchError> {
         let mut connection = Connection::open(self.address).await?;
         let (mut took, mut due) = (Vec::new(), begin);
-        let asks = asks.iter().cycle().skip(n * 17 % asks.len());
-        for ask in asks {
+        let requests = requests.iter().cycle().skip(n * 17 % requests.len());
+        for request in requests {
             sleep_until(due).await;
             if due >= begin + self.time {
                 break;
             }
-            connection.ask(ask, status).await?;
+            connection.send(request.clone(), status).await?;
             took.push(due.elapsed());
             due = gap.map_or_else(Instant::now, |gap| due + gap);
         }
@@ -162,10 +182,28 @@ struct Page {
     next: Option<String>,
 }
 
-/// A connection with one request at a time.
+/// A request as it is sent.
+type Asked = Request<Empty<Bytes>>;
+
+impl Ask {
+    fn request(&self, host: &str) -> Result<Asked, BenchError> {
+        let mut request = Request::get(&self.path)
+            .header(HOST, host)
+            .header(AUTHORIZATION, format!("Bearer {}", self.token));
+        if let Some(tag) = &self.tag {
+            request = request.header(IF_NONE_MATCH, tag);
+        }
+        request
+            .body(Empty::new())
+            .map_err(|e| BenchError::Options(format!("{}: {e}", self.path)))
+    }
+}
+
+/// A connection with one request at a time. Who asks drives it: no other task has to be woken.
 pub(crate) struct Connection {
     host: String,
     sender: SendRequest<Empty<Bytes>>,
+    driver: http1::Connection<TokioIo<TcpStream>, Empty<Bytes>>,
 }
 
 impl Connection {
@@ -174,12 +212,11 @@ impl Connection {
             .await
             .map_err(BenchError::system(format!("connect to {address}")))?;
         stream.set_nodelay(true)?;
-        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-        // It ends with its sender; what is wrong with it, the sender says.
-        tokio::spawn(connection);
+        let (sender, driver) = handshake(TokioIo::new(stream)).await?;
         Ok(Self {
             host: address.to_string(),
             sender,
+            driver,
         })
     }
 
@@ -189,27 +226,38 @@ impl Connection {
         ask: &Ask,
         status: StatusCode,
     ) -> Result<(Option<String>, Bytes), BenchError> {
-        let mut request = Request::get(&ask.path)
-            .header(HOST, &self.host)
-            .header(AUTHORIZATION, format!("Bearer {}", ask.token));
-        if let Some(tag) = &ask.tag {
-            request = request.header(IF_NONE_MATCH, tag);
-        }
-        let request = request
-            .body(Empty::new())
-            .map_err(|e| BenchError::Options(format!("{}: {e}", ask.path)))?;
-        self.sender.ready().await?;
-        let answer = self.sender.send_request(request).await?;
-        let (head, body) = answer.into_parts();
-        let body = body.collect().await?.to_bytes();
+        let (head, body) = self.send(ask.request(&self.host)?, status).await?;
+        let tag = head.headers.get(ETAG).and_then(|tag| tag.to_str().ok());
+        Ok((tag.map(str::to_owned), body))
+    }
+
+    async fn send(
+        &mut self,
+        request: Asked,
+        status: StatusCode,
+    ) -> Result<(Parts, Bytes), BenchError> {
+        let path = request.uri().clone();
+        let sender = &mut self.sender;
+        let answered = async {
+            sender.ready().await?;
+            let (head, body) = sender.send_request(request).await?.into_parts();
+            Ok::<_, hyper::Error>((head, body.collect().await?.to_bytes()))
+        };
+        let (head, body) = tokio::select! {
+            biased;
+            answered = answered => answered?,
+            ended = &mut self.driver => {
+                ended?;
+                return Err(BenchError::Stuck(format!("the connection ended before {path} was answered")));
+            }
+        };
         if head.status != status {
             let said = String::from_utf8_lossy(&body[..body.len().min(300)]).into_owned();
-            let (path, got) = (&ask.path, head.status);
+            let got = head.status;
             return Err(BenchError::Stuck(format!(
                 "{path} was answered by {got}: {said}"
             )));
         }
-        let tag = head.headers.get(ETAG).and_then(|tag| tag.to_str().ok());
-        Ok((tag.map(str::to_owned), body))
+        Ok((head, body))
     }
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use mast_dataflow::engine::{Engine, EngineConfig};
 use mast_dataflow::outputs::{Outputs, SlotInput, Snapshot};
+use mast_schemas::alerts::AlertChange;
 use mast_schemas::thresholds::DEFAULT;
 use mast_schemas::time::{SLOT, Span};
 use mast_schemas::{Epoch, Timestamp};
@@ -133,6 +134,7 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(&str)) -> Result<Report, 
         times_real_time: seconds(epochs * slots_per_epoch) / wall_s,
         view_rows: spent.view_rows,
         events: spent.events,
+        alerts_open: load.alerts_opened + spent.alerts_opened,
         load_us_per_row: load.cpu.as_secs_f64() * 1e6 / load_rows as f64,
         rss_bytes,
         restart,
@@ -175,6 +177,8 @@ struct Spent {
     walls: Vec<Duration>,
     view_rows: u64,
     events: u64,
+    /// Less those that resolved.
+    alerts_opened: i64,
 }
 
 impl Spent {
@@ -193,6 +197,13 @@ impl Spent {
             + outputs.signals.len();
         self.view_rows += rows as u64;
         self.events += (outputs.device_events.len() + outputs.link_events.len()) as u64;
+        let changes = outputs.alert_events.iter().map(|(_, event)| event.change);
+        self.alerts_opened += changes
+            .map(|change| match change {
+                AlertChange::Opened => 1,
+                AlertChange::Resolved => -1,
+            })
+            .sum::<i64>();
         Ok(())
     }
 

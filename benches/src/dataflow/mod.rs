@@ -132,6 +132,8 @@ pub struct Report {
     pub view_rows: u64,
     /// Transitions told in it.
     pub events: u64,
+    /// Alerts that are open at its end.
+    pub alerts_open: i64,
     /// CPU time per row of the first polls, which make all state, µs.
     pub load_us_per_row: f64,
     /// Resident memory of the process at the end of the measured part, generator included.

@@ -20,6 +20,9 @@ pub(super) const PARTITIONS: u32 = 8;
 const AP_INTERFACES: u64 = 8;
 const CPE_INTERFACES: u64 = 3;
 
+/// One in so many devices has a full disk; a number that divides no other share of the fleet.
+const FULL_DISK_EVERY: u64 = 199;
+
 /// Makes slot after slot.
 pub(super) struct Telemetry {
     fleet: Fleet,
@@ -28,7 +31,8 @@ pub(super) struct Telemetry {
     epoch: Epoch,
     slots_per_round: u64,
     station_rows: bool,
-    control: Vec<mast_schemas::control::Change>,
+    /// Alert rules that the first slot brings along with the fleet; `None` = it has passed.
+    first: Option<u64>,
     /// Rows of the slots so far.
     pub(super) rows: u64,
     /// Bytes of the messages so far.
@@ -60,8 +64,6 @@ impl Telemetry {
         station_rows: bool,
         rules: u64,
     ) -> Self {
-        let mut control = fleet.control();
-        control.extend(fleet.rules(rules));
         Self {
             fleet,
             parts: (0..PARTITIONS).map(|_| Part::default()).collect(),
@@ -69,7 +71,7 @@ impl Telemetry {
             epoch: first,
             slots_per_round,
             station_rows,
-            control,
+            first: Some(rules),
             rows: 0,
             bytes: 0,
             row: Row::new(),
@@ -78,8 +80,12 @@ impl Telemetry {
 
     /// The next slot. The first one has the control of all devices and no polls.
     pub(super) fn next(&mut self) -> Result<SlotInput, BenchError> {
-        let control = std::mem::take(&mut self.control);
-        if control.is_empty() {
+        // Made no sooner than it is fed, and gone with it: who measures memory measures it neither before nor after.
+        let mut control = Vec::new();
+        if let Some(rules) = self.first.take() {
+            control = self.fleet.control();
+            control.extend(self.fleet.rules(rules));
+        } else {
             let turn = self.epoch.0 % self.slots_per_round;
             let end = self.epoch.end();
             for ap in (turn..self.fleet.aps()).step_by(self.slots_per_round as usize) {
@@ -121,6 +127,7 @@ impl Telemetry {
         let part = &mut self.parts[partition(shard(&device), PARTITIONS) as usize];
         let at = spread(end, ap);
         self.row.head(tenant, device, at, sequence);
+        self.row.disk(ap);
         if answers {
             self.row.interfaces(fleet::bssid(ap), AP_INTERFACES, part);
             let row = &mut self.row.registration;
@@ -149,6 +156,7 @@ impl Telemetry {
         let part = &mut self.parts[partition(shard(&device), PARTITIONS) as usize];
         let at = spread(end, client);
         self.row.head(tenant, device, at, sequence);
+        self.row.disk(client);
         if answers {
             self.row
                 .interfaces(fleet::client_mac(client), CPE_INTERFACES, part);
@@ -238,6 +246,13 @@ impl Row {
             registration.observed_at,
             registration.sequence,
         ) = (tenant, device, at, sequence);
+    }
+
+    /// A few have a full one: a rule that all devices break is none that anybody keeps.
+    fn disk(&mut self, n: u64) {
+        let full = n.is_multiple_of(FULL_DISK_EVERY);
+        let (full, usual) = (full.then_some(1_048_576), 12_582_912);
+        self.poll.disk_free_bytes = full.or(Some(usual));
     }
 
     /// The radio and other interfaces, whose addresses follow it.
