@@ -164,7 +164,10 @@ impl Load {
         let (mut took, mut due) = (Vec::new(), begin);
         let requests = requests.iter().cycle().skip(n * 17 % requests.len());
         for request in requests {
-            sleep_until(due).await;
+            // A timer that is due ends with the next millisecond: who asks at once must not set one.
+            if gap.is_some() {
+                sleep_until(due).await;
+            }
             if due >= begin + self.time {
                 break;
             }

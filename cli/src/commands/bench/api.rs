@@ -11,7 +11,7 @@ use mast_api::inventory;
 use mast_api::token::{self, NewToken};
 use mast_benches::api::{Ask, Load as Askers};
 use mast_benches::processes::{family_cpu_time, postmaster};
-use mast_benches::{Launcher, cpu_time};
+use mast_benches::{Launcher, Tied, cpu_time};
 use mast_postgres::Role;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -49,6 +49,12 @@ pub(super) struct Report {
     list_p50_ms: f64,
     /// Answers a second that say: you have it already (304); the lists are those 200, kept for 250 ms as is the default.
     not_modified_per_s: f64,
+    /// Half of them took at most so long,
+    not_modified_p50_ms: f64,
+    /// and all but one in a hundred.
+    not_modified_p99_ms: f64,
+    /// Cores that each part used meanwhile.
+    not_modified_cpu_cores: Cores,
     /// At half of `list_per_s`, half of the lists took at most so long,
     half_load_p50_ms: f64,
     /// and all but one in a hundred.
@@ -130,16 +136,10 @@ async fn measure(
     for list in &lists {
         asks.extend(askers.pages(list, PAGES).await?);
     }
-    let used = || {
-        let postgres = postmaster(paths.root()).map(family_cpu_time);
-        [api.cpu_time(), postgres.unwrap_or_default(), cpu_time()]
-    };
     crate::output::note("lists, as many as are answered …");
-    let (before, began) = (used(), Instant::now());
+    let meter = Meter::start(&api, paths);
     let list = askers.full(&asks, StatusCode::OK).await?;
-    let (after, wall) = (used(), began.elapsed().as_secs_f64());
-    let [api_cores, postgres, asking] =
-        std::array::from_fn(|i| after[i].saturating_sub(before[i]).as_secs_f64() / wall);
+    let cpu_cores = meter.cores();
     crate::output::note("lists at half load …");
     let half = askers.at(list.per_s / 2.0, &asks).await?;
     drop(api);
@@ -147,7 +147,9 @@ async fn measure(
     let (api, askers) = start("250ms").await?;
     crate::output::note("lists that the asker has already …");
     let tagged = askers.tagged(&asks).await?;
+    let meter = Meter::start(&api, paths);
     let not_modified = askers.full(&tagged, StatusCode::NOT_MODIFIED).await?;
+    let not_modified_cpu_cores = meter.cores();
     drop(api);
     Ok(Report {
         devices: load.devices,
@@ -155,14 +157,50 @@ async fn measure(
         list_per_s: list.per_s,
         list_p50_ms: list.p50_ms,
         not_modified_per_s: not_modified.per_s,
+        not_modified_p50_ms: not_modified.p50_ms,
+        not_modified_p99_ms: not_modified.p99_ms,
+        not_modified_cpu_cores,
         half_load_p50_ms: half.p50_ms,
         half_load_p99_ms: half.p99_ms,
-        cpu_cores: Cores {
-            api: api_cores,
+        cpu_cores,
+    })
+}
+
+/// Who uses how much CPU from now on.
+struct Meter<'a> {
+    api: &'a Tied,
+    paths: &'a Paths,
+    began: Instant,
+    before: [Duration; 3],
+}
+
+impl<'a> Meter<'a> {
+    fn start(api: &'a Tied, paths: &'a Paths) -> Self {
+        Self {
+            api,
+            paths,
+            began: Instant::now(),
+            before: Self::used(api, paths),
+        }
+    }
+
+    fn used(api: &Tied, paths: &Paths) -> [Duration; 3] {
+        let postgres = postmaster(paths.root()).map(family_cpu_time);
+        [api.cpu_time(), postgres.unwrap_or_default(), cpu_time()]
+    }
+
+    fn cores(&self) -> Cores {
+        let wall = self.began.elapsed().as_secs_f64();
+        let used = Self::used(self.api, self.paths);
+        let [api, postgres, asking] = std::array::from_fn(|i| {
+            used[i].saturating_sub(self.before[i]).as_secs_f64() / wall
+        });
+        Cores {
+            api,
             postgres,
             asking,
-        },
-    })
+        }
+    }
 }
 
 /// The inventory, and what the dataflow would say of it.
