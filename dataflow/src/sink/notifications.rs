@@ -1,4 +1,5 @@
-//! What people are told: a request for each opening, escalation and end of an incident. A merged one is told of by the other.
+//! What people are told: a request for each opening, escalation and end of an incident. One that merged has ended too: whoever was
+//! told that it began would wait for its end for ever.
 //!
 //! Ids are those of the events, so a slot that is worked off again adds nothing. Names are those of the moment.
 
@@ -23,7 +24,7 @@ struct Known {
 pub(super) async fn write(conn: &mut PgConnection, batch: &Batch) -> Result<(), sqlx::Error> {
     let events = batch.incident_events.iter();
     let told: Vec<(&IncidentEvent, Occasion)> = events
-        .filter_map(|(_, event)| Some((event, occasion(event.change)?)))
+        .map(|(_, event)| (event, occasion(event.change)))
         .collect();
     if told.is_empty() {
         return Ok(());
@@ -69,12 +70,11 @@ pub(super) async fn write(conn: &mut PgConnection, batch: &Batch) -> Result<(), 
     Ok(())
 }
 
-const fn occasion(change: IncidentChange) -> Option<Occasion> {
+const fn occasion(change: IncidentChange) -> Occasion {
     match change {
-        IncidentChange::Opened => Some(Occasion::Opened),
-        IncidentChange::Escalated => Some(Occasion::Escalated),
-        IncidentChange::Resolved => Some(Occasion::Resolved),
-        IncidentChange::Merged => None,
+        IncidentChange::Opened => Occasion::Opened,
+        IncidentChange::Escalated => Occasion::Escalated,
+        IncidentChange::Resolved | IncidentChange::Merged => Occasion::Resolved,
     }
 }
 
@@ -131,9 +131,10 @@ fn words(event: &IncidentEvent, occasion: Occasion, known: &Known) -> Notificati
     };
     NotificationContent {
         title: title(event.kind, &name),
-        cause: match is_over {
-            true => "all of its alerts have resolved".to_owned(),
-            false => {
+        cause: match (is_over, event.merged_into) {
+            (true, Some(other)) => format!("another incident took its alerts: {}", other.0),
+            (true, None) => "all of its alerts have resolved".to_owned(),
+            (false, _) => {
                 // By the event alone: what is said must not depend on how slots are grouped in commits.
                 let dead =
                     (event.root_kind, event.kind) == (RuleSubject::Device, RuleKind::Offline);

@@ -338,6 +338,20 @@ async fn people_are_told_what_is_so_of_a_root_and_how_much_hangs_on_it() {
         ..Outputs::default()
     };
     commit(&w, 5, outputs).await;
+    // Another that was told of and is part of one now.
+    let other = IncidentId(Uuid::from_u128(7));
+    let began = incident(&w, other, 2);
+    let merged = IncidentEvent {
+        merged_into: Some(id),
+        ..became(&began, IncidentChange::Merged, 20)
+    };
+    let outputs = Outputs {
+        upto: Epoch(20),
+        incidents: vec![(Epoch(19), other, Some(began)), (Epoch(20), other, None)],
+        incident_events: vec![(Epoch(20), merged)],
+        ..Outputs::default()
+    };
+    commit(&w, 9, outputs).await;
     // The dataflow's own role adds, and reads nothing of it.
     w.superuser("GRANT SELECT ON notification_requests TO mast_dataflow")
         .await;
@@ -360,8 +374,13 @@ async fn people_are_told_what_is_so_of_a_root_and_how_much_hangs_on_it() {
             ),
             (
                 word("resolved"),
-                dead,
+                dead.clone(),
                 word("all of its alerts have resolved")
+            ),
+            (
+                word("resolved"),
+                dead,
+                format!("another incident took its alerts: {}", id.0)
             ),
         ]
     );

@@ -171,8 +171,9 @@ async fn an_incident_is_told_of_when_it_opens_gets_worse_and_is_over_and_each_on
     assert_eq!(told(&w).await.len(), 3);
 }
 
+/// The end goes where the begin went: see `mast_notify::route`.
 #[tokio::test]
-async fn an_incident_that_another_took_in_is_told_to_nobody() {
+async fn an_incident_that_another_took_in_is_over() {
     let w = tower().await;
     let view = of_router(&w, 2);
     let mut outputs = slot(5, &[], vec![became(&view, IncidentChange::Merged, 3)]);
@@ -180,7 +181,14 @@ async fn an_incident_that_another_took_in_is_told_to_nobody() {
     outputs.incidents.push((Epoch(5), ID, None));
     commit(&w, 0, outputs).await;
     assert_eq!(w.number("SELECT count(*) FROM incident_events").await, 1);
-    assert!(told(&w).await.is_empty());
+    let told = told(&w).await;
+    let [end] = told.as_slice() else {
+        panic!("{told:?}");
+    };
+    assert_eq!(end.kind, "resolved");
+    let cause = format!("another incident took its alerts: {}", ID.0);
+    assert_eq!(end.content.cause, cause);
+    assert_eq!(end.content.resolved_at, Some(end.at));
 }
 
 /// An alert of an interface of its own, in the incident.
