@@ -22,6 +22,8 @@ crate::words! {
         Lake = "lake",
         /// A relay between Postgres and the log.
         Relay = "relay",
+        /// What people are to be told.
+        Notifications = "notifications",
         /// The database.
         Postgres = "postgres",
         /// The key of the devices' credentials.

@@ -17,8 +17,8 @@ use crate::health::{GONE, files};
 use crate::output::instant;
 use crate::standalone::{Paths, log};
 
-/// Show how each part of an installation is: ingest, log, dataflow, lake, relays, Postgres, disks, key; since when, why, and
-/// what to do.
+/// Show how each part of an installation is: ingest, log, dataflow, lake, relays, notifications, Postgres, disks, key; since
+/// when, why, and what to do.
 ///
 /// Parts tell of themselves every two seconds; what they stand on is looked at here. Works beside a running installation,
 /// while Postgres or a broker is away, and while nothing runs. It changes nothing. What the states mean and what to do is in
@@ -230,6 +230,7 @@ async fn stored(
         found.push(looks::checkpoints(&paths.checkpoints(), noted));
         if let Some(told) = told {
             found.push(looks::lake(&paths.lake(), &told.lake));
+            found.push(looks::notifications(&told.backlog));
         }
         found.push(looks::keys(&paths.key_file(), polls_here));
         found

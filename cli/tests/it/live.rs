@@ -22,6 +22,11 @@ struct Person {
 impl Person {
     /// Somebody of tenant north, who looks at a device that is online.
     async fn of(data: &Path) -> Self {
+        let found = tokio::time::timeout(Duration::from_secs(120), Self::found(data)).await;
+        found.expect("a device that is online")
+    }
+
+    async fn found(data: &Path) -> Self {
         let (pool, tenant) = loop {
             if let Some(options) = attach(&data.join("postgres"), Role::Api).await
                 && let Ok(pool) = pool(options, 2).await

@@ -1,9 +1,10 @@
 //! Postgres, and what it knows of the others.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use mast_lake::{Contents, Table};
+use mast_notify::Backlog;
 use mast_postgres::Role;
 use mast_postgres::health::{Said, said};
 use mast_schemas::health::{Health, Part, State};
@@ -22,8 +23,38 @@ pub(crate) struct Told {
     pub(crate) lake: Contents,
     /// Last committed slot, and that of the newest checkpoint; null where no job has ever run.
     pub(crate) progress: Option<(Epoch, Epoch)>,
+    /// Notifications that wait or were given up.
+    pub(crate) backlog: Backlog,
     /// Its clock minus ours, milliseconds.
     pub(crate) clock_ms: i64,
+}
+
+/// Longest that a notification waits where all is well: one that must be tried again does so within this a few times.
+const PROMPT: Duration = Duration::from_secs(300);
+
+/// Whether people are told what they are to be told.
+pub(crate) fn notifications(backlog: &Backlog) -> Health {
+    let Backlog {
+        waiting,
+        oldest,
+        dead,
+    } = *backlog;
+    let mut health = Health::ok(Part::Notifications, "main")
+        .number("waiting", waiting)
+        .number("oldest_s", oldest.as_secs())
+        .number("given_up_in_a_day", dead);
+    if dead > 0 {
+        let reason = format!("{dead} were given up in the last day");
+        let remedy = "see why: GET /api/v1/notification-deliveries?filter=state=dead. Mend the channel, try it with its \
+                      `test`, and send each again by its `retry`";
+        health = health.troubled(State::Degraded, reason, remedy);
+    }
+    if oldest > PROMPT {
+        let reason = format!("the oldest waits for {} min", oldest.as_secs() / 60);
+        let remedy = "see that the API runs, which sends them, and what GET /api/v1/notification-deliveries says of attempts";
+        health = health.troubled(State::Degraded, reason, remedy);
+    }
+    health
 }
 
 /// How Postgres is. `running` = whether anything of the installation seems to run.
@@ -95,8 +126,37 @@ async fn read(connection: &mut PgConnection) -> anyhow::Result<Told> {
     let epoch = |n: i64| Epoch(n.unsigned_abs());
     Ok(Told {
         parts: said(&mut *connection).await?,
+        backlog: mast_notify::backlog(&mut *connection).await?,
         lake: mast_lake::contents(connection, &Table::ALL).await?,
         progress: progress.map(|(done, checkpoint)| (epoch(done), epoch(checkpoint))),
         clock_ms: (Timestamp(theirs) - ours).0 / 1_000,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notifications_that_wait_for_long_or_were_given_up_are_a_trouble() {
+        let of = |waiting, oldest_s, dead| {
+            notifications(&Backlog {
+                waiting,
+                oldest: Duration::from_secs(oldest_s),
+                dead,
+            })
+        };
+        assert_eq!(of(0, 0, 0).state, State::Ok);
+        assert_eq!(of(9, 300, 0).state, State::Ok);
+        let (late, dead) = (of(1, 900, 0), of(0, 0, 2));
+        assert_eq!(
+            (late.state, late.reason.as_str()),
+            (State::Degraded, "the oldest waits for 15 min")
+        );
+        assert_eq!(
+            (dead.state, dead.reason.as_str()),
+            (State::Degraded, "2 were given up in the last day")
+        );
+        assert_eq!(dead.numbers["given_up_in_a_day"], 2);
+    }
 }

@@ -5,7 +5,7 @@
 mod database;
 mod storage;
 
-pub(crate) use self::database::{Told, database};
+pub(crate) use self::database::{Told, database, notifications};
 pub(crate) use self::storage::{checkpoints, disks, keys, lake, log};
 
 use std::time::Duration;
