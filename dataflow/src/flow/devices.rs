@@ -15,7 +15,7 @@ use mast_state::{Devices, Measure, Reported, Reporters};
 use crate::decode::{Columns, Rows};
 use crate::flow::bssids::BssidMessage;
 use crate::flow::pairing::AddressMessage;
-use crate::flow::types::{Collection, Scope, StageBuilder, Stream, Time};
+use crate::flow::types::{Scope, StageBuilder, Stream, Time};
 use crate::numbers::{DeviceNumber, Names, Numbers};
 use crate::outputs::{Message, Outputs};
 
@@ -40,8 +40,8 @@ pub(crate) struct DeviceStreams<'s> {
     pub(crate) bssids: Stream<'s, BssidMessage>,
     /// What they say of addresses.
     pub(crate) claims: Stream<'s, AddressMessage>,
-    /// States of devices.
-    pub(crate) states: Collection<'s, (DeviceNumber, DeviceState)>,
+    /// States that devices came into (1) and left (-1).
+    pub(crate) states: Stream<'s, (DeviceNumber, DeviceState, i8)>,
     /// Changes of what devices say of clients.
     pub(crate) addresses: Stream<'s, AddressChange>,
     /// Changes of what devices add to their places.
@@ -55,8 +55,6 @@ pub(crate) struct DeviceStreams<'s> {
 /// Polls whose devices are looked for together: what their steps read fits a core's cache.
 const TOGETHER: usize = 256;
 
-type Updates<D> = Vec<(D, Time, isize)>;
-
 /// Builds the stage on `state`, whose restored part is told in slot 0 by `restored`.
 pub(crate) fn devices<'s>(
     scope: Scope<'s, Time>,
@@ -66,8 +64,6 @@ pub(crate) fn devices<'s>(
     (restored_at, restored): (Epoch, DeviceOut),
     outputs: Rc<RefCell<Outputs>>,
 ) -> DeviceStreams<'s> {
-    use differential_dataflow::AsCollection;
-
     let mut stage = StageBuilder::new("devices", scope, input);
     let (links_port, links) = stage.port();
     let (roaming_port, roaming) = stage.port();
@@ -131,7 +127,7 @@ pub(crate) fn devices<'s>(
             let names = &names.read();
             to_links.send(slot, &mut link_messages(&mut out));
             to_roaming.send(slot, &mut out.roam);
-            to_states.send(slot, &mut state_changes(slot, &mut out, names));
+            to_states.send(slot, &mut state_changes(&mut out, names));
             to_claims.send(slot, &mut said_of_addresses(&mut out, names));
             let numbered = |(device, measure, n)| (names.number(&device), measure, n);
             to_addresses.send(slot, &mut out.addresses);
@@ -149,7 +145,7 @@ pub(crate) fn devices<'s>(
         roaming,
         bssids,
         claims,
-        states: states.as_collection(),
+        states,
         air,
         addresses,
         rules,
@@ -260,18 +256,14 @@ fn bssid_messages(out: &mut DeviceOut, reported: Vec<Reported>) -> Vec<BssidMess
         .collect()
 }
 
-fn state_changes(
-    slot: Time,
-    out: &mut DeviceOut,
-    names: &Names,
-) -> Updates<(DeviceNumber, DeviceState)> {
-    let mut updates = Vec::new();
+fn state_changes(out: &mut DeviceOut, names: &Names) -> Vec<(DeviceNumber, DeviceState, i8)> {
+    let mut changes = Vec::new();
     for (device, old, new) in out.states.drain(..) {
         let device = names.number(&device);
-        updates.extend(old.map(|state| ((device, state), slot, -1)));
-        updates.extend(new.map(|state| ((device, state), slot, 1)));
+        changes.extend(old.map(|state| (device, state, -1)));
+        changes.extend(new.map(|state| (device, state, 1)));
     }
-    updates
+    changes
 }
 
 fn address(names: &Names, tenant: TenantId, mac: mast_schemas::Mac) -> Address {

@@ -4,10 +4,11 @@
 //! polls ─► devices ─┬─────────────── tables, statuses ──────────────┐
 //!                   ├─► bssids ─┬─── remote tables, station words ──┤
 //!                   │     ▲     ▼                                   ▼
-//!                   ├─────┼─► roaming ────────── verdicts ────────► links ─► visible ─► counts ─► health
-//!                   ├─► owners ──────────────────────────► far ends ◄──┤ └─► signals ──────────────┘ ▼
-//!                   ├─► addresses                                     └─► trends ─┘        rules of places
-//!                   └─► rules of devices ────────── conditions, links ───────────────────► incidents ◄──┘
+//!                   ├─────┼─► roaming ────────── verdicts ────────► links ─► visible ─► standing ─► counts ─► health
+//!                   ├─► owners ──────────────────────────► far ends ◄──┤ │                 ▲   └────► signals ──┘ ▼
+//!                   ├─► addresses                                      │ └─────────────────┤          rules of places
+//!                   │                                                  └─► trends ─────────┘                      │
+//!                   └─► rules of devices ────────── conditions, links ───────────────────────────────► incidents ◄┘
 //! ```
 //! No stage depends on a later one, so a slot passes once and nothing circulates. A stage handles a slot when all of it has
 //! arrived, in the order of `docs/semantics.md`; views go to [`Outputs`](crate::outputs::Outputs) at the edge.
@@ -23,6 +24,7 @@ mod places;
 mod roaming;
 mod rules;
 mod signals;
+mod standing;
 mod trends;
 mod types;
 mod visible;
@@ -32,7 +34,6 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use differential_dataflow::input::{Input as _, InputSession};
 use mast_schemas::thresholds::Thresholds;
 use mast_schemas::{DeviceId, Mac, TenantId};
 use mast_state::messages::{ApOut, DeviceOut, IncidentInput, RuleControl, TrendControl};
@@ -51,12 +52,12 @@ use crate::flow::health::Fact;
 use crate::flow::links::LinkMessage;
 use crate::flow::roaming::RoamMessage;
 use crate::flow::rules::PlaceMessage;
-use crate::flow::signals::SignalMessage;
+use crate::flow::standing::StandingMessage;
 use crate::flow::trends::TrendMessage;
 use crate::flow::types::{Concatenate, Exchange, Probe, Time, route};
 use crate::flow::visible::ViewMessage;
 use crate::flow::workers::Part;
-use crate::numbers::{DeviceNumber, Numbers, Standing};
+use crate::numbers::Numbers;
 use crate::outputs::{Message, Outputs, Snapshot};
 
 /// The keyed state of one worker.
@@ -84,10 +85,7 @@ pub(crate) struct Worker {
     control: InputHandleVec<Time, DeviceDiff>,
     rules: InputHandleVec<Time, (u32, RuleControl)>,
     policy: InputHandleVec<Time, IncidentInput>,
-    standing: InputSession<Time, (DeviceNumber, Standing), isize>,
     trends: InputHandleVec<Time, TrendControl>,
-    /// Whether a device lives here.
-    own: Rc<dyn Fn(&DeviceId) -> bool>,
     /// Whether a tenant's alerts are kept here.
     own_tenant: Rc<dyn Fn(TenantId) -> bool>,
     pub(crate) probe: ProbeHandle<Time>,
@@ -107,14 +105,6 @@ impl Worker {
         self.advance(slot);
         for diff in &part.control {
             self.control.send(diff.clone());
-            if (self.own)(&diff.control.device) {
-                let changes = [(diff.old, -1), (diff.new, 1)];
-                for (standing, change) in changes {
-                    standing
-                        .into_iter()
-                        .for_each(|s| self.standing.update((diff.number, s), change));
-                }
-            }
         }
         part.trends.iter().for_each(|c| self.trends.send(*c));
         part.rules
@@ -133,8 +123,6 @@ impl Worker {
             self.trends.advance_to(slot);
             self.rules.advance_to(slot);
             self.policy.advance_to(slot);
-            self.standing.advance_to(slot);
-            self.standing.flush();
         }
     }
 }
@@ -207,8 +195,7 @@ pub(crate) fn build(
     let restored_at = snapshot.epoch;
     let (state, restored) = restore(thresholds, snapshot);
     let outputs = Rc::new(RefCell::new(Outputs::default()));
-    let own: Rc<dyn Fn(&DeviceId) -> bool> =
-        Rc::new(move |device| route(device, partitions) % peers == index);
+    let own = move |device: &DeviceId| route(device, partitions) % peers == index;
     let own_tenant: Rc<dyn Fn(TenantId) -> bool> =
         Rc::new(move |tenant| incidents::tenant_route(tenant) % peers == index);
     worker.dataflow::<Time, _, _>(|scope| {
@@ -217,12 +204,10 @@ pub(crate) fn build(
         let (trend_control, trend_controls) = scope.new_input::<TrendControl>();
         let (rules, rule_stream) = scope.new_input::<(u32, RuleControl)>();
         let (policy, policy_stream) = scope.new_input::<IncidentInput>();
-        let (standing, standings) = scope.new_collection::<(DeviceNumber, Standing), isize>();
 
-        let is_own = own.clone();
         let own_control = control_stream
             .clone()
-            .filter(move |diff| is_own(&diff.control.device));
+            .filter(move |diff| own(&diff.control.device));
         let telemetry = message_stream.map(DeviceMessage::Telemetry);
         let known = own_control
             .clone()
@@ -324,20 +309,25 @@ pub(crate) fn build(
         )
         .exchange(move |(_, ap, _)| route(ap, partitions));
 
-        let signal_input = scope.concatenate([
-            own_control.map(|diff| SignalMessage::Standing(diff.number, diff.new)),
-            degrading.map(|(tenant, ap, n)| SignalMessage::Degrading(ap, tenant, n)),
+        let standing_input = scope.concatenate([
+            own_control.map(|diff| StandingMessage::Standing(diff.number, diff.new)),
+            from.states
+                .map(|(device, state, n)| StandingMessage::State(device, state, n)),
+            views
+                .counted
+                .map(|(ap, counted, n)| StandingMessage::Links(ap, counted, n)),
+            degrading.map(|(tenant, ap, n)| StandingMessage::Degrading(ap, tenant, n)),
             out.signals.map(|(device, dbm, n)| {
-                SignalMessage::Sum(device, Measure::Signal(dbm), i64::from(n))
+                StandingMessage::Sum(device, Measure::Signal(dbm), i64::from(n))
             }),
             from.air
-                .map(|(device, measure, n)| SignalMessage::Sum(device, measure, n)),
+                .map(|(device, measure, n)| StandingMessage::Sum(device, measure, n)),
         ]);
-        let by_place = signals::by_place(scope, signal_input, numbers.clone())
-            .exchange(|(place, ..)| u64::from(place.0));
-        let sums = signals::signals(scope, by_place, numbers.clone(), outputs.clone())
+        let by_place = standing::standing(scope, standing_input, numbers.clone());
+        let by_number = by_place.sums.exchange(|(place, ..)| u64::from(place.0));
+        let sums = signals::signals(scope, by_number, numbers.clone(), outputs.clone())
             .exchange(|(place, _): &Fact| health::place_route(place));
-        let counts = places::counts(from.states, views.counted, standings);
+        let counts = places::counts(by_place.counts);
         let place_facts = health::health(
             scope,
             counts,
@@ -384,9 +374,7 @@ pub(crate) fn build(
             control,
             rules,
             policy,
-            standing,
             trends: trend_control,
-            own,
             own_tenant,
             probe,
             outputs,

@@ -1,13 +1,13 @@
-//! Counts of sites, sectors and tenants: devices and links joined with where they stand, added up as one difference.
+//! Counts of sites, sectors and tenants: devices and links where they stand, added up as one difference.
 
-use differential_dataflow::difference::{Abelian, IsZero, Monoid, Multiply, Semigroup};
+use differential_dataflow::difference::{Abelian, IsZero, Monoid, Semigroup};
 use differential_dataflow::operators::CountTotal;
-use mast_schemas::views::{Counts, DeviceState, LinkState};
+use mast_schemas::views::{Counts, DeviceState};
 use serde::{Deserialize, Serialize};
 
 use crate::flow::types::Collection;
 use crate::flow::visible::Counted;
-use crate::numbers::{DeviceNumber, PlaceNumber, Standing};
+use crate::numbers::PlaceNumber;
 
 /// [`Counts`] as a difference: one update an entity, not one a counter.
 #[derive(
@@ -20,15 +20,26 @@ pub(crate) struct CountDiff {
 }
 
 impl CountDiff {
-    fn of(kind: Kind) -> Self {
+    /// So many devices more or less that are in a state.
+    pub(crate) fn devices(state: DeviceState, n: i32) -> Self {
         let mut diff = Self::default();
-        match kind {
-            Kind::Device(state) => diff.devices[state as usize] = 1,
-            Kind::Link(state, unobserved) => {
-                diff.links[state as usize] = 1;
-                diff.links_unobserved = i32::from(unobserved);
-            }
+        diff.devices[state as usize] = n;
+        diff
+    }
+
+    /// Devices by state.
+    pub(crate) fn of_states(states: [i8; 4]) -> Self {
+        Self {
+            devices: states.map(i32::from),
+            ..Self::default()
         }
+    }
+
+    /// So many links more or less that are in a state, and unobserved or not.
+    pub(crate) fn links((state, unobserved): Counted, n: i32) -> Self {
+        let mut diff = Self::default();
+        diff.links[state as usize] = n;
+        diff.links_unobserved = if unobserved { n } else { 0 };
         diff
     }
 
@@ -75,39 +86,9 @@ impl Abelian for CountDiff {
     }
 }
 
-impl Multiply<isize> for CountDiff {
-    type Output = Self;
-    fn multiply(mut self, rhs: &isize) -> Self {
-        self.values().for_each(|v| *v *= *rhs as i32);
-        self
-    }
-}
-
-/// What a device adds to the counts of its places, as often as it has it. Held for every device, so in few bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-enum Kind {
-    Device(DeviceState),
-    Link(LinkState, bool),
-}
-
-/// Counts of every place that has something to count.
+/// Counts of every place that has something to count, of their changes.
 pub(crate) fn counts<'s>(
-    states: Collection<'s, (DeviceNumber, DeviceState)>,
-    links: Collection<'s, (DeviceNumber, Counted)>,
-    standing: Collection<'s, (DeviceNumber, Standing)>,
+    changes: Collection<'s, PlaceNumber, CountDiff>,
 ) -> Collection<'s, (PlaceNumber, CountDiff)> {
-    let devices = states.map(|(device, state)| (device, Kind::Device(state)));
-    let links = links.map(|(ap, (state, unobserved))| (ap, Kind::Link(state, unobserved)));
-    // Links of one state are one row of their access point, however many.
-    devices
-        .concat(links)
-        .arrange_by_key()
-        .join_core(standing.arrange_by_key(), |_device, &kind, &standing| {
-            let places = standing
-                .into_iter()
-                .filter(|place| *place != PlaceNumber::NONE);
-            places.map(move |place| (place, kind)).collect::<Vec<_>>()
-        })
-        .explode(|(place, kind)| Some((place, CountDiff::of(kind))))
-        .count_total()
+    changes.count_total()
 }

@@ -13,7 +13,7 @@ use mast_schemas::{DeviceId, Epoch, LinkId, TenantId};
 use mast_state::messages::{IncidentInput, Joint, LinkCore};
 use mast_state::{Forgetting, Instant, Mac48, insert_tight};
 
-use crate::flow::types::{Collection, Scope, StageBuilder, Stream, Time};
+use crate::flow::types::{Scope, StageBuilder, Stream, Time};
 use crate::numbers::{DeviceNumber, Numbers};
 use crate::outputs::Outputs;
 
@@ -177,8 +177,8 @@ impl Known {
 
 /// What comes out.
 pub(crate) struct ViewStreams<'s> {
-    /// Visible links, by access point.
-    pub(crate) counted: Collection<'s, (DeviceNumber, Counted)>,
+    /// Visible links that came or went, by access point.
+    pub(crate) counted: Stream<'s, (DeviceNumber, Counted, i32)>,
     /// To the alerts of what hangs on them.
     pub(crate) incidents: Stream<'s, IncidentInput>,
 }
@@ -229,8 +229,6 @@ pub(crate) fn visible<'s>(
     names: Numbers,
     outputs: Rc<RefCell<Outputs>>,
 ) -> ViewStreams<'s> {
-    use differential_dataflow::AsCollection;
-
     let mut stage = StageBuilder::new("visible", scope, input);
     let (port, counted) = stage.port();
     let (incidents_port, incidents) = stage.port();
@@ -276,17 +274,12 @@ pub(crate) fn visible<'s>(
                         .for_each(|core| state.change(link, core, device, diff));
                 }
             }
-            let mut updates = Vec::new();
+            let mut counts = Vec::new();
             let mut rows: BTreeMap<LinkId, (Option<LinkView>, Option<LinkView>)> = BTreeMap::new();
             for (view, diff) in state.end_slot(now.end()) {
-                updates.push((
-                    (
-                        names.number(&view.id.ap_device_id),
-                        (view.state, view.unobserved),
-                    ),
-                    slot,
-                    diff,
-                ));
+                let ap = names.number(&view.id.ap_device_id);
+                let n = if diff > 0 { 1 } else { -1 };
+                counts.push((ap, (view.state, view.unobserved), n));
                 let (old, new) = rows.entry(view.id).or_default();
                 *(if diff > 0 { new } else { old }) = Some(view);
             }
@@ -296,14 +289,11 @@ pub(crate) fn visible<'s>(
                 (Epoch(slot), link, new)
             });
             outputs.borrow_mut().links.extend(links);
-            to_counts.send(slot, &mut updates);
+            to_counts.send(slot, &mut counts);
             to_incidents.send(slot, &mut about_incidents);
         },
     );
-    ViewStreams {
-        counted: counted.as_collection(),
-        incidents,
-    }
+    ViewStreams { counted, incidents }
 }
 
 #[cfg(test)]
