@@ -287,6 +287,14 @@ fn windows_of_a_tenant_and_of_sites_are_maintenance_of_places() {
         ..window(4, 0, 1_000, None)
     };
     s.change(at(5), Change::Window(of_devices));
+    // Others have nothing to say here, whatever they name.
+    for (n, site_id) in [(5, Some(site(1))), (6, None)] {
+        let theirs = Window {
+            tenant_id: tenant(2),
+            ..window(n, 0, 1_000, site_id)
+        };
+        s.change(at(5), Change::Window(theirs));
+    }
     // The sector moves with both of its devices to where a window is open, and the window is called off.
     for id in [ap, other] {
         s.edit(at(65), id, |row| {
