@@ -1,4 +1,5 @@
-//! What control says that suppression and incidents alone depend on: which sites are of the core, and maintenance windows.
+//! What control says that suppression and incidents depend on: which sites are of the core; and, as the health of places does,
+//! maintenance windows.
 
 use std::collections::{BTreeMap, BTreeSet};
 

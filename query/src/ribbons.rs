@@ -5,7 +5,7 @@
 //! what a later transition took back is not shown.
 //!
 //! Windows end at the instant that the tables of now show. Of a window, what is in no interval of an observed state counts
-//! as unobserved: nobody looked then, so it is neither up nor down.
+//! as unobserved: nobody looked then, so it is neither up nor down. Nor is what was in maintenance, which is told for itself.
 
 use crate::columns::Kind::{F64, I32, Id, Text, Time};
 use crate::tables::NowTable;
@@ -199,7 +199,8 @@ pub(crate) const PLACE_AVAILABILITY: NowTable = NowTable {
     name: "place_availability",
     query: concat!(
         "SELECT tenant_id, place_kind, place_id, window_hours, up / 1e6::float8 AS up_s, degraded / 1e6::float8 AS degraded_s,
- down / 1e6::float8 AS down_s, window_hours * 3600 - (up + degraded + down) / 1e6::float8 AS unobserved_s,
+ down / 1e6::float8 AS down_s, maintenance / 1e6::float8 AS maintenance_s,
+ window_hours * 3600 - (up + degraded + down + maintenance) / 1e6::float8 AS unobserved_s,
  (up + degraded)::float8 / NULLIF(up + degraded + down, 0)::float8 AS availability, as_of
  FROM (SELECT h.tenant_id, h.kind AS place_kind, h.id AS place_id, w.window_hours, ",
         share!("up"),
@@ -207,7 +208,9 @@ pub(crate) const PLACE_AVAILABILITY: NowTable = NowTable {
         share!("degraded"),
         " AS degraded, ",
         share!("down"),
-        " AS down, w.until AS as_of
+        " AS down, ",
+        share!("maintenance"),
+        " AS maintenance, w.until AS as_of
  FROM place_health h CROSS JOIN ",
         windows!(),
         " LEFT JOIN LATERAL (SELECT i.state, ",
@@ -227,6 +230,7 @@ pub(crate) const PLACE_AVAILABILITY: NowTable = NowTable {
         ("up_s", F64),
         ("degraded_s", F64),
         ("down_s", F64),
+        ("maintenance_s", F64),
         ("unobserved_s", F64),
         ("availability", F64),
         ("as_of", Time),

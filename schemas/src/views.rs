@@ -89,6 +89,8 @@ crate::words! {
         Down = "down",
         /// Nothing is observed.
         Unknown = "unknown",
+        /// A maintenance window is open for all of it, however its devices are.
+        Maintenance = "maintenance",
     }
 }
 

@@ -71,7 +71,7 @@ pub(crate) struct LiveCounts {
 pub(crate) struct LiveHealth {
     /// The tenant, the site or the sector.
     id: Uuid,
-    /// `up`, `degraded`, `down` or `unknown`.
+    /// `up`, `degraded`, `down`, `unknown` or `maintenance`.
     state: String,
     since: Time,
 }

@@ -21,15 +21,17 @@ use crate::listing::Page;
 
 /// How long each state had in a window that ends now.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub(crate) struct Window {
+pub(crate) struct AvailabilityWindow {
     /// Its length: 24, 168 or 720.
     window_hours: i32,
     up_s: f64,
     degraded_s: f64,
     down_s: f64,
+    /// A maintenance window was open for all of it.
+    maintenance_s: f64,
     /// Nobody looked, or there was no device.
     unobserved_s: f64,
-    /// Share of the observed time that it was up or degraded, 0 to 1; null when it was not observed.
+    /// Share of the observed time outside of maintenance that it was up or degraded, 0 to 1; null when there was none.
     availability: Option<f64>,
     /// End of the window.
     as_of: Time,
@@ -38,7 +40,7 @@ pub(crate) struct Window {
 /// A time without a change.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Interval {
-    /// `up`, `degraded`, `down` or `unknown`.
+    /// `up`, `degraded`, `down`, `unknown` or `maintenance`.
     state: String,
     /// It may lie before the window.
     began_at: Time,
@@ -77,10 +79,10 @@ async fn must_be<R: Resource>(who: &Viewer, id: Uuid) -> Result<(), Problem> {
 }
 
 /// The windows of a place of this kind.
-async fn windows(who: &Viewer, kind: &str, id: Uuid) -> Result<Page<Window>, Problem> {
+async fn windows(who: &Viewer, kind: &str, id: Uuid) -> Result<Page<AvailabilityWindow>, Problem> {
     let sql = format!(
-        "SELECT window_hours, up_s, degraded_s, down_s, unobserved_s, availability, as_of FROM place_availability
-         WHERE place_kind = '{kind}' AND place_id = '{id}' ORDER BY window_hours"
+        "SELECT window_hours, up_s, degraded_s, down_s, maintenance_s, unobserved_s, availability, as_of
+         FROM place_availability WHERE place_kind = '{kind}' AND place_id = '{id}' ORDER BY window_hours"
     );
     Ok(Page::whole(history::rows(&who.queries(), &sql).await?))
 }
@@ -100,7 +102,7 @@ async fn intervals(
 }
 
 /// How long a site had which state in the last 24, 168 and 720 hours; nothing while it has no device.
-#[utoipa::path(get, path = "/api/v1/sites/{id}/availability", tag = "sites", params(("id" = Uuid, Path)), responses((status = 200, body = Page<Window>)))]
+#[utoipa::path(get, path = "/api/v1/sites/{id}/availability", tag = "sites", params(("id" = Uuid, Path)), responses((status = 200, body = Page<AvailabilityWindow>)))]
 pub(crate) async fn of_site(
     who: Viewer,
     Path(id): Path<Uuid>,
@@ -124,7 +126,7 @@ pub(crate) async fn states_of_site(
 }
 
 /// How long a sector had which state in the last 24, 168 and 720 hours; nothing while it has no device.
-#[utoipa::path(get, path = "/api/v1/sectors/{id}/availability", tag = "sectors", params(("id" = Uuid, Path)), responses((status = 200, body = Page<Window>)))]
+#[utoipa::path(get, path = "/api/v1/sectors/{id}/availability", tag = "sectors", params(("id" = Uuid, Path)), responses((status = 200, body = Page<AvailabilityWindow>)))]
 pub(crate) async fn of_sector(
     who: Viewer,
     Path(id): Path<Uuid>,

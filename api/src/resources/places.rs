@@ -9,7 +9,7 @@ use crate::http::wire::Time;
 /// What is so now of a place.
 #[derive(Debug, Serialize, ToSchema, FromRow)]
 pub(crate) struct PlaceNow {
-    /// `up`, `degraded`, `down` or `unknown`.
+    /// `up`, `degraded`, `down`, `unknown` or `maintenance`.
     state: String,
     /// Since when it is in this state; null while it has no device.
     since: Option<Time>,

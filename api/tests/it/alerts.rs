@@ -634,6 +634,7 @@ async fn rules_of_places_and_interfaces_are_previewed_too() {
         ("noise_floor", "site", "gt", -95.0, -98.0, -90.0),
         ("throughput_drop", "site", "gt", 50.0, 20.0, 80.0),
         ("signal_degradation", "site", "gt", 2.0, 1.0, 3.0),
+        ("device_offline_percent", "site", "gt", 50.0, 20.0, 100.0),
         ("interface_utilization", "interface", "gt", 70.0, 50.0, 80.0),
     ] {
         let (scope, id) = match subject {
@@ -654,6 +655,12 @@ async fn rules_of_places_and_interfaces_are_previewed_too() {
         assert_eq!(told["fired"], json!(1), "{kind}: {told}");
         assert_eq!(told["alerts"][0]["value"], json!(value), "{kind}: {told}");
     }
+    // A rule goes by the devices, also while the state is that of a maintenance window.
+    let down = json!({ "name": "down", "kind": "site_down", "scope": "site", "scope_id": A.site(), "hits": 1, "clears": 1,
+        "severity": "critical" });
+    let told = viewer.post(&format!("{RULES}/preview"), down).await;
+    assert_eq!(told.status, 200, "{told}");
+    assert_eq!(told.json()["fired"], json!(1), "{told}");
 }
 
 /// A recurrence is read when it is written, and what is wrong with it is said.

@@ -191,6 +191,43 @@ async fn the_past_of_a_place_is_intervals_and_shares() {
     }
 }
 
+/// A place in a window of maintenance says so, in lists too, and its windows of time tell it apart from what was up and down.
+#[tokio::test]
+async fn maintenance_is_a_state_and_a_share_of_its_own() {
+    let world = World::new().await;
+    let viewer = world.viewer().await;
+    let dataflow = world.database.pool(mast_postgres::Role::Dataflow).await;
+    // As the dataflow writes it: both tenants' sites, since they were degraded.
+    for change in [
+        "UPDATE health_events SET to_state = 'maintenance' WHERE to_state = 'degraded'",
+        "UPDATE place_health SET state = 'maintenance'",
+        "UPDATE job_progress SET epoch = epoch + 14400",
+    ] {
+        sqlx::query(change).execute(&dataflow).await.unwrap();
+    }
+    let path = format!("/api/v1/sites/{}", A.site());
+    let site = viewer.get(&path).await.json();
+    assert_eq!(site["state"], "maintenance");
+    // Nothing is hidden.
+    assert_eq!(
+        (&site["devices_online"], &site["devices_offline"]),
+        (&json!(1), &json!(1))
+    );
+    let list = viewer.get("/api/v1/sites?filter=state=maintenance").await;
+    assert_eq!(list.items("name"), ["site-AAA"]);
+    let windows = viewer.get(&format!("{path}/availability")).await;
+    for (n, hours) in [24.0, 168.0, 720.0].into_iter().enumerate() {
+        let of = |field| windows.items(field)[n].as_f64().unwrap();
+        let (up, maintenance) = (of("up_s"), of("maintenance_s"));
+        assert_eq!((up, of("degraded_s"), of("down_s")), (3_600.0, 0.0, 0.0));
+        assert!((3_600.0..3_601.0).contains(&maintenance), "{windows}");
+        assert_eq!(of("unobserved_s"), hours * 3_600.0 - up - maintenance);
+        assert_eq!(of("availability"), 1.0);
+    }
+    let states = viewer.get(&format!("{path}/states")).await;
+    assert_eq!(states.items("state"), ["up", "maintenance"], "{states}");
+}
+
 /// A ribbon shows what reaches into its window, and not what ended before.
 #[tokio::test]
 async fn a_ribbon_begins_with_what_was_so_at_its_begin() {

@@ -859,7 +859,14 @@ async fn lake(pool: &PgPool, root: &Path) {
             );
             put(Table::DeviceLog, batch::<Event>(vec![line]));
         }
-        for (minutes, worse) in [(0, false), (60, true), (65, true)] {
+        // Within maintenance all was off for a while.
+        for (minutes, worse, state, on, off) in [
+            (0, false, "up", 2, 0),
+            (60, true, "up", 2, 0),
+            (62, true, "maintenance", 2, 0),
+            (63, true, "maintenance", 0, 2),
+            (65, true, "up", 2, 0),
+        ] {
             for (kind, id) in [("site", fleet.site()), ("sector", fleet.sector())] {
                 let [dbm, noise, bps, degrading] = if worse {
                     [-75, -90, 100, 3]
@@ -867,9 +874,9 @@ async fn lake(pool: &PgPool, root: &Path) {
                     [-60, -100, 500, 0]
                 };
                 let row = json!({
-                    "tenant_id": fleet.tenant(), "place_kind": kind, "place_id": id, "state": "up",
+                    "tenant_id": fleet.tenant(), "place_kind": kind, "place_id": id, "state": state,
                     "at": places_from() + minutes * 60_000_000, "since": places_from(),
-                    "devices_online": 2, "devices_offline": 0, "devices_unmanageable": 0, "devices_unobserved": 0,
+                    "devices_online": on, "devices_offline": off, "devices_unmanageable": 0, "devices_unobserved": 0,
                     "links_discovered": 0, "links_active": 2, "links_degraded": 0, "links_down": 0,
                     "signal_clients": 2, "signal_sum_dbm": 2 * dbm, "clients_degrading": degrading,
                     "noise_radios": 1, "noise_sum_dbm": noise, "rx_bps": bps, "tx_bps": 0,

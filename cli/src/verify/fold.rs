@@ -12,7 +12,7 @@ use mast_dataflow::outputs::Snapshot;
 use mast_log::{Entry, Log};
 use mast_oracle::{Oracle, Restored, Views};
 use mast_schemas::checkpoint::StandingRecord;
-use mast_schemas::control::{ControlRecord, Rule};
+use mast_schemas::control::{ControlRecord, Rule, Window};
 use mast_schemas::epochs::Binding;
 use mast_schemas::message::{Header, WholePoll, read_polls};
 use mast_schemas::thresholds::DEFAULT;
@@ -38,6 +38,8 @@ pub(super) struct Folded {
     pub(super) tenants: BTreeMap<DeviceId, TenantId>,
     /// Rules.
     pub(super) rules: Vec<Rule>,
+    /// Maintenance windows.
+    pub(super) windows: Vec<Window>,
     /// Where devices stand.
     pub(super) standings: Vec<StandingRecord>,
     /// Rows of the history of places.
@@ -121,6 +123,7 @@ fn folded((from, since): (Epoch, Epoch), polls: u64, mut oracle: Oracle, ledger:
             .collect(),
         tenants: known.iter().map(|d| (d.device_id, d.tenant_id)).collect(),
         rules: records.rules,
+        windows: records.windows,
         standings: records.control,
         places: events.history,
         ledger,

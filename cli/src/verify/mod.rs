@@ -19,7 +19,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use mast_lake::Retention;
 use mast_log::{Log, LogError};
-use mast_oracle::{laws, place_laws, rule_laws};
+use mast_oracle::{laws, maintenance_laws, place_laws, rule_laws};
 use mast_postgres::Role;
 use mast_schemas::views::EventId;
 use serde::Serialize;
@@ -186,11 +186,12 @@ fn events(served: &Served, folded: &Folded) -> Law {
 }
 
 fn sums(served: &Served, folded: &Folded) -> Law {
-    let ours = &served.views;
+    let (ours, standings, at) = (&served.views, &folded.standings, served.epoch.end());
     let found = laws(ours)
         .into_iter()
-        .chain(place_laws(ours, &folded.standings))
-        .chain(rule_laws(ours, &folded.rules, &folded.standings))
+        .chain(place_laws(ours, standings))
+        .chain(maintenance_laws(ours, &folded.windows, standings, at))
+        .chain(rule_laws(ours, &folded.rules, standings))
         .map(|b| format!("{}: {}", b.law, b.subject))
         .collect();
     let signals = ours.alerts.len() + ours.incidents.len() + ours.trends.len();

@@ -139,6 +139,11 @@ async fn wrong_views(data: &Path, pool: &PgPool) {
             "a place is as its devices are",
         ),
         (
+            format!("UPDATE place_health SET state = 'maintenance' WHERE id = {one}"),
+            "UPDATE place_health SET state = 'up' WHERE state = 'maintenance'",
+            "a place is in maintenance while a window that covers it is open",
+        ),
+        (
             format!(
                 "UPDATE place_counts SET devices_online = devices_online + 1000 WHERE id = {one}"
             ),

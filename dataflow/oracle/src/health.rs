@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mast_schemas::checkpoint::HealthRecord;
+use mast_schemas::checkpoint::{HealthRecord, StandingRecord};
 use mast_schemas::time::Span;
 use mast_schemas::views::{
     Counts, DeviceState, Health, HealthEvent, HealthSample, HealthState, LinkState, PLACE_TICK,
     PastClients, Place, health_event_id,
 };
-use mast_schemas::{Epoch, Timestamp};
+use mast_schemas::{Epoch, SiteId, TenantId, Timestamp};
 
 use crate::oracle::Oracle;
 use crate::rules::RULE_TICK;
@@ -37,6 +37,9 @@ pub(crate) fn state_of(counts: &Counts) -> HealthState {
         HealthState::Unknown
     }
 }
+
+/// Whom windows that are open cover: all of a tenant, or a site of it.
+pub(crate) type Maintained = BTreeSet<(TenantId, Option<SiteId>)>;
 
 impl PlaceNow {
     pub(crate) fn past(&self) -> PastClients {
@@ -74,6 +77,7 @@ impl Oracle {
             let after = done.end();
             let dues = [
                 (!self.places.is_empty()).then(|| next_tick(after, PLACE_TICK)),
+                self.places_due.filter(|_| !self.places.is_empty()),
                 (self.follows_places && self.has_place_rules())
                     .then(|| next_tick(after, RULE_TICK)),
                 self.timers.first().map(|(due, _)| *due),
@@ -102,8 +106,11 @@ impl Oracle {
         }
         let tick = at.0 % PLACE_TICK.0 == 0;
         let mut moved = BTreeSet::new();
-        if std::mem::take(&mut self.places_touched) {
+        let due = self.places_due.is_some_and(|due| due <= at);
+        if std::mem::take(&mut self.places_touched) || due {
             moved = self.new_states(at);
+            let windows = self.windows.values();
+            self.places_due = windows.filter_map(|w| w.next_change(at)).min();
         }
         if !tick && moved.is_empty() {
             return;
@@ -124,6 +131,7 @@ impl Oracle {
                 moved.insert(*place);
             }
         }
+        self.seen = None;
         let seen = self.seen();
         for place in moved {
             let counts = counts.get(&place).copied().unwrap_or_default();
@@ -142,11 +150,19 @@ impl Oracle {
                 counts.entry(place).or_default().devices[device.state as usize] += 1;
             }
         }
+        let standings = self.devices.values().map(|device| &device.row);
+        let maintained = maintained(self.maintained(at), standings);
         let all: BTreeSet<Place> = self.places.keys().chain(counts.keys()).copied().collect();
         let mut moved = BTreeSet::new();
         for place in all {
             let before = self.places.get(&place).map(|now| now.health.state);
-            let now = counts.get(&place).map(state_of);
+            let now = counts.get(&place).map(|counts| {
+                if maintained.contains(&place) {
+                    HealthState::Maintenance
+                } else {
+                    state_of(counts)
+                }
+            });
             if before == now {
                 continue;
             }
@@ -176,6 +192,11 @@ impl Oracle {
         moved
     }
 
+    fn maintained(&self, at: Timestamp) -> Maintained {
+        let open = self.windows.values().filter(|window| window.is_open(at));
+        open.filter_map(|window| window.covers()).collect()
+    }
+
     /// Devices and links of each place by state; links also that a reader no longer sees.
     fn count_places(&self) -> BTreeMap<Place, Counts> {
         let mut counts: BTreeMap<Place, Counts> = BTreeMap::new();
@@ -194,6 +215,36 @@ impl Oracle {
         }
         counts
     }
+}
+
+/// The places with devices that these cover.
+pub(crate) fn maintained<'a>(
+    covered: Maintained,
+    standings: impl Iterator<Item = &'a StandingRecord>,
+) -> BTreeSet<Place> {
+    let (mut places, mut sectors) = (BTreeSet::new(), BTreeMap::new());
+    for row in standings {
+        let tenant = row.tenant_id;
+        if covered.contains(&(tenant, None)) {
+            places.extend(places_of(row));
+            continue;
+        }
+        let Some(site) = row.site_id else { continue };
+        if covered.contains(&(tenant, Some(site))) {
+            places.insert(Place::Site(tenant, site));
+        }
+        if let Some(sector) = row.sector_id {
+            // Of several sites the one with the lowest id.
+            let of = sectors.entry((tenant, sector)).or_insert(site);
+            *of = site.min(*of);
+        }
+    }
+    for ((tenant, sector), site) in sectors {
+        if covered.contains(&(tenant, Some(site))) {
+            places.insert(Place::Sector(tenant, sector));
+        }
+    }
+    places
 }
 
 fn next_tick(after: Timestamp, width: Span) -> Timestamp {

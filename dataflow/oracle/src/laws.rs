@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mast_schemas::checkpoint::StandingRecord;
-use mast_schemas::views::{Counts, Place, Signals};
-use mast_schemas::{DeviceId, LinkId, Mac, TenantId};
+use mast_schemas::control;
+use mast_schemas::views::{Counts, HealthState, Place, Signals};
+use mast_schemas::{DeviceId, LinkId, Mac, TenantId, Timestamp};
 
 use crate::alert_laws::alert_laws;
-use crate::health::state_of;
+use crate::health::{maintained, state_of};
 use crate::views::{Views, places_of};
+use crate::windows::Window;
 
 /// A law that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +63,27 @@ pub fn place_laws(views: &Views, standings: &[StandingRecord]) -> Vec<Breach> {
     for place in differ {
         let law = "devices and links of a place by state add up to its devices and links";
         breach(&mut breaches, law, place);
+    }
+    breaches
+}
+
+/// Breaches of maintenance, with the windows that control says at this end of a slot, and what it says of each device.
+pub fn maintenance_laws(
+    views: &Views,
+    windows: &[control::Window],
+    standings: &[StandingRecord],
+    at: Timestamp,
+) -> Vec<Breach> {
+    let windows = windows.iter().map(|row| Window::new(row.clone()));
+    let open = windows.filter(|window| window.is_open(at));
+    let covered = open.filter_map(|window| window.covers()).collect();
+    let covered = maintained(covered, standings.iter());
+    let mut breaches = Vec::new();
+    for (place, health) in &views.health {
+        if (health.state == HealthState::Maintenance) != covered.contains(place) {
+            let law = "a place is in maintenance while a window that covers it is open";
+            breach(&mut breaches, law, place);
+        }
     }
     breaches
 }
@@ -212,12 +235,14 @@ fn ends(views: &Views, breaches: &mut Vec<Breach>) {
     }
 }
 
-/// A place has a state while it has a device, and the one that its devices make.
+/// A place has a state while it has a device, and the one that its devices make, unless it is in maintenance.
 fn health(views: &Views, breaches: &mut Vec<Breach>) {
     let all: BTreeSet<&Place> = views.counts.keys().chain(views.health.keys()).collect();
     for place in all {
         let told = views.health.get(place).map(|health| health.state);
-        if told != views.counts.get(place).map(state_of) {
+        let made = views.counts.get(place).map(state_of);
+        let maintained = told == Some(HealthState::Maintenance) && made.is_some();
+        if told != made && !maintained {
             breach(breaches, "a place is as its devices are", place);
         }
     }

@@ -22,7 +22,7 @@ mod views;
 mod windows;
 
 pub use alert_laws::rule_laws;
-pub use laws::{Breach, laws, place_laws};
+pub use laws::{Breach, laws, maintenance_laws, place_laws};
 pub use oracle::{Counters, Events, Oracle};
 pub use records::Restored;
 pub use views::Views;

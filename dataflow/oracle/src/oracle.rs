@@ -120,8 +120,10 @@ pub struct Oracle {
     /// Remote radios whose access point may change at the slot's end.
     pub(crate) caps_touched: BTreeSet<Address>,
     pub(crate) places: BTreeMap<Place, PlaceNow>,
-    /// Whether a device changed its state or where it stands.
+    /// Whether a device changed its state or where it stands, or control said something.
     pub(crate) places_touched: bool,
+    /// When a window next opens or closes.
+    pub(crate) places_due: Option<Timestamp>,
     pub(crate) follows_places: bool,
     /// Counts of places, while nothing has happened since they were taken.
     pub(crate) place_counts: Option<BTreeMap<Place, Counts>>,
@@ -170,6 +172,7 @@ impl Oracle {
             caps_touched: BTreeSet::new(),
             places: BTreeMap::new(),
             places_touched: false,
+            places_due: None,
             follows_places: true,
             place_counts: None,
             seen: None,

@@ -98,6 +98,8 @@ impl Oracle {
         oracle.windows = windows
             .map(|row| (row.id, windows::Window::new(row)))
             .collect();
+        // What is open of them is asked in the next slot.
+        oracle.places_touched = true;
         oracle.restore_trends(&records.trends);
         oracle.restore_rules(records.rules, records.judged, records.throughput);
         oracle.restore_incidents(records.alerts, records.incidents);

@@ -17,6 +17,7 @@ use mast_schemas::views::{DeviceState, HealthState, LinkState, Place, Signals};
 use mast_schemas::{DeviceId, RuleId, TenantId, Timestamp};
 
 use crate::devices::Device;
+use crate::health::state_of;
 use crate::oracle::Oracle;
 use crate::tables::own_clients;
 use crate::views::{Seen, places_of};
@@ -502,8 +503,10 @@ impl Oracle {
     fn place_value(&self, kind: RuleKind, place: Place, seen: &Seen) -> Option<i64> {
         let views = &seen.views;
         let now = self.places.get(&place)?;
-        let known = now.health.state != HealthState::Unknown;
         let counts = views.counts.get(&place).copied().unwrap_or_default();
+        // By the devices alone: in maintenance rules go on.
+        let state = state_of(&counts);
+        let known = state != HealthState::Unknown;
         let devices = |state: DeviceState| counts.devices[state as usize];
         let offline = devices(DeviceState::Offline);
         let links = |state: LinkState| counts.links[state as usize];
@@ -537,12 +540,11 @@ impl Oracle {
             }
             RuleKind::LinkDownCount => Some(1_000 * links(LinkState::Down)),
             RuleKind::SiteDown
-                if devices(DeviceState::Unobserved) > 0
-                    && now.health.state == HealthState::Down =>
+                if devices(DeviceState::Unobserved) > 0 && state == HealthState::Down =>
             {
                 None
             }
-            RuleKind::SiteDown => yes(now.health.state == HealthState::Down),
+            RuleKind::SiteDown => yes(state == HealthState::Down),
             _ => None,
         }
     }

@@ -4,9 +4,9 @@ use std::cell::RefCell;
 
 use chrono::{DateTime, Datelike, Days, LocalResult, NaiveDate, TimeZone, Weekday};
 use chrono_tz::Tz;
-use mast_schemas::Timestamp;
 use mast_schemas::control;
 use mast_schemas::time::Span;
+use mast_schemas::{SiteId, TenantId, Timestamp};
 
 /// So many days after one time there is no other.
 const FARTHEST: i64 = 14_610;
@@ -332,6 +332,13 @@ impl Window {
         ask(known.as_ref().map_or(&[], |(_, times)| times))
     }
 
+    /// What it covers all of: its tenant, or a site of it. Devices are no place.
+    pub(crate) fn covers(&self) -> Option<(TenantId, Option<SiteId>)> {
+        let row = &self.row;
+        let covers = row.site_id.is_some() || row.device_ids.is_empty();
+        covers.then_some((row.tenant_id, row.site_id))
+    }
+
     pub(crate) fn is_open(&self, at: Timestamp) -> bool {
         self.of_times(at, |times| {
             (times.iter()).any(|(begin, end)| *begin <= at && at < *end)
@@ -349,8 +356,6 @@ impl Window {
 
 #[cfg(test)]
 mod tests {
-    use mast_schemas::TenantId;
-
     use super::*;
 
     fn instant(utc: &str) -> Timestamp {

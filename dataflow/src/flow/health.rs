@@ -1,4 +1,4 @@
-//! The health stage: counts of places in, their states, past and history out.
+//! The health stage: counts of places and maintenance windows in, their states, past and history out.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use mast_schemas::Epoch;
 use mast_schemas::views::{Counts, Place};
+use mast_state::messages::{IncidentInput, PlaceControl, RuleControl};
 use mast_state::rules::PlaceFact;
 use mast_state::{HealthOut, Places};
 use timely::dataflow::operators::vec::Map;
@@ -33,17 +34,40 @@ pub(crate) fn id_route(id: &uuid::Uuid) -> u64 {
 /// What is so of a place from now on, for its rules.
 pub(crate) type Fact = (Place, PlaceFact);
 
+/// What a change of core sites and windows says to places.
+pub(crate) fn of_policy(input: IncidentInput) -> Option<PlaceControl> {
+    match input {
+        IncidentInput::Window(window) => Some(PlaceControl::Window(window)),
+        IncidentInput::WindowGone { tenant, id } => Some(PlaceControl::WindowGone(tenant, id)),
+        _ => None,
+    }
+}
+
+/// What a change of rules says to places.
+pub(crate) fn of_rules(control: RuleControl) -> Option<PlaceControl> {
+    match control {
+        RuleControl::Sector {
+            tenant,
+            sector,
+            site,
+        } => Some(PlaceControl::Sector(tenant, sector, site)),
+        _ => None,
+    }
+}
+
 /// What the stage reads.
 #[derive(Clone, Debug)]
 enum HealthMessage {
+    Control(PlaceControl),
     Counts(Changed),
     Sum(Fact),
 }
 
-/// Builds the stage; `counts` may live anywhere, `sums` are on the places' workers. Tells the counts on the way, since they
-/// come together here, and hands the sums on.
+/// Builds the stage; `counts` may live anywhere, `sums` are on the places' workers, `control` on all. Tells the counts on the
+/// way, since they come together here, and hands the sums on.
 pub(crate) fn health<'s>(
     scope: Scope<'s, Time>,
+    control: Stream<'s, PlaceControl>,
     counts: Collection<'s, (PlaceNumber, CountDiff)>,
     sums: Stream<'s, Fact>,
     (restored_at, state): (Epoch, Rc<RefCell<Places>>),
@@ -56,6 +80,7 @@ pub(crate) fn health<'s>(
     });
     let changed = changed.exchange(|(place, _): &Changed| place_route(place));
     let input = scope.concatenate([
+        control.map(HealthMessage::Control),
         changed.map(HealthMessage::Counts),
         sums.map(HealthMessage::Sum),
     ]);
@@ -67,9 +92,10 @@ pub(crate) fn health<'s>(
         move |c| (port.open(c),),
         move || timers.borrow().next_timer(),
         move |slot, messages, (to_rules,)| {
-            let (mut changed, mut sums) = (Vec::new(), Vec::new());
+            let (mut control, mut changed, mut sums) = (Vec::new(), Vec::new(), Vec::new());
             for message in messages {
                 match message {
+                    HealthMessage::Control(said) => control.push(said),
                     HealthMessage::Counts(change) => changed.push(change),
                     HealthMessage::Sum(sum) => sums.push(sum),
                 }
@@ -82,7 +108,7 @@ pub(crate) fn health<'s>(
             facts.extend(&sums);
             let (state, outputs) = (&mut state.borrow_mut(), &mut outputs.borrow_mut());
             if slot == 0 {
-                state.begin(changes, sums, &mut out);
+                state.begin(control, changes, sums, &mut out);
                 facts.extend(past_facts(&out));
                 emit(restored_at, &mut out, outputs);
                 to_rules.send(slot, &mut facts);
@@ -91,7 +117,7 @@ pub(crate) fn health<'s>(
             let epoch = Epoch(slot);
             let counts = changes.iter().map(|(place, row)| (epoch, *place, *row));
             outputs.counts.extend(counts);
-            state.slot(epoch, changes, sums, &mut out);
+            state.slot(epoch, control, changes, sums, &mut out);
             facts.extend(past_facts(&out));
             emit(epoch, &mut out, outputs);
             to_rules.send(slot, &mut facts);

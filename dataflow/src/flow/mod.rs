@@ -10,6 +10,7 @@
 //!                   │                                                  └─► trends ─────────┘                      │
 //!                   └─► rules of devices ────────── conditions, links ───────────────────────────────► incidents ◄┘
 //! ```
+//! Maintenance windows reach health and incidents; what is not drawn of control goes to each stage that it decides.
 //! No stage depends on a later one, so a slot passes once and nothing circulates. A stage handles a slot when all of it has
 //! arrived, in the order of `docs/semantics.md`; views go to [`Outputs`](crate::outputs::Outputs) at the edge.
 
@@ -36,7 +37,9 @@ use std::sync::Arc;
 
 use mast_schemas::thresholds::Thresholds;
 use mast_schemas::{DeviceId, Mac, TenantId};
-use mast_state::messages::{ApOut, DeviceOut, IncidentInput, RuleControl, TrendControl};
+use mast_state::messages::{
+    ApOut, DeviceOut, IncidentInput, PlaceControl, RuleControl, TrendControl,
+};
 use mast_state::pairing::Owners;
 use mast_state::rules::PlaceRules;
 use mast_state::{
@@ -86,8 +89,6 @@ pub(crate) struct Worker {
     rules: InputHandleVec<Time, (u32, RuleControl)>,
     policy: InputHandleVec<Time, IncidentInput>,
     trends: InputHandleVec<Time, TrendControl>,
-    /// Whether a tenant's alerts are kept here.
-    own_tenant: Rc<dyn Fn(TenantId) -> bool>,
     pub(crate) probe: ProbeHandle<Time>,
     pub(crate) outputs: Rc<RefCell<Outputs>>,
     pub(crate) state: State,
@@ -110,8 +111,8 @@ impl Worker {
         part.rules
             .iter()
             .for_each(|control| self.rules.send(control.clone()));
-        let policy = part.policy.iter().filter(|p| (self.own_tenant)(p.tenant()));
-        policy.for_each(|p| self.policy.send(p.clone()));
+        // All of it to every worker: a tenant's places are spread over all.
+        part.policy.iter().for_each(|p| self.policy.send(p.clone()));
         messages.into_iter().for_each(|m| self.messages.send(m));
     }
 
@@ -196,8 +197,7 @@ pub(crate) fn build(
     let (state, restored) = restore(thresholds, snapshot);
     let outputs = Rc::new(RefCell::new(Outputs::default()));
     let own = move |device: &DeviceId| route(device, partitions) % peers == index;
-    let own_tenant: Rc<dyn Fn(TenantId) -> bool> =
-        Rc::new(move |tenant| incidents::tenant_route(tenant) % peers == index);
+    let own_tenant = move |tenant| incidents::tenant_route(tenant) % peers == index;
     worker.dataflow::<Time, _, _>(|scope| {
         let (messages, message_stream) = scope.new_input::<Message>();
         let (control, control_stream) = scope.new_input::<DeviceDiff>();
@@ -328,8 +328,19 @@ pub(crate) fn build(
         let sums = signals::signals(scope, by_number, numbers.clone(), outputs.clone())
             .exchange(|(place, _): &Fact| health::place_route(place));
         let counts = places::counts(by_place.counts);
+        let is_here = move |control: &PlaceControl| match control {
+            PlaceControl::Sector(_, sector, _) => health::id_route(&sector.0) % peers == index,
+            PlaceControl::Window(_) | PlaceControl::WindowGone(..) => true,
+        };
+        let place_control = scope.concatenate([
+            policy_stream.clone().flat_map(health::of_policy),
+            rule_stream
+                .clone()
+                .flat_map(|(_, control)| health::of_rules(control)),
+        ]);
         let place_facts = health::health(
             scope,
+            place_control.filter(is_here),
             counts,
             sums,
             (restored_at, state.places.clone()),
@@ -349,10 +360,11 @@ pub(crate) fn build(
         let addresses = addresses::addresses(scope, said, outputs.clone());
 
         let known = numbers.clone();
-        let is_own = own_tenant.clone();
-        let placed = control_stream
-            .flat_map(move |diff| incidents::of_device(&diff, &known.read()))
-            .filter(move |input| is_own(input.tenant()));
+        let placed =
+            control_stream.flat_map(move |diff| incidents::of_device(&diff, &known.read()));
+        let decided = scope
+            .concatenate([placed, policy_stream])
+            .filter(move |input| own_tenant(input.tenant()));
         let from_elsewhere = scope
             .concatenate([
                 from.conditions,
@@ -360,7 +372,7 @@ pub(crate) fn build(
                 changes.map(IncidentInput::Rule),
             ])
             .exchange(|input| incidents::tenant_route(input.tenant()));
-        let incident_input = scope.concatenate([placed, policy_stream, from_elsewhere]);
+        let incident_input = scope.concatenate([decided, from_elsewhere]);
         let incidents = incidents::incidents(
             scope,
             incident_input,
@@ -375,7 +387,6 @@ pub(crate) fn build(
             rules,
             policy,
             trends: trend_control,
-            own_tenant,
             probe,
             outputs,
             state,

@@ -1,20 +1,22 @@
-//! The health of places (§9): state by what their devices are, and live links of the past.
+//! The health of places (§9): state by what their devices are and by maintenance, and live links of the past.
 //!
-//! A place is stepped when its counts change and at each tick; both are slot ends, so nothing here depends on how a slot's
-//! changes were ordered. The trap avoided: samples with times of their own. Every place is sampled at every tick while it
-//! is there, so where a sample stands tells when it was.
+//! A place is stepped when its counts change, when a window that may cover it opens or closes, and at each tick; all are slot
+//! ends, so nothing here depends on how a slot's changes were ordered. The trap avoided: samples with times of their own.
+//! Every place is sampled at every tick while it is there, so where a sample stands tells when it was.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use mast_schemas::checkpoint::HealthRecord;
 use mast_schemas::partition::key_group;
-use mast_schemas::time::Span;
+use mast_schemas::time::{SLOT, Span};
 use mast_schemas::views::{
     Counts, DeviceState, Health, HealthEvent, HealthSample, HealthState, LinkState, PLACE_TICK,
     PastClients, Place, PlaceAir, Signals, health_event_id,
 };
-use mast_schemas::{Epoch, Timestamp};
+use mast_schemas::{Epoch, SectorId, SiteId, TenantId, Timestamp};
 
+use crate::maintenance::Maintenance;
+use crate::messages::PlaceControl;
 use crate::rules::PlaceFact;
 
 /// Ticks of an hour.
@@ -52,13 +54,16 @@ pub struct Places {
     places: BTreeMap<Place, Entry>,
     /// Of places that have one.
     sums: BTreeMap<Place, Sums>,
+    maintenance: Maintenance,
+    /// Restored places that windows say something else of than their records: told in the next slot.
+    stirred: BTreeSet<Place>,
     /// Restored places whose counts have not come yet.
     restored: BTreeMap<Place, HealthRecord>,
     /// End of the last slot.
     now: Timestamp,
 }
 
-/// The state that these counts make.
+/// The state that these counts make by themselves: rules go by it, maintenance or not.
 pub(crate) fn health_of(counts: &Counts) -> HealthState {
     let n = |state: DeviceState| counts.devices[state as usize];
     let (online, unmanageable) = (n(DeviceState::Online), n(DeviceState::Unmanageable));
@@ -68,6 +73,15 @@ pub(crate) fn health_of(counts: &Counts) -> HealthState {
         // What refuses us answers: its place has power.
         1.. if online + unmanageable == 0 => HealthState::Down,
         _ => HealthState::Degraded,
+    }
+}
+
+/// The state of a place with these counts.
+fn state_of(maintenance: &Maintenance, place: &Place, counts: &Counts) -> HealthState {
+    if maintenance.covers(place) {
+        HealthState::Maintenance
+    } else {
+        health_of(counts)
     }
 }
 
@@ -181,16 +195,20 @@ impl Places {
     /// else was told before.
     pub fn begin(
         &mut self,
+        control: impl IntoIterator<Item = PlaceControl>,
         counts: impl IntoIterator<Item = (Place, Option<Counts>)>,
         facts: impl IntoIterator<Item = (Place, PlaceFact)>,
         out: &mut HealthOut,
     ) {
         self.take(facts);
-        let restored = &mut self.restored;
+        let control = control.into_iter();
+        control.for_each(|said| self.maintenance.apply(said));
+        self.maintenance.advance(self.now);
+        let (maintenance, restored) = (&self.maintenance, &mut self.restored);
         let places = counts.into_iter().filter_map(|(place, counts)| {
             let counts = counts?;
             let unknown = Health {
-                state: health_of(&counts),
+                state: state_of(maintenance, &place, &counts),
                 since: self.now,
             };
             let record = restored.remove(&place);
@@ -198,6 +216,9 @@ impl Places {
                 || (unknown, Vec::new(), Vec::new()),
                 |record| (record.health, record.ticks, record.hours),
             );
+            if health.state != unknown.state {
+                self.stirred.insert(place);
+            }
             let (ticks, hours) = (ticks.into(), hours.into());
             let entry = Entry {
                 counts,
@@ -227,17 +248,25 @@ impl Places {
         }
     }
 
-    /// One slot: counts and sums that changed in it, each place as it is at its end.
+    /// One slot: what control says at its begin, counts and sums that changed in it; each place as it is at its end.
     pub fn slot(
         &mut self,
         epoch: Epoch,
-        changes: BTreeMap<Place, Option<Counts>>,
+        control: impl IntoIterator<Item = PlaceControl>,
+        mut changes: BTreeMap<Place, Option<Counts>>,
         facts: impl IntoIterator<Item = (Place, PlaceFact)>,
         out: &mut HealthOut,
     ) {
         self.take(facts);
         let at = epoch.end();
         self.now = at;
+        let control = control.into_iter();
+        control.for_each(|said| self.maintenance.apply(said));
+        for place in self.stirred(at) {
+            if let Some(entry) = self.places.get(&place) {
+                changes.entry(place).or_insert(Some(entry.counts));
+            }
+        }
         let mut moved = BTreeSet::new();
         for (place, counts) in changes {
             if self.change(place, counts, at, out) {
@@ -264,7 +293,33 @@ impl Places {
         }
     }
 
-    /// New counts of a place. Whether its state changed.
+    /// The places that may be in maintenance now, or no longer.
+    fn stirred(&mut self, at: Timestamp) -> BTreeSet<Place> {
+        let stirred = self.maintenance.advance(at);
+        let mut places = std::mem::take(&mut self.stirred);
+        places.extend(stirred.sectors);
+        for tenant in stirred.tenants {
+            places.extend(self.of_tenant(tenant));
+        }
+        places
+    }
+
+    fn of_tenant(&self, tenant: TenantId) -> impl Iterator<Item = Place> {
+        let ([first, last], whole) = ([[0; 16], [0xFF; 16]], Place::Tenant(tenant));
+        let site = |id| Place::Site(tenant, SiteId::from_bytes(id));
+        let sector = |id| Place::Sector(tenant, SectorId::from_bytes(id));
+        let ranges = [
+            whole..=whole,
+            site(first)..=site(last),
+            sector(first)..=sector(last),
+        ];
+        let places = ranges
+            .into_iter()
+            .flat_map(|range| self.places.range(range));
+        places.map(|(place, _)| *place)
+    }
+
+    /// Counts of a place, new or as they were. Whether its state changed.
     fn change(
         &mut self,
         place: Place,
@@ -273,14 +328,15 @@ impl Places {
         out: &mut HealthOut,
     ) -> bool {
         let before = self.places.get(&place).map(|entry| entry.health.state);
-        let now = counts.as_ref().map(health_of);
-        match (counts, self.places.get_mut(&place)) {
-            (Some(counts), Some(entry)) => entry.counts = counts,
-            (Some(counts), None) => {
-                let state = health_of(&counts);
+        let state = |counts: &Counts| state_of(&self.maintenance, &place, counts);
+        let now = counts.as_ref().map(state);
+        let health = now.map(|state| Health { state, since: at });
+        match (counts.zip(health), self.places.get_mut(&place)) {
+            (Some((counts, _)), Some(entry)) => entry.counts = counts,
+            (Some((counts, health)), None) => {
                 let entry = Entry {
                     counts,
-                    health: Health { state, since: at },
+                    health,
                     ticks: VecDeque::new(),
                     hours: VecDeque::new(),
                 };
@@ -297,7 +353,6 @@ impl Places {
         if before == now {
             return false;
         }
-        let health = now.map(|state| Health { state, since: at });
         if let (Some(health), Some(entry)) = (health, self.places.get_mut(&place)) {
             entry.health = health;
         }
@@ -314,11 +369,16 @@ impl Places {
         true
     }
 
-    /// The next tick, while there is a place.
+    /// The next tick, or the instant at which a window opens or closes, while there is a place.
     pub fn next_timer(&self) -> Option<Timestamp> {
-        let tick = PLACE_TICK.0;
-        let next = self.now.0.div_euclid(tick).saturating_add(1);
-        (!self.places.is_empty()).then(|| Timestamp(next.saturating_mul(tick)))
+        if self.places.is_empty() {
+            return None;
+        }
+        let next = self.now.0.div_euclid(PLACE_TICK.0).saturating_add(1);
+        let tick = Timestamp(next.saturating_mul(PLACE_TICK.0));
+        let stirred = (!self.stirred.is_empty()).then(|| self.now + SLOT);
+        let others = [self.maintenance.edge(), stirred].into_iter().flatten();
+        others.chain([tick]).min()
     }
 
     /// All records with their key groups, by rising group and place.
@@ -395,7 +455,7 @@ mod tests {
             (place, PlaceFact::Degrading(1)),
         ];
         let mut out = HealthOut::default();
-        places.slot(tick(1), now, facts, &mut out);
+        places.slot(tick(1), [], now, facts, &mut out);
         let row = out.history.pop().unwrap();
         assert_eq!(
             (row.signal_clients, row.signal_sum_dbm, row.signal_p10_dbm),
@@ -411,7 +471,7 @@ mod tests {
             (place, PlaceFact::Air(None)),
             (place, PlaceFact::Degrading(0)),
         ];
-        places.slot(tick(2), BTreeMap::new(), facts, &mut out);
+        places.slot(tick(2), [], BTreeMap::new(), facts, &mut out);
         let row = out.history.pop().unwrap();
         assert_eq!((row.signal_clients, row.signal_sum_dbm), (Some(0), None));
         assert_eq!((row.noise_radios, row.noise_sum_dbm), (Some(0), None));
@@ -434,7 +494,8 @@ mod tests {
             let mut out = HealthOut::default();
             // The first tick is that of a whole hour.
             let epoch = Epoch((n as u64 + 11) * 1_200);
-            places.slot(epoch, BTreeMap::from([(place, Some(now))]), [], &mut out);
+            let changes = BTreeMap::from([(place, Some(now))]);
+            places.slot(epoch, [], changes, [], &mut out);
             if let Some((_, Some(changed))) = out.past.pop() {
                 past = changed;
             }
@@ -453,7 +514,7 @@ mod tests {
         let records = records.into_iter().map(|(_, record)| record).collect();
         restored.restore(Epoch((ticks as u64 + 11) * 1_200), records);
         let mut out = HealthOut::default();
-        restored.begin([(place, Some(counts(1, 0, 0, 0)))], [], &mut out);
+        restored.begin([], [(place, Some(counts(1, 0, 0, 0)))], [], &mut out);
         assert_eq!(out.past, [(place, Some(past))]);
         assert!(out.views.is_empty() && out.events.is_empty() && out.history.is_empty());
     }

@@ -11,6 +11,7 @@ mod heard;
 pub mod incidents;
 mod limits;
 mod link;
+mod maintenance;
 pub mod messages;
 pub mod pairing;
 mod radio;

@@ -179,6 +179,17 @@ pub enum RuleControl {
     },
 }
 
+/// What control says that the health of places depends on.
+#[derive(Clone, Debug)]
+pub enum PlaceControl {
+    /// A maintenance window, made or changed.
+    Window(Window),
+    /// A maintenance window is gone.
+    WindowGone(TenantId, WindowId),
+    /// The devices of a sector stand at this site.
+    Sector(TenantId, SectorId, SiteId),
+}
+
 /// A poll as the device step takes it. Rows are borrowed from decoded columns.
 #[derive(Clone, Debug)]
 pub struct PollInput<'a> {

@@ -7,15 +7,15 @@ use mast_dataflow::outputs::Snapshot;
 use mast_oracle::script::{
     self, Script, SlotInput, at, device_row, good, mac, sector, site, tenant,
 };
-use mast_oracle::{Oracle, Views, laws, place_laws};
-use mast_schemas::control::{Change, Thresholds};
+use mast_oracle::{Oracle, Views, laws, maintenance_laws, place_laws};
+use mast_schemas::control::{Change, Thresholds, Window};
 use mast_schemas::records::{Outcome, Source, Tables};
 use mast_schemas::thresholds::DEFAULT;
 use mast_schemas::views::{HealthState, Place};
 use mast_schemas::{DeviceId, Epoch, Timestamp};
 
-use crate::flow::{compare, compare_rates};
-use crate::support::{Served, config, encode};
+use crate::flow::{compare, compare_rates, same_events};
+use crate::support::{Served, config, encode, oracle, run};
 
 /// The views after each binding, the same under any number of workers, as the oracle's, and lawful.
 fn told(slots: &[SlotInput]) -> Vec<(Epoch, Views)> {
@@ -34,8 +34,11 @@ fn told(slots: &[SlotInput]) -> Vec<(Epoch, Views)> {
             compare(&at, &served, &truth);
             compare_rates(&at, &served, &truth);
             assert_eq!(laws(&served.views), [], "{at}");
-            let standings = oracle.records().control;
-            assert_eq!(place_laws(&served.views, &standings), [], "{at}");
+            let records = oracle.records();
+            let (windows, standings) = (&records.windows, &records.control);
+            assert_eq!(place_laws(&served.views, standings), [], "{at}");
+            let breaches = maintenance_laws(&served.views, windows, standings, slot.last.end());
+            assert_eq!(breaches, [], "{at}");
             told.push((slot.first, served.views.clone()));
         }
     }
@@ -250,4 +253,138 @@ fn what_counts_as_bad_is_judged_anew_from_the_slot_that_binds_it() {
         3,
         "of {ap}: tenant, site and sector"
     );
+}
+
+/// States of places with the slot's end since which each holds, as they came.
+fn stories(told: &[(Epoch, Views)], place: Place) -> Vec<(HealthState, Timestamp)> {
+    let health = told
+        .iter()
+        .filter_map(|(_, views)| views.health.get(&place));
+    let mut story: Vec<_> = health.map(|health| (health.state, health.since)).collect();
+    story.dedup();
+    story
+}
+
+/// The end of the slot that holds an instant; a window that begins or ends then does so at this end.
+fn end(t: i64) -> Timestamp {
+    Epoch::of(at(t)).end()
+}
+
+#[test]
+fn windows_of_a_tenant_and_of_sites_are_maintenance_of_places() {
+    use HealthState::{Maintenance, Unknown, Up};
+    let (mut s, ap, other) = fleet();
+    let window = |n, from, to, site_id| Window {
+        site_id,
+        ..script::window_row(n, at(from), at(to))
+    };
+    // One of the site, one of all of the tenant that overlaps it, one of a site where nothing stands, one of devices.
+    s.change(at(5), Change::Window(window(1, 20, 40, Some(site(1)))));
+    s.change(at(5), Change::Window(window(2, 35, 50, None)));
+    s.change(at(5), Change::Window(window(3, 30, 100, Some(site(2)))));
+    let of_devices = Window {
+        device_ids: vec![ap, other],
+        ..window(4, 0, 1_000, None)
+    };
+    s.change(at(5), Change::Window(of_devices));
+    // Others have nothing to say here, whatever they name.
+    for (n, site_id) in [(5, Some(site(1))), (6, None)] {
+        let theirs = Window {
+            tenant_id: tenant(2),
+            ..window(n, 0, 1_000, site_id)
+        };
+        s.change(at(5), Change::Window(theirs));
+    }
+    // The sector moves with both of its devices to where a window is open, and the window is called off.
+    for id in [ap, other] {
+        s.edit(at(65), id, |row| {
+            row.site_id = Some(site(2));
+            row.sector_id = Some(sector(1));
+        });
+    }
+    s.change(
+        at(85),
+        Change::WindowDeleted {
+            id: script::window(3),
+        },
+    );
+    let told = told(&s.slots(at(115)));
+    let whole = stories(&told, Place::Tenant(tenant(1)));
+    let (begin, polled) = ((Unknown, end(0)), (Up, end(1)));
+    let slot_end = |t: i64| at(t);
+    assert_eq!(
+        whole,
+        [
+            begin,
+            polled,
+            (Maintenance, slot_end(35)),
+            (Up, slot_end(50))
+        ]
+    );
+    assert_eq!(
+        stories(&told, HERE),
+        [
+            begin,
+            polled,
+            (Maintenance, slot_end(20)),
+            (Up, slot_end(50))
+        ]
+    );
+    assert_eq!(
+        stories(&told, THERE),
+        [(Maintenance, end(65)), (Up, end(85))]
+    );
+    let sector = stories(&told, SECTOR);
+    assert_eq!(sector[..2], [begin, polled]);
+    assert_eq!(
+        sector[2..],
+        [
+            (Maintenance, slot_end(20)),
+            (Up, slot_end(50)),
+            (Maintenance, end(65)),
+            (Up, end(85))
+        ]
+    );
+    // What is counted is told beside it.
+    let (_, views) = around(&told, at(31));
+    assert_eq!(views.health[&HERE].state, Maintenance);
+    assert_eq!(
+        (views.counts[&HERE].devices[0], views.counts[&HERE].links[1]),
+        (2, 2)
+    );
+}
+
+/// The job is down while one window opens and another closes: what the log holds is what decides, and so nothing differs.
+#[test]
+fn windows_that_turn_while_the_job_is_down_are_told_once_and_at_their_time() {
+    let (mut s, ..) = fleet();
+    s.change(at(5), Change::Window(script::window_row(1, at(10), at(42))));
+    s.change(at(5), Change::Window(script::window_row(2, at(61), at(90))));
+    let slots = s.slots(at(115));
+    let inputs = encode(&slots, 4);
+    let whole = run(&inputs, 1, 1);
+    let (_, events) = oracle(&slots, DEFAULT);
+    let maintenance = Some(HealthState::Maintenance);
+    let begun = events.health.iter().filter(|e| e.to_state == maintenance);
+    assert_eq!(begun.count(), 6, "tenant, site and sector, twice");
+    let mut told = whole.health_events.clone();
+    same_events(&mut told, events.health, |e| (e.at, e.event_id));
+    for cut in 1..inputs.len() {
+        let mut served = Served::default();
+        let mut engine = Engine::start(config(2), Snapshot::default()).unwrap();
+        inputs[..cut]
+            .iter()
+            .for_each(|i| engine.feed(i.clone()).unwrap());
+        served.take(engine.outputs().unwrap());
+        let snapshot = engine.snapshot().unwrap();
+        drop(engine);
+        let mut engine = Engine::start(config(1 + cut % 4), snapshot).unwrap();
+        inputs[cut..]
+            .iter()
+            .for_each(|i| engine.feed(i.clone()).unwrap());
+        served.take(engine.outputs().unwrap());
+        compare(&format!("cut at {cut}"), &served, &whole.views);
+        assert_eq!(served.health_events, whole.health_events, "cut at {cut}");
+        assert_eq!(served.history, whole.history, "cut at {cut}");
+    }
 }

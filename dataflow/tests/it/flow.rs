@@ -10,7 +10,7 @@ use mast_schemas::Mac;
 use mast_schemas::alerts::{AlertChange, RuleKind};
 use mast_schemas::control::Change;
 use mast_schemas::thresholds::{DEFAULT, Thresholds};
-use mast_schemas::views::{HealthEvent, HealthSample};
+use mast_schemas::views::{HealthEvent, HealthSample, HealthState, PlaceKind};
 use proptest::prelude::*;
 
 use crate::support::{Served, config, encode, oracle, restored, run, run_with};
@@ -91,6 +91,7 @@ fn compare_places(at: &str, served: &mut Served, events: &mut mast_oracle::Event
 
 #[test]
 fn views_equal_the_oracle_after_every_slot() {
+    let mut maintained = BTreeSet::new();
     for (seed, workers) in [(1, 1), (2, 2), (3, 4)] {
         let slots = script::random(seed, 6);
         let mut engine = Engine::start(config(workers), Snapshot::default()).unwrap();
@@ -109,6 +110,14 @@ fn views_equal_the_oracle_after_every_slot() {
         }
         let mut events = oracle.take_events();
         compare_places(&format!("seed {seed}"), &mut served, &mut events);
+        for event in &events.health {
+            let maintenance = Some(HealthState::Maintenance);
+            if event.to_state == maintenance {
+                maintained.insert((event.place_kind, true));
+            } else if event.from_state == maintenance && event.to_state.is_some() {
+                maintained.insert((event.place_kind, false));
+            }
+        }
         same_events(&mut served.link_events, events.links, |e| {
             (e.at, e.event_id)
         });
@@ -122,6 +131,9 @@ fn views_equal_the_oracle_after_every_slot() {
             (e.at, e.event_id)
         });
     }
+    let kinds = PlaceKind::ALL.iter();
+    let all = kinds.flat_map(|kind| [(*kind, true), (*kind, false)]);
+    assert_eq!(maintained, all.collect(), "into maintenance and out of it");
 }
 
 proptest! {

@@ -103,3 +103,55 @@ async fn shares_add_up_to_the_window_and_unobserved_time_is_neither_up_nor_down(
         r#"[{"short":true,"down_s":0.0,"availability":1.0}]"#
     );
 }
+
+/// A day that was up for 12 h, in maintenance for 6, down for 4 and up again to its end.
+#[tokio::test]
+async fn time_in_maintenance_is_neither_up_nor_down_nor_unobserved() {
+    let f = Fixture::new().await;
+    let pool = f.dataflow().await;
+    sqlx::query(
+        "INSERT INTO health_events (event_id, tenant_id, place_kind, place_id, at, from_state, to_state, epoch)
+         SELECT gen_random_uuid(), tenant_id, 'tenant', tenant_id, instant($1) - make_interval(hours => h), f, s, $2 - h * 14400
+         FROM place_health CROSS JOIN (VALUES (24, NULL, 'up'), (12, 'up', 'maintenance'), (6, 'maintenance', 'down'),
+             (2, 'down', 'up')) AS x (h, f, s)",
+    )
+    .bind(i64::try_from(EPOCH).unwrap() * 250_000)
+    .bind(i64::try_from(EPOCH).unwrap())
+    .execute(&pool)
+    .await
+    .unwrap();
+    sqlx::query(
+        "INSERT INTO place_health (kind, id, tenant_id, state, since, epoch)
+         SELECT 'tenant', tenant_id, tenant_id, 'up', instant($1) - interval '2 hours', $2 - 28800 FROM place_health",
+    )
+    .bind(i64::try_from(EPOCH).unwrap() * 250_000)
+    .bind(i64::try_from(EPOCH).unwrap())
+    .execute(&pool)
+    .await
+    .unwrap();
+    let sql = "SELECT window_hours AS h, up_s / 3600 AS up, down_s / 3600 AS down, maintenance_s / 3600 AS maintenance,
+        unobserved_s / 3600 AS unobserved, round(availability * 18) AS of_18
+        FROM place_availability WHERE place_kind = 'tenant' AND window_hours < 720 ORDER BY window_hours";
+    assert_eq!(
+        told(&f, sql).await,
+        r#"[{"h":24,"up":14.0,"down":4.0,"maintenance":6.0,"unobserved":0.0,"of_18":14.0},"#
+            .to_owned()
+            + r#"{"h":168,"up":14.0,"down":4.0,"maintenance":6.0,"unobserved":144.0,"of_18":14.0}]"#
+    );
+    let sql = "SELECT state FROM place_states WHERE place_kind = 'tenant' ORDER BY began_at";
+    assert_eq!(
+        told(&f, sql).await,
+        r#"[{"state":"up"},{"state":"maintenance"},{"state":"down"},{"state":"up"}]"#
+    );
+    // All of an hour in maintenance has no availability.
+    for change in [
+        "DELETE FROM health_events WHERE place_kind = 'tenant' AND to_state <> 'maintenance'",
+        "UPDATE place_health SET state = 'maintenance', since = since - interval '10 hours' WHERE kind = 'tenant'",
+    ] {
+        sqlx::query(change).execute(&pool).await.unwrap();
+    }
+    let sql =
+        "SELECT maintenance_s / 3600 AS h, availability IS NULL AS none FROM place_availability
+        WHERE place_kind = 'tenant' AND window_hours = 24";
+    assert_eq!(told(&f, sql).await, r#"[{"h":12.0,"none":true}]"#);
+}

@@ -97,8 +97,9 @@ pub(crate) fn source(kind: RuleKind, window: Window<'_>) -> Source {
         note: Some(KEPT),
         ..places(value)
     };
-    let known = "CASE WHEN state <> 'unknown' THEN";
     let observed = "CAST(devices_online + devices_offline + devices_unmanageable AS BIGINT)";
+    // By the devices, as rules go: the state may be that of a maintenance window.
+    let known = &format!("CASE WHEN {observed} > 0 THEN");
     match kind {
         RuleKind::Cpu => polls("CAST(cpu_load_percent AS BIGINT) * 1000"),
         RuleKind::Memory => used("memory"),
@@ -135,7 +136,7 @@ pub(crate) fn source(kind: RuleKind, window: Window<'_>) -> Source {
         }
         RuleKind::SiteDown => {
             places(&format!(
-                "{known} CASE WHEN state <> 'down' THEN 0 WHEN devices_unobserved = 0 THEN 1000 END END"
+                "{known} CASE WHEN devices_online + devices_unmanageable > 0 THEN 0 WHEN devices_unobserved = 0 THEN 1000 END END"
             ))
         }
         RuleKind::SectorSignalAvg => kept(&floored(
@@ -153,7 +154,7 @@ pub(crate) fn source(kind: RuleKind, window: Window<'_>) -> Source {
             note: Some(FIVE_MINUTES),
             ..drops(
                 window,
-                "CASE WHEN state <> 'unknown' THEN CAST(links_active + links_degraded AS BIGINT) END",
+                &format!("{known} CAST(links_active + links_degraded AS BIGINT) END"),
                 "CAST(links_active + links_degraded AS BIGINT)",
             )
         },

@@ -192,9 +192,8 @@ impl<'a> Meter<'a> {
     fn cores(&self) -> Cores {
         let wall = self.began.elapsed().as_secs_f64();
         let used = Self::used(self.api, self.paths);
-        let [api, postgres, asking] = std::array::from_fn(|i| {
-            used[i].saturating_sub(self.before[i]).as_secs_f64() / wall
-        });
+        let [api, postgres, asking] =
+            std::array::from_fn(|i| used[i].saturating_sub(self.before[i]).as_secs_f64() / wall);
         Cores {
             api,
             postgres,

@@ -157,6 +157,7 @@ impl World {
             world.make_client(n);
         }
         world.first_rules();
+        world.first_windows();
         world
     }
 

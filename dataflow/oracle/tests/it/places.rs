@@ -1,8 +1,11 @@
 //! States, past and history of places (§9).
 
-use mast_oracle::script::{Script, at, device_row, mac, sector, site, tenant};
-use mast_oracle::{Oracle, laws, place_laws};
-use mast_schemas::control::Change;
+use mast_oracle::script::{
+    Script, at, device_row, mac, rule_row, sector, site, tenant, window, window_row,
+};
+use mast_oracle::{Oracle, laws, maintenance_laws, place_laws};
+use mast_schemas::alerts::{AlertChange, RuleKind};
+use mast_schemas::control::{Change, Window};
 use mast_schemas::records::Outcome;
 use mast_schemas::thresholds::DEFAULT;
 use mast_schemas::views::{HealthState, PastClients, Place};
@@ -17,7 +20,10 @@ fn fold(script: &Script, until: Timestamp) -> Oracle {
         oracle.slot(slot.first, slot.last, &slot.control, slot.polls);
         let views = oracle.views();
         assert_eq!(laws(&views), []);
-        assert_eq!(place_laws(&views, &oracle.records().control), []);
+        let records = oracle.records();
+        assert_eq!(place_laws(&views, &records.control), []);
+        let (windows, at) = (&records.windows, slot.last.end());
+        assert_eq!(maintenance_laws(&views, windows, &records.control, at), []);
     }
     oracle
 }
@@ -156,4 +162,104 @@ fn every_tick_and_every_change_has_one_row_of_history() {
             (1_200, false)
         ]
     );
+}
+
+const TENANT: Place = Place::Tenant(tenant(1));
+
+/// When a place came into maintenance and when it left it, seconds: a device there is polled all the time.
+fn maintained(place: Place, edit: impl FnOnce(&mut Window)) -> Vec<i64> {
+    let mut s = Script::new();
+    let a = s.device(at(0), 1);
+    for k in 0..10 {
+        s.poll_ok(a, at(10 * k + 1));
+    }
+    let mut row = window_row(1, at(40), at(50));
+    edit(&mut row);
+    s.change(at(5), Change::Window(row));
+    let story = story(&mut fold(&s, at(99)), place);
+    let (times, states): (Vec<_>, Vec<_>) = story.into_iter().unzip();
+    use HealthState::{Maintenance, Unknown, Up};
+    let (begin, turns) = states.split_at(2);
+    assert_eq!(begin, [Unknown, Up].map(Some));
+    let round = [Maintenance, Up].map(Some);
+    assert_eq!(turns, round.repeat(turns.len() / 2), "back to what it was");
+    times[2..].to_vec()
+}
+
+#[test]
+fn a_place_is_in_maintenance_while_a_window_covers_all_of_it() {
+    let all = [TENANT, SITE, SECTOR];
+    let covered = |edit: &dyn Fn(&mut Window)| all.map(|place| maintained(place, edit));
+    let (yes, no) = (vec![40, 50], Vec::new());
+    assert_eq!(covered(&|_| {}), [yes.clone(), yes.clone(), yes.clone()]);
+    let of_site = covered(&|w| w.site_id = Some(site(1)));
+    assert_eq!(of_site, [no.clone(), yes.clone(), yes]);
+    for edit in [
+        (|w| w.site_id = Some(site(2))) as fn(&mut Window),
+        |w| w.device_ids = vec![DeviceId::from_bytes([1; 16])],
+        |w| w.tenant_id = tenant(2),
+        |w| w.ends_at = w.starts_at,
+    ] {
+        assert_eq!(covered(&edit), [no.clone(), no.clone(), no.clone()]);
+    }
+}
+
+#[test]
+fn an_edit_or_the_end_of_a_window_holds_from_its_slot() {
+    let mut s = Script::new();
+    let a = s.device(at(0), 1);
+    for k in 0..10 {
+        s.poll_ok(a, at(10 * k + 1));
+    }
+    s.change(at(15), Change::Window(window_row(1, at(0), at(1_000))));
+    let mut later = window_row(1, at(30), at(1_000));
+    s.change(at(25), Change::Window(later.clone()));
+    later.site_id = Some(site(2));
+    s.change(at(45), Change::Window(later.clone()));
+    later.site_id = Some(site(1));
+    s.change(at(55), Change::Window(later));
+    s.change(at(65), Change::WindowDeleted { id: window(1) });
+    let mut oracle = fold(&s, at(99));
+    let turns: Vec<_> = story(&mut oracle, SITE).into_iter().skip(2).collect();
+    use HealthState::{Maintenance, Up};
+    assert_eq!(
+        turns,
+        [
+            (15, Maintenance),
+            (25, Up),
+            (30, Maintenance),
+            (45, Up),
+            (55, Maintenance),
+            (65, Up)
+        ]
+        .map(|(s, state)| (s, Some(state)))
+    );
+}
+
+/// Nothing is hidden: devices are counted, the rule of the site fires, and the state is that of the devices when it is over.
+#[test]
+fn in_maintenance_devices_are_counted_and_rules_go_on() {
+    let mut s = Script::new();
+    let a = s.device(at(0), 1);
+    s.poll_ok(a, at(2));
+    fails(
+        &mut s,
+        a,
+        &(12..300).step_by(10).collect::<Vec<_>>(),
+        Outcome::Timeout,
+    );
+    s.change(at(1), Change::Rule(rule_row(1, RuleKind::SiteDown, 0, 0)));
+    s.change(at(5), Change::Window(window_row(1, at(10), at(200))));
+    let views = fold(&s, at(190)).views();
+    assert_eq!(views.health[&SITE].state, HealthState::Maintenance);
+    assert_eq!(views.counts[&SITE].devices[1], 1);
+    let oracle = fold(&s, at(290));
+    let story = story(&mut oracle.clone(), SITE);
+    assert_eq!(story.last(), Some(&(200, Some(HealthState::Down))));
+    let alerts = oracle.clone().take_events().alerts;
+    let told = alerts
+        .iter()
+        .map(|e| (e.change, e.kind, (e.at - at(0)).0 / 1_000_000));
+    let told: Vec<_> = told.collect();
+    assert_eq!(told, [(AlertChange::Opened, RuleKind::SiteDown, 60)]);
 }

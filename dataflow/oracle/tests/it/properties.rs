@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use mast_oracle::script::{SlotInput, days, random};
-use mast_oracle::{Events, Oracle, laws, place_laws, rule_laws};
+use mast_oracle::{Events, Oracle, laws, maintenance_laws, place_laws, rule_laws};
 use mast_schemas::checkpoint::RoamRecord;
 use mast_schemas::thresholds::DEFAULT;
 use proptest::prelude::*;
@@ -33,6 +33,9 @@ proptest! {
             prop_assert_eq!(laws(&views), vec![]);
             prop_assert_eq!(place_laws(&views, &records.control), vec![]);
             prop_assert_eq!(rule_laws(&views, &records.rules, &records.control), vec![]);
+            let at = slot.last.end();
+            let breaches = maintenance_laws(&views, &records.windows, &records.control, at);
+            prop_assert_eq!(breaches, vec![]);
         }
     }
 

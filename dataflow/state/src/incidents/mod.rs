@@ -10,7 +10,7 @@ mod parents;
 mod recurrence;
 mod status;
 mod tenant;
-mod windows;
+pub(crate) mod windows;
 
 use std::collections::BTreeSet;
 

@@ -125,7 +125,7 @@ impl Held {
 
 /// The windows of a tenant.
 #[derive(Debug, Default)]
-pub(super) struct Windows {
+pub(crate) struct Windows {
     held: BTreeMap<WindowId, Held>,
     /// How many are open for all.
     tenant: u32,
@@ -137,13 +137,13 @@ pub(super) struct Windows {
 
 impl Windows {
     /// Takes a window in, in place of the one that had its id. Counts from the next [`Windows::advance`] on.
-    pub(super) fn put(&mut self, window: Window) {
+    pub(crate) fn put(&mut self, window: Window) {
         self.remove(window.id);
         self.held.insert(window.id, Held::new(window));
     }
 
     /// Takes a window out; whether it was open.
-    pub(super) fn remove(&mut self, id: WindowId) -> bool {
+    pub(crate) fn remove(&mut self, id: WindowId) -> bool {
         let held = self.held.remove(&id).filter(|held| held.open);
         if let Some(held) = &held {
             self.count(&held.window, false);
@@ -152,7 +152,7 @@ impl Windows {
     }
 
     /// Goes on to the end of a slot; whether a window opened or closed.
-    pub(super) fn advance(&mut self, now: Timestamp) -> bool {
+    pub(crate) fn advance(&mut self, now: Timestamp) -> bool {
         let mut turned = Vec::new();
         for held in self.held.values_mut() {
             if held.advance(now) {
@@ -163,6 +163,11 @@ impl Windows {
             self.count(window, *open);
         }
         !turned.is_empty()
+    }
+
+    /// Whether there is none, open or not.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.held.is_empty()
     }
 
     fn count(&mut self, window: &Window, open: bool) {
@@ -192,12 +197,12 @@ impl Windows {
     }
 
     /// When the next one opens or closes.
-    pub(super) fn edge(&self) -> Option<Timestamp> {
+    pub(crate) fn edge(&self) -> Option<Timestamp> {
         self.held.values().filter_map(Held::edge).min()
     }
 
     /// Whether one is open for a site, or for what stands there.
-    pub(super) fn site(&self, site: Option<SiteId>) -> bool {
+    pub(crate) fn site(&self, site: Option<SiteId>) -> bool {
         self.tenant > 0 || site.is_some_and(|site| self.sites.contains_key(&site))
     }
 

@@ -473,11 +473,18 @@ fn checkpoints(seeds: &Seeds) -> Result {
         ticks: vec![7, 8],
         hours: vec![9],
     };
+    let maintained = HealthRecord {
+        health: Health {
+            state: HealthState::Maintenance,
+            since: AT,
+        },
+        ..health.clone()
+    };
     file(
         seeds,
         "health",
         8,
-        &encode(Part::Health, 3, [health].iter())?,
+        &encode(Part::Health, 3, [health, maintained].iter())?,
     )?;
     let limits = LimitsRecord {
         id: ThresholdsId::default(),

@@ -13,7 +13,7 @@ use mast_schemas::{DeviceId, RuleId, Timestamp};
 use super::{INTERVAL_MS, Rng, World};
 use crate::Oracle;
 use crate::script::{
-    SlotInput, at_ms, device, group, mac, rule, sector, site, tag, tenant, window,
+    SlotInput, at_ms, device, group, mac, rule, sector, site, tag, tenant, window, window_row,
 };
 
 /// Few, so that they are changed.
@@ -61,6 +61,26 @@ impl World {
             if self.people.rng.percent(70) {
                 self.make_rule(at_ms(self.now_ms), n as u32);
             }
+        }
+    }
+
+    /// A window of a tenant and one of a site that nobody edits, so that every fleet has places that come into maintenance and
+    /// out of it.
+    pub(super) fn first_windows(&mut self) {
+        for (n, of, site_id, from_ms, lasts_ms) in [
+            (0, 1, None, 55_300, 20_000),
+            (1, 2, Some(site(21)), 105_000, 24_900),
+        ] {
+            let row = Window {
+                tenant_id: tenant(of),
+                site_id,
+                ..window_row(
+                    WINDOWS as u32 + n,
+                    at_ms(from_ms),
+                    at_ms(from_ms + lasts_ms),
+                )
+            };
+            self.script.change(at_ms(self.now_ms), Change::Window(row));
         }
     }
 
