@@ -23,7 +23,7 @@ impl Person {
     /// Somebody of tenant north, who looks at a device that is online.
     async fn of(data: &Path) -> Self {
         let found = tokio::time::timeout(Duration::from_secs(120), Self::found(data)).await;
-        found.expect("a device that is online")
+        found.unwrap_or_else(|_| panic!("no device came online"))
     }
 
     async fn found(data: &Path) -> Self {

@@ -253,10 +253,10 @@ fn in_maintenance_devices_are_counted_and_rules_go_on() {
     let views = fold(&s, at(190)).views();
     assert_eq!(views.health[&SITE].state, HealthState::Maintenance);
     assert_eq!(views.counts[&SITE].devices[1], 1);
-    let oracle = fold(&s, at(290));
+    let mut oracle = fold(&s, at(290));
     let story = story(&mut oracle.clone(), SITE);
     assert_eq!(story.last(), Some(&(200, Some(HealthState::Down))));
-    let alerts = oracle.clone().take_events().alerts;
+    let alerts = oracle.take_events().alerts;
     let told = alerts
         .iter()
         .map(|e| (e.change, e.kind, (e.at - at(0)).0 / 1_000_000));
