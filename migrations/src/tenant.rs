@@ -75,6 +75,10 @@ pub async fn rescope(
 ///
 /// A connection that the pool gave out and that is gone is found out here, when nothing was done yet: another begins. Each of
 /// the pool's may be gone, as after a restart of the server.
+///
+/// A begin that is under way is never given up, also if who asked is gone. Between what was sent and its answer the driver does
+/// not know of a transaction, so it would end none: the next one out of the pool would be in this one, with its tenant, its
+/// snapshot, and read-only.
 async fn begin(
     pool: &PgPool,
     tenant_id: TenantId,
@@ -82,13 +86,18 @@ async fn begin(
 ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
     let tenant_id = tenant_id.0.hyphenated();
     let statements = format!("{begin}; SET LOCAL mast.tenant_id = '{tenant_id}'");
-    let mut others = pool.options().get_max_connections();
-    loop {
-        match pool.begin_with(AssertSqlSafe(statements.clone())).await {
-            Err(error) if others > 0 && is_closed(&error) => others -= 1,
-            began => return began,
+    let pool = pool.clone();
+    let beginning = tokio::spawn(async move {
+        let mut others = pool.options().get_max_connections();
+        loop {
+            match pool.begin_with(AssertSqlSafe(statements.clone())).await {
+                Err(error) if others > 0 && is_closed(&error) => others -= 1,
+                began => return began,
+            }
         }
-    }
+    });
+    // Cut by the end of the runtime alone.
+    beginning.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
 }
 
 /// Whether the server closed a connection: it says so if it can, as it stops or was told to.

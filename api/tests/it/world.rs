@@ -149,6 +149,11 @@ impl World {
 
     /// A world whose service is set otherwise.
     pub(crate) async fn with(change: impl FnOnce(&mut ApiConfig)) -> Self {
+        // A request that fails says why in the log alone.
+        let logging = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::ERROR)
+            .with_test_writer();
+        let _ = logging.try_init();
         let database = testing::database().await;
         let folder = tempfile::tempdir().unwrap();
         let api = database.pool(mast_postgres::Role::Api).await;

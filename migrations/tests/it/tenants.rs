@@ -218,3 +218,25 @@ async fn a_device_tells_whether_it_has_credentials_whoever_writes_them() {
         tx.commit().await.unwrap();
     }
 }
+
+/// Whoever asked is gone at any moment of it: its transaction must not wait in the pool for the next one.
+#[tokio::test]
+async fn a_begin_that_is_given_up_leaves_no_transaction_to_the_next() {
+    let database = testing::database().await;
+    let options = database.options(Role::Api);
+    let api = impatient_pool(options, 1, Duration::from_secs(30));
+    let a = fleet(&api, "a").await;
+    for moment in 0..100 {
+        let begins = tenant_snapshot(&api, a.tenant);
+        let patience = Duration::from_micros(20 * moment);
+        drop(tokio::time::timeout(patience, begins).await);
+        let seen = sqlx::query_scalar("SELECT current_setting('mast.tenant_id', true)");
+        let seen: Option<String> = seen.fetch_one(&api).await.unwrap();
+        assert_eq!(seen.unwrap_or_default(), "", "after {patience:?}");
+        let mut tx = tenant_tx(&api, a.tenant).await.unwrap();
+        let writes = sqlx::query("UPDATE devices SET name = name WHERE id = $1").bind(a.devices[0]);
+        let written = writes.execute(&mut *tx).await;
+        assert!(written.is_ok(), "after {patience:?}: {written:?}");
+        tx.commit().await.unwrap();
+    }
+}
