@@ -13,7 +13,7 @@ use mast_schemas::{DeviceId, GroupId, RuleId, SectorId, SiteId, TagId, TenantId}
 use mast_state::messages::{DeviceControl, DeviceInfo, RuleControl, TrendControl};
 use mast_state::{ApLimits, PlaceLimits, Scope, push_tight};
 
-use crate::numbers::{DeviceNumber, Names, Numbers, PlaceNumber, Standing};
+use crate::numbers::{DeviceNumber, NOWHERE, Names, Numbers, Standing};
 
 /// What control says of devices, and of what counts as bad where they stand.
 #[derive(Debug)]
@@ -47,8 +47,6 @@ struct Row {
     enabled: bool,
     role: Role,
 }
-
-const NOWHERE: Standing = [PlaceNumber::NONE; 3];
 
 /// What a device belongs to besides places, and what counts as bad there where that is not the default.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,15 +4,11 @@
 //! workers read the one list of names: a fleet's ids once more for each worker would be the most of what a worker holds. Numbers
 //! live as long as the engine, are never used again for something else, and never leave it: outputs and checkpoints hold ids.
 
-use std::collections::HashMap;
-use std::hash::BuildHasher;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-use foldhash::fast::FixedState;
-use hashbrown::HashTable;
 use mast_schemas::views::Place;
 use mast_schemas::{DeviceId, SectorId, SiteId, TenantId};
-use mast_state::push_tight;
+use mast_state::Interner;
 use serde::{Deserialize, Serialize};
 
 /// The number of a device.
@@ -41,6 +37,9 @@ impl PlaceNumber {
 /// Where a device stands: the numbers of its tenant, site and sector; [`PlaceNumber::NONE`] where it has none.
 pub(crate) type Standing = [PlaceNumber; 3];
 
+/// Where a device that is no more stands.
+pub(crate) const NOWHERE: Standing = [PlaceNumber::NONE; 3];
+
 /// What numbers stand for, shared by the engine and its workers.
 ///
 /// The engine writes between slots, for a moment. Nobody takes a second [`Numbers::read`] while it has one: between two of them a
@@ -59,7 +58,7 @@ impl Numbers {
         let known = self.read().number(&id);
         known
             .get()
-            .unwrap_or_else(|| self.write(|names| names.add_device(id)))
+            .unwrap_or_else(|| DeviceNumber(self.write(|names| names.devices.number(&id))))
     }
 
     /// Where something of this tenant, site and sector stands.
@@ -74,7 +73,7 @@ impl Numbers {
             site.map(|site| Place::Site(tenant, site)),
             sector.map(|sector| Place::Sector(tenant, sector)),
         ];
-        let known = |names: &Names, place| names.place_numbers.get(&place).copied();
+        let known = |names: &Names, place| names.places.find(&place).map(PlaceNumber);
         let standing = {
             let names = self.read();
             places.map(|place| place.map_or(Some(PlaceNumber::NONE), |place| known(&names, place)))
@@ -82,7 +81,8 @@ impl Numbers {
         match standing {
             [Some(tenant), Some(site), Some(sector)] => [tenant, site, sector],
             _ => self.write(|names| {
-                places.map(|place| place.map_or(PlaceNumber::NONE, |place| names.add_place(place)))
+                let mut number = |place| PlaceNumber(names.places.number(&place));
+                places.map(|place| place.map_or(PlaceNumber::NONE, &mut number))
             }),
         }
     }
@@ -95,58 +95,31 @@ impl Numbers {
 /// The names of devices and places, by number and back.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
-    devices: Vec<DeviceId>,
-    /// By id: the number is looked up with the list of devices, so that no id is held twice.
-    numbers: HashTable<DeviceNumber>,
-    places: Vec<Place>,
-    place_numbers: HashMap<Place, PlaceNumber, FixedState>,
-}
-
-fn hash(id: &DeviceId) -> u64 {
-    FixedState::default().hash_one(id)
+    devices: Interner<DeviceId>,
+    places: Interner<Place>,
 }
 
 impl Names {
-    fn add_device(&mut self, id: DeviceId) -> DeviceNumber {
-        let number = DeviceNumber(u32::try_from(self.devices.len()).unwrap_or(u32::MAX));
-        push_tight(&mut self.devices, id);
-        let devices = &self.devices;
-        self.numbers
-            .insert_unique(hash(&id), number, |n| hash(&devices[n.0 as usize]));
-        number
-    }
-
-    fn add_place(&mut self, place: Place) -> PlaceNumber {
-        *self.place_numbers.entry(place).or_insert_with(|| {
-            self.places.push(place);
-            PlaceNumber(u32::try_from(self.places.len() - 1).unwrap_or(u32::MAX))
-        })
-    }
-
     /// The device with a number.
     pub(crate) fn device(&self, number: DeviceNumber) -> DeviceId {
-        self.devices
-            .get(number.0 as usize)
-            .copied()
-            .unwrap_or_default()
+        self.devices.value(number.0).copied().unwrap_or_default()
     }
 
     /// The number of a device; [`DeviceNumber::NONE`] of one that control never knew.
     pub(crate) fn number(&self, device: &DeviceId) -> DeviceNumber {
-        let same = |n: &DeviceNumber| self.devices[n.0 as usize] == *device;
-        let number = self.numbers.find(hash(device), same);
-        number.copied().unwrap_or(DeviceNumber::NONE)
+        let number = self.devices.find(device);
+        number.map_or(DeviceNumber::NONE, DeviceNumber)
     }
 
     /// The place with a number.
     pub(crate) fn place(&self, number: PlaceNumber) -> Option<Place> {
-        self.places.get(number.0 as usize).copied()
+        self.places.value(number.0).copied()
     }
 
     /// The number of a tenant.
     pub(crate) fn tenant_number(&self, tenant: TenantId) -> PlaceNumber {
-        let number = self.place_numbers.get(&Place::Tenant(tenant));
-        number.copied().unwrap_or(PlaceNumber::NONE)
+        let number = self.places.find(&Place::Tenant(tenant));
+        number.map_or(PlaceNumber::NONE, PlaceNumber)
     }
 
     /// The tenant with a number.

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::flow::places::CountDiff;
 use crate::flow::types::{Collection, Scope, StageBuilder, Stream, Time};
 use crate::flow::visible::Counted;
-use crate::numbers::{DeviceNumber, Names, Numbers, PlaceNumber, Standing};
+use crate::numbers::{DeviceNumber, NOWHERE, Names, Numbers, PlaceNumber, Standing};
 
 /// What the stage reads.
 #[derive(Clone, Debug)]
@@ -55,8 +55,6 @@ struct Standings {
     changes: Vec<PlaceChange>,
     counts: HashMap<PlaceNumber, CountDiff>,
 }
-
-const NOWHERE: Standing = [PlaceNumber::NONE; 3];
 
 fn places(standing: Standing) -> impl Iterator<Item = PlaceNumber> {
     let places = standing.into_iter();
@@ -111,6 +109,9 @@ impl Standings {
         let new = new.unwrap_or(NOWHERE);
         let stood = self.device(device);
         let old = std::mem::replace(&mut stood.standing, new);
+        if old == new {
+            return;
+        }
         let mut counts = CountDiff::of_states(stood.states);
         if let Some(links) = self.links.get(&device) {
             counts.plus_equals(links);

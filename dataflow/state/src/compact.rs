@@ -103,34 +103,47 @@ impl From<Option<Timestamp>> for Maybe {
     }
 }
 
-/// Values that repeat much, each held once and named by a number. Numbers are never reused: what repeats is few.
+/// Values that are named by numbers, each held once: what repeats much, or what is wide. Numbers rise as values become known,
+/// and are never used again for something else.
 #[derive(Debug)]
-pub(crate) struct Interner<T> {
+pub struct Interner<T> {
     values: Vec<T>,
-    numbers: Map<T, u32>,
+    /// By value, which is looked up in the list.
+    numbers: HashTable<u32>,
 }
 
 impl<T> Default for Interner<T> {
     fn default() -> Self {
         Self {
             values: Vec::new(),
-            numbers: Map::default(),
+            numbers: HashTable::new(),
         }
     }
 }
 
 impl<T: Clone + Eq + Hash> Interner<T> {
-    pub(crate) fn number<Q>(&mut self, value: &Q) -> u32
-    where
-        Q: Hash + hashbrown::Equivalent<T> + ToOwned<Owned = T> + ?Sized,
-    {
-        if let Some(number) = self.numbers.get(value) {
-            return *number;
+    fn hash(value: &T) -> u64 {
+        FixedState::default().hash_one(value)
+    }
+
+    /// The number of a value, a new one if need be.
+    pub fn number(&mut self, value: &T) -> u32 {
+        if let Some(number) = self.find(value) {
+            return number;
         }
         let number = u32::try_from(self.values.len()).unwrap_or(u32::MAX);
-        self.values.push(value.to_owned());
-        self.numbers.insert(value.to_owned(), number);
+        push_tight(&mut self.values, value.clone());
+        let values = &self.values;
+        self.numbers.insert_unique(Self::hash(value), number, |n| {
+            Self::hash(&values[*n as usize])
+        });
         number
+    }
+
+    /// The number of a value, if it has one.
+    pub fn find(&self, value: &T) -> Option<u32> {
+        let same = |n: &u32| self.values[*n as usize] == *value;
+        self.numbers.find(Self::hash(value), same).copied()
     }
 
     /// The numbers of the values that `pick` wants, rising.
@@ -142,7 +155,8 @@ impl<T: Clone + Eq + Hash> Interner<T> {
             .collect()
     }
 
-    pub(crate) fn value(&self, number: u32) -> Option<&T> {
+    /// The value with a number.
+    pub fn value(&self, number: u32) -> Option<&T> {
         self.values.get(number as usize)
     }
 }
@@ -334,6 +348,19 @@ mod tests {
         for n in (1..10_000).filter(|n| n % 3 > 0) {
             assert_eq!(shelf.find(n).map(|place| shelf[place]), Some((n, "old")));
         }
+    }
+
+    #[test]
+    fn a_value_has_one_number_and_its_number_that_value() {
+        let mut words = Interner::default();
+        for n in (0..10_000).chain(0..10_000) {
+            assert_eq!(words.number(&format!("word {n}")), n);
+        }
+        assert_eq!(words.find(&"word 10000".to_owned()), None);
+        assert_eq!(words.find(&"word 77".to_owned()), Some(77));
+        assert_eq!(words.value(77).map(String::as_str), Some("word 77"));
+        assert_eq!(words.value(10_000), None);
+        assert_eq!(words.numbers(|word| word.ends_with("999")).len(), 10);
     }
 
     #[test]

@@ -26,7 +26,7 @@ mod trends;
 pub use addresses::Addresses;
 pub use ap::Aps;
 pub use bssid::{BssidOut, Bssids};
-pub use compact::{Instant, Mac48, give_back, insert_tight, make_room, push_tight};
+pub use compact::{Instant, Interner, Mac48, give_back, insert_tight, make_room, push_tight};
 pub use device::{Devices, Found};
 pub use forgetting::Forgetting;
 pub use health::{HealthOut, Places};
