@@ -8,7 +8,7 @@ use mast_schemas::records::Source;
 use mast_schemas::time::Span;
 use mast_schemas::{Mac, Timestamp};
 
-use crate::compact::{Mac48, insert_tight, make_room};
+use crate::compact::{Mac48, insert_tight};
 use crate::messages::{
     Association, ClientRow, DeviceOut, PollInput, RadioKnown, RadioTable, RegistrationInput,
     RemoteTable, RoamChange, RoamEvent, Stamp, StationFact, StationSignal,
@@ -19,9 +19,9 @@ use crate::messages::{
 pub(crate) struct SourceTable {
     pub(crate) source: Source,
     /// By rising BSSID.
-    radios: Vec<TableRadio>,
+    radios: Box<[TableRadio]>,
     /// (BSSID, own address), rising.
-    stations: Vec<(Mac48, Mac48)>,
+    stations: Box<[(Mac48, Mac48)]>,
 }
 
 #[derive(Debug)]
@@ -30,11 +30,12 @@ struct TableRadio {
     remote: bool,
     interface: Arc<str>,
     /// By rising MAC.
-    clients: Vec<Client>,
+    clients: Box<[Client]>,
 }
 
-/// A client in the last table: 16 bytes.
+/// A client in the last table: 14 bytes.
 #[derive(Clone, Copy, Debug)]
+#[repr(C, packed(2))]
 struct Client {
     mac: Mac48,
     began: Timestamp,
@@ -147,9 +148,11 @@ impl TableStep<'_, '_> {
                     radio: mac,
                     remote: first.remote,
                     interface: first.interface.into(),
-                    clients: Vec::new(),
+                    clients: Box::default(),
                 };
-                insert_tight(&mut table.radios, i, radio);
+                let mut radios = std::mem::take(&mut table.radios).into_vec();
+                insert_tight(&mut radios, i, radio);
+                table.radios = radios.into();
             }
         }
     }
@@ -233,9 +236,11 @@ impl TableStep<'_, '_> {
             });
         }
         changes.extend(old.map(departed));
-        radio.clients.clear();
-        make_room(&mut radio.clients, clients.len());
-        radio.clients.extend_from_slice(clients);
+        if radio.clients.len() == clients.len() {
+            radio.clients.copy_from_slice(clients);
+        } else {
+            radio.clients = clients.as_slice().into();
+        }
         table
     }
 
@@ -261,10 +266,13 @@ impl TableStep<'_, '_> {
                 self.out.stations.push(fact(bssid, own, None));
             }
         }
-        table.stations.clear();
-        make_room(&mut table.stations, rows.len());
+        let now = rows
+            .iter()
+            .map(|&(bssid, own, _)| (bssid.into(), own.into()));
+        if !now.clone().eq(table.stations.iter().copied()) {
+            table.stations = now.collect();
+        }
         for &(bssid, own, i) in rows {
-            table.stations.push((bssid.into(), own.into()));
             let signal_dbm = self.poll.registrations[i as usize].sample.signal_dbm;
             self.out
                 .stations
@@ -285,8 +293,8 @@ impl SourceTable {
     pub(crate) fn new(source: Source) -> Self {
         Self {
             source,
-            radios: Vec::new(),
-            stations: Vec::new(),
+            radios: Box::default(),
+            stations: Box::default(),
         }
     }
 
@@ -351,5 +359,16 @@ impl From<TableRecord> for SourceTable {
         }
         table.stations.sort_unstable();
         table
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_small() {
+        assert_eq!((size_of::<Client>(), size_of::<TableRadio>()), (14, 48));
+        assert_eq!(size_of::<SourceTable>(), 40);
     }
 }
