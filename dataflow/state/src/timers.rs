@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use mast_schemas::Timestamp;
 use mast_schemas::time::SLOT;
 
+use crate::compact::push_tight;
+
 /// No entry in the wheel.
 pub(crate) const UNARMED: i64 = i64::MAX;
 
@@ -30,7 +32,7 @@ impl<K: Ord> Wheel<K> {
         let bucket = due.0.saturating_add(SLOT.0 - 1).div_euclid(SLOT.0);
         if bucket < *armed {
             *armed = bucket;
-            self.buckets.entry(bucket).or_default().push(key);
+            push_tight(self.buckets.entry(bucket).or_default(), key);
         }
     }
 
