@@ -11,6 +11,39 @@ use crate::compact::push_tight;
 /// No entry in the wheel.
 pub(crate) const UNARMED: i64 = i64::MAX;
 
+/// A key's note of its entry, in six bytes that ask for no alignment of eight. They are enough: an instant has 64 bits, and a
+/// bucket has 250,000 of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Armed([u16; 3]);
+
+/// The note of a key without an entry: no bucket has so high a number.
+const UNARMED_48: i64 = (1 << 47) - 1;
+
+impl Default for Armed {
+    fn default() -> Self {
+        UNARMED.into()
+    }
+}
+
+impl From<i64> for Armed {
+    fn from(bucket: i64) -> Self {
+        let bucket = bucket.min(UNARMED_48);
+        Self([(bucket >> 32) as u16, (bucket >> 16) as u16, bucket as u16])
+    }
+}
+
+impl From<Armed> for i64 {
+    fn from(Armed([high, middle, low]): Armed) -> Self {
+        let high = Self::from(high as i16);
+        let bucket = high << 32 | Self::from(middle) << 16 | Self::from(low);
+        if bucket == UNARMED_48 {
+            UNARMED
+        } else {
+            bucket
+        }
+    }
+}
+
 /// Keys by the bucket in which their timer may become due.
 #[derive(Debug)]
 pub(crate) struct Wheel<K> {
@@ -60,5 +93,30 @@ impl<K: Ord> Wheel<K> {
             .keys()
             .next()
             .map(|bucket| Timestamp(bucket.saturating_mul(SLOT.0)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_of_any_bucket_comes_back() {
+        let ends = [i64::MIN, i64::MAX].map(|us| us.div_euclid(SLOT.0));
+        for bucket in [
+            ends[0],
+            -1,
+            0,
+            1,
+            1 << 16,
+            1 << 32,
+            ends[1],
+            ends[1] + 1,
+            UNARMED,
+        ] {
+            assert_eq!(i64::from(Armed::from(bucket)), bucket);
+        }
+        assert_eq!(i64::from(Armed::default()), UNARMED);
+        assert_eq!(size_of::<Armed>(), 6);
     }
 }

@@ -10,40 +10,26 @@ use foldhash::fast::FixedState;
 use hashbrown::HashSet;
 use mast_schemas::checkpoint::AirRecord;
 use mast_schemas::counters::{PAIR, bits_per_second, comes_round};
-use mast_schemas::records::Tables;
 use mast_schemas::time::Span;
 use mast_schemas::views::{InterfaceRate, InterfaceRates};
 use mast_schemas::{DeviceId, Timestamp};
 
 use crate::device::entry::Words;
+use crate::device::packed::{Packed, put, put_signed, take, take_signed};
 use crate::messages::PollInput;
 use crate::signals::Measure;
 use crate::table::SourceTable;
 
-/// Names that a table has had, while it is looked at.
-pub(super) type Seen = HashSet<u32, FixedState>;
-
-/// Of a device: counters of its newest interface table, and what it adds to its places.
+/// Counters of a device's newest interface table. They are unpacked for the next one.
 #[derive(Debug, Default)]
-pub(super) struct Air {
+pub(super) struct Counters {
     at: Timestamp,
     uptime_s: Option<u64>,
     /// In the order of the table.
-    counters: Box<[Counter]>,
-    /// Of the devices that serve clients; most do not.
-    added: Option<Box<Added>>,
+    counters: Vec<Counter>,
 }
 
-/// What a device adds to its places.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Added {
-    /// Noise of the radios that serve clients, by the newest radio table.
-    noise: Box<[i16]>,
-    /// How many interfaces of such radios have a rate, and what they receive and send in all.
-    traffic: [i64; 3],
-}
-
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Counter {
     name: u32,
     rx_bytes: u64,
@@ -68,37 +54,61 @@ impl Apart {
     }
 }
 
-impl Air {
-    /// A poll's interface and radio tables. `own` are the tables that tell which radios are the device's own.
-    pub(super) fn poll(
+/// Buffers that live as long as the step.
+#[derive(Debug, Default)]
+pub(super) struct AirScratch {
+    /// Names that a table has had, while it is looked at.
+    seen: HashSet<u32, FixedState>,
+    before: Counters,
+    now: Counters,
+    packed: Vec<u8>,
+}
+
+impl AirScratch {
+    /// Noise of the radios that serve clients, by a poll's radio table. `own` are the tables that tell which radios are the
+    /// device's own.
+    pub(super) fn noise(
         &mut self,
         poll: &PollInput<'_>,
         own: &[SourceTable],
-        (words, seen, tolerance): (&mut Words, &mut Seen, Span),
-        out: &mut Vec<(DeviceId, Measure, i64)>,
-    ) -> Option<InterfaceRates> {
-        if poll.tables.has(Tables::RADIO) {
-            let serves = |interface: &str| own.iter().any(|table| table.has_own(interface));
-            seen.clear();
-            let radios = poll.noise.iter().filter(|radio| {
+        words: &mut Words,
+    ) -> Box<[i16]> {
+        let serves = |interface: &str| own.iter().any(|table| table.has_own(interface));
+        self.seen.clear();
+        let radios = poll.noise.iter().filter(|radio| {
+            serves(radio.interface) && {
                 let name = words.number(&Arc::<str>::from(radio.interface));
-                serves(radio.interface) && seen.insert(name)
-            });
-            let noise = radios.map(|radio| radio.noise_floor_dbm).collect();
-            self.noise_is(poll.device, noise, out);
-        }
-        if !poll.tables.has(Tables::INTERFACE) {
-            return None;
-        }
-        let apart = self.apart(poll, tolerance);
+                self.seen.insert(name)
+            }
+        });
+        radios.map(|radio| radio.noise_floor_dbm).collect()
+    }
+
+    /// A poll's interface table: its counters are kept in `device`, for the next. What the device's own radios carry in all
+    /// comes besides.
+    pub(super) fn rates(
+        &mut self,
+        poll: &PollInput<'_>,
+        own: &[SourceTable],
+        (device, words, tolerance): (&mut Packed, &mut Words, Span),
+    ) -> (InterfaceRates, Traffic) {
+        let Self {
+            seen,
+            before,
+            now,
+            packed,
+        } = self;
+        before.unpack(device.parts().counters);
+        let apart = before.apart(poll, tolerance);
         seen.clear();
-        let mut counters = Vec::with_capacity(poll.interface_rows.len());
+        (now.at, now.uptime_s) = (poll.at, poll.uptime_s);
+        now.counters.clear();
         let mut interfaces = Vec::with_capacity(poll.interface_rows.len());
         let mut traffic = [0; 3];
         let rows = poll.interface_rows.iter();
         let rows = rows.filter_map(|row| Some((row.name, row.rx_bytes?, row.tx_bytes?)));
         for (i, (told, rx_bytes, tx_bytes)) in rows.enumerate() {
-            let name = self.name(i, told, words);
+            let name = before.name(i, told, words);
             // Of rows of one name the first counts: a message may have a poll twice.
             if !seen.insert(name) {
                 continue;
@@ -108,7 +118,7 @@ impl Air {
                 rx_bytes,
                 tx_bytes,
             };
-            let rate = self.rate(i, &counter, apart);
+            let rate = before.rate(i, &counter, apart);
             if let (Some(rx), Some(tx)) = rate
                 && own.iter().any(|table| table.has_own(told))
             {
@@ -122,17 +132,55 @@ impl Air {
                 rx_bps: rate.0,
                 tx_bps: rate.1,
             });
-            counters.push(counter);
+            now.counters.push(counter);
         }
-        self.counters = counters.into();
-        (self.at, self.uptime_s) = (poll.at, poll.uptime_s);
-        self.traffic_is(poll.device, traffic, out);
-        Some(InterfaceRates {
+        now.pack(packed);
+        device.set_counters(packed);
+        let rates = InterfaceRates {
             tenant_id: poll.tenant,
             device_id: poll.device,
             observed_at: poll.at,
             interfaces,
-        })
+        };
+        (rates, traffic)
+    }
+}
+
+impl Counters {
+    /// Of a device that has shown a radio: none yet, which is another thing than nothing (see
+    /// [`mast_schemas::checkpoint::DeviceRecord::air`]).
+    pub(super) fn show(device: &mut Packed) {
+        if device.parts().counters.is_empty() {
+            let mut none = Vec::new();
+            Self::default().pack(&mut none);
+            device.set_counters(&none);
+        }
+    }
+
+    /// As they are kept: see [`crate::device::packed`].
+    pub(super) fn pack(&self, bytes: &mut Vec<u8>) {
+        bytes.clear();
+        put_signed(bytes, self.at.0);
+        put(bytes, u64::from(self.uptime_s.is_some()));
+        self.uptime_s.iter().for_each(|uptime| put(bytes, *uptime));
+        for counter in &self.counters {
+            put(bytes, counter.name.into());
+            put(bytes, counter.rx_bytes);
+            put(bytes, counter.tx_bytes);
+        }
+    }
+
+    fn unpack(&mut self, mut bytes: &[u8]) {
+        self.at = Timestamp(take_signed(&mut bytes));
+        self.uptime_s = (take(&mut bytes) > 0).then(|| take(&mut bytes));
+        self.counters.clear();
+        while !bytes.is_empty() {
+            self.counters.push(Counter {
+                name: take(&mut bytes) as u32,
+                rx_bytes: take(&mut bytes),
+                tx_bytes: take(&mut bytes),
+            });
+        }
     }
 
     /// How far the newest interface table lies back; nothing when there is none before this one, or none near enough.
@@ -165,53 +213,75 @@ impl Air {
         )
     }
 
-    /// What a checkpoint holds.
-    pub(super) fn record(&self, words: &Words) -> AirRecord {
+    /// What a checkpoint holds of counters that are kept so, and of what is added to places.
+    pub(super) fn record(packed: &[u8], added: &Added, words: &Words) -> AirRecord {
+        let mut all = Self::default();
+        all.unpack(packed);
         let counter = |c: &Counter| {
             let name = words.value(c.name)?;
             Some((name.as_ref().to_owned(), c.rx_bytes, c.tx_bytes))
         };
-        let added = self.added();
+        let added = added.get();
         AirRecord {
-            at: self.at,
-            uptime_s: self.uptime_s,
-            counters: self.counters.iter().filter_map(counter).collect(),
+            at: all.at,
+            uptime_s: all.uptime_s,
+            counters: all.counters.iter().filter_map(counter).collect(),
             noise: added.noise.into(),
             traffic: added.traffic,
         }
     }
 
-    /// As a checkpoint holds it. What it adds is still to be told: see [`Air::tell`].
-    pub(super) fn restore(record: AirRecord, words: &mut Words) -> Self {
+    /// As a checkpoint holds it. What it adds is still to be told: see [`Added::tell`].
+    pub(super) fn restore(record: AirRecord, words: &mut Words) -> (Self, Added) {
         let counters = record.counters.into_iter();
         let counter = |(name, rx_bytes, tx_bytes): (String, u64, u64)| Counter {
             name: words.number(&Arc::<str>::from(name)),
             rx_bytes,
             tx_bytes,
         };
-        let added = Added {
-            noise: record.noise.into(),
-            traffic: record.traffic,
-        };
-        let mut air = Self {
+        let all = Self {
             at: record.at,
             uptime_s: record.uptime_s,
             counters: counters.map(counter).collect(),
-            added: Some(Box::new(added)),
         };
-        air.keep_something();
-        air
+        let mut added = Added(Some(Box::new(Adds {
+            noise: record.noise.into(),
+            traffic: record.traffic,
+        })));
+        added.keep_something();
+        (all, added)
+    }
+}
+
+/// How many interfaces of radios that serve clients have a rate, and what they receive and send in all.
+pub(super) type Traffic = [i64; 3];
+
+/// What a device adds to its places: the devices that serve clients add something; most do not.
+#[derive(Debug, Default)]
+pub(super) struct Added(Option<Box<Adds>>);
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Adds {
+    /// Noise of the radios that serve clients, by the newest radio table.
+    noise: Box<[i16]>,
+    traffic: Traffic,
+}
+
+impl Added {
+    fn get(&self) -> Adds {
+        self.0.as_deref().cloned().unwrap_or_default()
     }
 
-    fn added(&self) -> Added {
-        self.added.as_deref().cloned().unwrap_or_default()
+    /// Nothing at all.
+    pub(super) const fn is_nothing(&self) -> bool {
+        self.0.is_none()
     }
 
     /// All that it adds to its places, as changes.
     pub(super) fn tell(&self, device: DeviceId, out: &mut Vec<(DeviceId, Measure, i64)>) {
-        let (mut nothing, added) = (Self::default(), self.added());
-        nothing.noise_is(device, added.noise, out);
-        nothing.traffic_is(device, added.traffic, out);
+        let (mut nothing, adds) = (Self::default(), self.get());
+        nothing.noise_is(device, adds.noise, out);
+        nothing.traffic_is(device, adds.traffic, out);
     }
 
     /// The device is no longer online: what it added is taken back.
@@ -220,49 +290,49 @@ impl Air {
         self.traffic_is(device, [0; 3], out);
     }
 
-    fn noise_is(
+    pub(super) fn noise_is(
         &mut self,
         device: DeviceId,
         noise: Box<[i16]>,
         out: &mut Vec<(DeviceId, Measure, i64)>,
     ) {
-        if self.added.is_none() && noise.is_empty() {
+        if self.0.is_none() && noise.is_empty() {
             return;
         }
-        let added = self.added.get_or_insert_default();
-        if added.noise != noise {
+        let adds = self.0.get_or_insert_default();
+        if adds.noise != noise {
             let change = |dbm: &i16, n| (device, Measure::Noise(*dbm), n);
-            out.extend(added.noise.iter().map(|dbm| change(dbm, -1)));
+            out.extend(adds.noise.iter().map(|dbm| change(dbm, -1)));
             out.extend(noise.iter().map(|dbm| change(dbm, 1)));
-            added.noise = noise;
+            adds.noise = noise;
         }
         self.keep_something();
     }
 
-    fn traffic_is(
+    pub(super) fn traffic_is(
         &mut self,
         device: DeviceId,
-        traffic: [i64; 3],
+        traffic: Traffic,
         out: &mut Vec<(DeviceId, Measure, i64)>,
     ) {
-        if self.added.is_none() && traffic == [0; 3] {
+        if self.0.is_none() && traffic == [0; 3] {
             return;
         }
-        let added = self.added.get_or_insert_default();
+        let adds = self.0.get_or_insert_default();
         let measures = [Measure::Rated, Measure::Received, Measure::Sent];
-        for (measure, (old, new)) in measures.into_iter().zip(added.traffic.iter().zip(traffic)) {
+        for (measure, (old, new)) in measures.into_iter().zip(adds.traffic.iter().zip(traffic)) {
             if *old != new {
                 out.push((device, measure, new - old));
             }
         }
-        added.traffic = traffic;
+        adds.traffic = traffic;
         self.keep_something();
     }
 
     /// What adds nothing takes no room.
     fn keep_something(&mut self) {
-        if self.added.as_deref() == Some(&Added::default()) {
-            self.added = None;
+        if self.0.as_deref() == Some(&Adds::default()) {
+            self.0 = None;
         }
     }
 }

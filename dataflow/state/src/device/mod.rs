@@ -6,6 +6,8 @@
 
 mod air;
 mod entry;
+mod packed;
+mod rest;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,16 +23,18 @@ use mast_schemas::views::{
 };
 use mast_schemas::{DeviceId, TenantId, Timestamp};
 
-use crate::compact::{Interner, Mac48, Maybe, Shelf};
-use crate::device::air::Seen;
-use crate::device::entry::{Device, Told, Words};
+use crate::compact::{Mac48, Maybe, Shelf};
+use crate::device::air::{AirScratch, Counters};
+use crate::device::entry::{Device, Shared, Told};
+use crate::device::packed::{Claim, Packed, Parts, pack_claims};
+use crate::device::rest::Rests;
 use crate::messages::{
     ApStatus, ClaimChange, Condition, Control, DeviceControl, DeviceInfo, DeviceOut, PollInput,
     RadioKnown, Stamp, StationFact, Verdict,
 };
 use crate::rules::{DeviceRules, PollValues, Stands};
 use crate::table::{Scratch, SourceTable, TableStep};
-use crate::timers::{UNARMED, Wheel};
+use crate::timers::{Armed, Wheel};
 
 /// Where a device is kept: good for the slot in which it was found.
 #[derive(Clone, Copy, Debug)]
@@ -45,13 +49,14 @@ pub struct Devices {
     devices: Shelf<Device>,
     rules: DeviceRules,
     wheel: Wheel<u32>,
-    words: Words,
+    shared: Shared,
+    rests: Rests,
     /// Views as they were before the slot, of devices that changed in it.
     before: BTreeMap<DeviceId, Option<DeviceView>>,
     /// Devices whose condition may have changed in the slot.
     stirred: Vec<u32>,
     scratch: Scratch,
-    seen: Seen,
+    air: AirScratch,
     slot_end: Timestamp,
 }
 
@@ -63,11 +68,12 @@ impl Devices {
             devices: Shelf::default(),
             rules: DeviceRules::default(),
             wheel: Wheel::default(),
-            words: Interner::default(),
+            shared: Shared::default(),
+            rests: Rests::default(),
             before: BTreeMap::new(),
             stirred: Vec::new(),
             scratch: Scratch::default(),
-            seen: Seen::default(),
+            air: AirScratch::default(),
             slot_end: Timestamp(i64::MIN),
         }
     }
@@ -154,20 +160,19 @@ impl Devices {
         self.rules.gone(id, begin, &mut out.rules);
         self.remember(place);
         let unwanted = Device::new(id, 0, Timestamp(0), false);
-        let mut device = std::mem::replace(&mut self.devices[place], unwanted);
-        if let Some(air) = &mut device.air {
-            air.withdraw(id, &mut out.air);
-        }
+        let device = std::mem::replace(&mut self.devices[place], unwanted);
+        let mut rest = self.rests.take(device.rest);
+        rest.added.withdraw(id, &mut out.air);
         self.devices.remove(place);
         let (tenant, stamp) = (self.tenant(&device), Stamp::begin(id));
         if device.told != Told::Neither {
             out.conditions.push(condition(tenant, id, Told::Neither));
         }
         out.claims.extend(device.claims(tenant, -1));
-        let said = device.said.iter();
+        let said = rest.said.iter();
         out.addresses
             .extend(said.flat_map(|said| said.all((tenant, id), -1)));
-        for table in &device.tables {
+        for table in &rest.tables {
             let gone = |(radio, remote)| RadioKnown {
                 stamp,
                 tenant,
@@ -192,10 +197,10 @@ impl Devices {
     /// Notes the view before its first change in the slot.
     fn remember(&mut self, place: u32) {
         let device = &self.devices[place];
-        let (tenant, words) = (self.tenant(device), &self.words);
+        let (tenant, shared) = (self.tenant(device), &self.shared);
         self.before
             .entry(device.id)
-            .or_insert_with(|| Some(device.view(tenant, words)));
+            .or_insert_with(|| Some(device.view(tenant, shared)));
     }
 
     /// Enters a state, if it is another one: `since` and `outcome` belong to the change.
@@ -217,9 +222,9 @@ impl Devices {
         let (id, from) = (device.id, device.state);
         (device.state, device.since, device.outcome) = (state, since, outcome);
         if state != DeviceState::Online
-            && let Some(air) = &mut device.air
+            && let Some(rest) = self.rests.get_mut(device.rest)
         {
-            air.withdraw(id, &mut out.air);
+            rest.added.withdraw(id, &mut out.air);
         }
         out.statuses.push(ApStatus {
             stamp,
@@ -243,7 +248,9 @@ impl Devices {
         found.clear();
         found.extend(ids.map(|id| self.place(id).map_or(UNKNOWN, Found)));
         let known = found.iter().filter(|found| found.0 != UNKNOWN.0);
-        let touched = known.fold(0, |all, found| all ^ self.devices[found.0].touch());
+        let touched = known.fold(0, |all, found| {
+            all ^ self.devices[found.0].touch(&self.rests)
+        });
         std::hint::black_box(touched);
     }
 
@@ -267,24 +274,25 @@ impl Devices {
         if self.rules.tenant(device.standing) != poll.tenant {
             return Verdict::WrongTenant;
         }
+        let last = device.last_poll(&self.shared);
         if !device.enabled {
             // Its sequence passes: a repeat must not count once the device is enabled again.
-            if !device.polled || poll.poll > device.last_poll {
-                (device.last_poll, device.polled) = (poll.poll, true);
+            if last < Some(poll.poll) {
+                device.set_last_poll(&mut self.shared, poll.poll);
             }
             return Verdict::Disabled;
         }
-        if device.polled && poll.poll.lease_epoch < device.last_poll.lease_epoch {
+        if last.is_some_and(|last| poll.poll.lease_epoch < last.lease_epoch) {
             return Verdict::Late;
         }
-        if device.polled && poll.poll <= device.last_poll {
+        if last >= Some(poll.poll) {
             return Verdict::Replay;
         }
         self.fire(place, poll.at.min(self.slot_end), out);
         self.status(place, poll, out);
         self.attributes(place, poll);
         let device = &mut self.devices[place];
-        (device.last_poll, device.polled) = (poll.poll, true);
+        device.set_last_poll(&mut self.shared, poll.poll);
         if poll.tables.has(Tables::INTERFACE) {
             claims(device, poll, out);
         }
@@ -297,10 +305,11 @@ impl Devices {
         };
         for &source in Source::ALL {
             if poll.tables.has(Tables::registration(source)) {
-                step.apply(table_of(&mut device.tables, source));
+                let rest = self.rests.of(&mut device.rest);
+                step.apply(rest.table(source));
             }
         }
-        said(device, poll, out);
+        said(device, &mut self.rests, poll, out);
         if poll.outcome.reached() {
             self.air(place, poll, out);
             out.gauges.push(gauge(poll));
@@ -317,15 +326,30 @@ impl Devices {
 
     /// Rates and noise, if the poll read what they come from.
     fn air(&mut self, place: u32, poll: &PollInput<'_>, out: &mut DeviceOut) {
-        if !poll.tables.has(Tables::INTERFACE) && !poll.tables.has(Tables::RADIO) {
+        let [interfaces, radios] =
+            [Tables::INTERFACE, Tables::RADIO].map(|table| poll.tables.has(table));
+        if !interfaces && !radios {
             return;
         }
-        let Device { air, tables, .. } = &mut self.devices[place];
-        let tolerance = self.t.association_tolerance;
-        let words = (&mut self.words, &mut self.seen, tolerance);
-        let air = air.get_or_insert_default();
-        let rates = air.poll(poll, tables, words, &mut out.air);
-        out.rates.extend(rates);
+        let device = &mut self.devices[place];
+        let mut rest = self.rests.get_mut(device.rest);
+        let words = &mut self.shared.words;
+        if radios && let Some(rest) = &mut rest {
+            let noise = self.air.noise(poll, &rest.tables, words);
+            rest.added.noise_is(poll.device, noise, &mut out.air);
+        }
+        if interfaces {
+            let own = rest.as_ref().map_or(&[][..], |rest| &rest.tables);
+            let kept = (&mut device.packed, words, self.t.association_tolerance);
+            let (rates, traffic) = self.air.rates(poll, own, kept);
+            out.rates.push(rates);
+            // Without a radio of its own it carries nothing for others.
+            if let Some(rest) = rest {
+                rest.added.traffic_is(poll.device, traffic, &mut out.air);
+            }
+        } else {
+            Counters::show(&mut device.packed);
+        }
     }
 
     fn status(&mut self, place: u32, poll: &PollInput<'_>, out: &mut DeviceOut) {
@@ -336,7 +360,7 @@ impl Devices {
         let patience = i64::from(poll.interval_ms) * i64::from(self.t.unobserved_intervals);
         let overdue_at = poll.next_due_at + Span::millis(patience);
         device.overdue_at = Some(overdue_at).into();
-        self.wheel.arm(overdue_at, place, &mut device.armed);
+        arm(&mut self.wheel, overdue_at, place, device);
         // Of a device that is well, nothing is to be told.
         if device.fail_run > 0 || !poll.outcome.reached() {
             self.stirred.push(place);
@@ -369,9 +393,9 @@ impl Devices {
     fn attributes(&mut self, place: u32, poll: &PollInput<'_>) {
         for (i, value) in poll.attributes.iter().enumerate() {
             let Some(value) = value else { continue };
-            if self.devices[place].attribute(&self.words, i) != Some(value) {
+            if self.devices[place].attribute(&self.shared, i) != Some(value) {
                 self.remember(place);
-                self.devices[place].set_attribute(&mut self.words, i, value);
+                self.devices[place].set_attribute(&mut self.shared, i, value);
             }
         }
     }
@@ -388,7 +412,7 @@ impl Devices {
         let stamp = Stamp {
             at: due,
             device: device.id,
-            poll: device.last_poll,
+            poll: device.last_poll(&self.shared).unwrap_or_default(),
             step: u8::MAX,
         };
         self.enter(place, DeviceState::Unobserved, due, None, stamp, out);
@@ -398,12 +422,12 @@ impl Devices {
     pub fn end_slot(&mut self, end: Timestamp, out: &mut DeviceOut) {
         for (bucket, place) in self.wheel.take(end) {
             let device = &mut self.devices[place];
-            if device.armed != bucket {
+            if i64::from(device.armed) != bucket {
                 continue;
             }
-            device.armed = UNARMED;
+            device.armed = Armed::default();
             match device.overdue_at.get() {
-                Some(due) if due > end => self.wheel.arm(due, place, &mut device.armed),
+                Some(due) if due > end => arm(&mut self.wheel, due, place, device),
                 _ => self.fire(place, end, out),
             }
         }
@@ -411,7 +435,7 @@ impl Devices {
         for (id, before) in std::mem::take(&mut self.before) {
             let now = self.place(id).map(|place| {
                 let device = &self.devices[place];
-                device.view(self.tenant(device), &self.words)
+                device.view(self.tenant(device), &self.shared)
             });
             if before != now {
                 let state = |view: &Option<DeviceView>| view.as_ref().map(|view| view.state);
@@ -450,7 +474,10 @@ impl Devices {
             .collect();
         all.sort_unstable_by_key(|(group, device)| (*group, device.id));
         all.into_iter()
-            .map(|(group, device)| (group, device.record(self.tenant(device), &self.words)))
+            .map(|(group, device)| {
+                let tenant = self.tenant(device);
+                (group, device.record(tenant, &self.shared, &self.rests))
+            })
             .collect()
     }
 
@@ -470,12 +497,14 @@ impl Devices {
         for record in records {
             let (id, tenant) = (record.device_id, record.tenant_id);
             let standing = self.rules.stand_of_tenant(tenant);
-            let mut device = Device::restore(record, standing, &mut self.words);
-            if let Some(air) = &device.air {
-                air.tell(id, &mut out.air);
+            let (shared, rests) = (&mut self.shared, &mut self.rests);
+            let mut device = Device::restore(record, standing, shared, rests);
+            let rest = self.rests.get(device.rest);
+            if let Some(rest) = rest {
+                rest.added.tell(id, &mut out.air);
             }
             out.claims.extend(device.claims(tenant, 1));
-            let said = device.said.iter();
+            let said = rest.and_then(|rest| rest.said.as_ref()).into_iter();
             out.addresses
                 .extend(said.flat_map(|said| said.all((tenant, id), 1)));
             out.states.push((id, None, Some(device.state)));
@@ -487,7 +516,8 @@ impl Devices {
                 remote,
                 known: true,
             };
-            let radios = device.tables.iter().flat_map(SourceTable::radios);
+            let tables = rest.into_iter().flat_map(|rest| &rest.tables);
+            let radios = tables.flat_map(SourceTable::radios);
             out.radios.extend(radios.map(known));
             let due = device.overdue_at.get();
             device.told = device.condition();
@@ -496,7 +526,7 @@ impl Devices {
             }
             let place = self.devices.put(device);
             if let Some(due) = due {
-                self.wheel.arm(due, place, &mut self.devices[place].armed);
+                arm(&mut self.wheel, due, place, &mut self.devices[place]);
             }
         }
     }
@@ -514,35 +544,34 @@ impl Stands for Shelf<Device> {
     }
 }
 
-fn table_of(tables: &mut Box<[SourceTable]>, source: Source) -> &mut SourceTable {
-    let i = tables.iter().position(|table| table.source == source);
-    let i = i.unwrap_or_else(|| {
-        let mut more = std::mem::take(tables).into_vec();
-        more.reserve_exact(1);
-        more.push(SourceTable::new(source));
-        *tables = more.into_boxed_slice();
-        tables.len() - 1
-    });
-    &mut tables[i]
+/// Sees to it that the device comes up no later than `due`.
+fn arm(wheel: &mut Wheel<u32>, due: Timestamp, place: u32, device: &mut Device) {
+    let mut armed = device.armed.into();
+    wheel.arm(due, place, &mut armed);
+    device.armed = armed.into();
 }
 
 /// The whole interface table against the claims: addresses that went are retracted, new ones begin now.
 fn claims(device: &mut Device, poll: &PollInput<'_>, out: &mut DeviceOut) {
-    let known = device.claims.iter().map(|claim| claim.0);
+    let parts = device.packed.parts();
+    let known = parts.claims().map(|claim| claim.0);
     if known.eq(poll.interfaces.iter().map(|mac| Mac48::from(*mac))) {
         return;
     }
     let mut macs: Vec<Mac48> = poll.interfaces.iter().map(|mac| (*mac).into()).collect();
     macs.sort_unstable();
     macs.dedup();
-    let change = |(mac, first_seen): (Mac48, Timestamp), diff| ClaimChange {
+    let change = |(mac, first_seen): Claim, diff| ClaimChange {
         tenant: poll.tenant,
         mac: mac.into(),
         first_seen,
         device: poll.device,
         diff,
     };
-    let old = std::mem::take(&mut device.claims);
+    let old: Vec<Claim> = parts.claims().collect();
+    if old.iter().map(|claim| claim.0).eq(macs.iter().copied()) {
+        return;
+    }
     for claim in &old {
         if macs.binary_search(&claim.0).is_err() {
             out.claims.push(change(*claim, -1));
@@ -558,18 +587,19 @@ fn claims(device: &mut Device, poll: &PollInput<'_>, out: &mut DeviceOut) {
             |i| old[i],
         )
     });
-    device.claims = new.collect();
+    let claims = &*pack_claims(new);
+    device.packed = Packed::new(&Parts { claims, ..parts });
 }
 
 /// The whole ARP and DHCP tables against what was said before.
-fn said(device: &mut Device, poll: &PollInput<'_>, out: &mut DeviceOut) {
+fn said(device: &mut Device, rests: &mut Rests, poll: &PollInput<'_>, out: &mut DeviceOut) {
     for (source, table, rows) in [
         (AddressSource::Arp, Tables::ARP, poll.arp),
         (AddressSource::Dhcp, Tables::DHCP_LEASE, poll.leases),
     ] {
         if poll.tables.has(table) {
             let of = (poll.tenant, poll.device);
-            let said = device.said.get_or_insert_default();
+            let said = rests.of(&mut device.rest).said.get_or_insert_default();
             said.table(source, rows, poll.at, of, &mut out.addresses);
         }
     }
