@@ -11,79 +11,78 @@ use mast_schemas::thresholds::Thresholds;
 use mast_schemas::views::Place;
 use mast_schemas::{DeviceId, GroupId, RuleId, SectorId, SiteId, TagId, TenantId};
 use mast_state::messages::{DeviceControl, DeviceInfo, RuleControl, TrendControl};
-use mast_state::{ApLimits, PlaceLimits, Scope, push_tight};
+use mast_state::{ApLimits, PlaceLimits, Pool, Scope, push_tight};
 
-use crate::numbers::{DeviceNumber, NOWHERE, Names, Numbers, Standing};
+use crate::numbers::{DeviceNumber, Names, Numbers, PlaceNumber, StandingNumber};
 
 /// What control says of devices, and of what counts as bad where they stand.
 #[derive(Debug)]
 pub(crate) struct ControlTables {
     /// By number. Also those that are no more: a device that comes back has the number that it had.
     devices: Vec<Row>,
+    kinds: Pool<Kind>,
+    /// Of the few devices that belong to something besides places.
+    belongs: HashMap<DeviceNumber, Box<Belongs>, FixedState>,
     numbers: Numbers,
     thresholds: Thresholds,
     limits: PlaceLimits,
     /// Where something else counts as bad than devices there were told.
     touched: BTreeSet<Scope>,
     rules: BTreeMap<RuleId, Arc<Rule>>,
-    sectors: HashMap<(TenantId, SectorId), SectorSites, FixedState>,
+    /// How many devices of a sector stand at a site, by (sector, site): one site, but while a sector moves with all of its
+    /// devices.
+    sectors: BTreeMap<(PlaceNumber, PlaceNumber), u32>,
+    /// At which site a sector is, as was told last.
+    told: BTreeMap<PlaceNumber, PlaceNumber>,
 }
 
-/// At which sites the devices of a sector stand: one, but while a sector moves with all of its devices.
-#[derive(Clone, Debug, Default)]
-struct SectorSites {
-    devices: BTreeMap<SiteId, u32>,
-    told: Option<SiteId>,
-}
-
-/// What control says of a device: 32 bytes, as every device has it.
-#[derive(Clone, Debug, PartialEq)]
+/// What control says of a device: 8 bytes, as every device has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Row {
-    /// [`NOWHERE`] = deleted.
-    standing: Standing,
+    /// [`StandingNumber::NOWHERE`] = deleted.
+    standing: StandingNumber,
+    /// Number of its kind.
+    kind: u32,
+}
+
+/// What most devices of a fleet have alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Kind {
     interval_ms: u32,
-    /// Of the few devices of which there is more to say.
-    more: Option<Box<More>>,
     enabled: bool,
     role: Role,
-}
-
-/// What a device belongs to besides places, and what counts as bad there where that is not the default.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct More {
+    /// What counts as bad where it stands, as it was told.
     limits: ApLimits,
-    parent: Option<DeviceId>,
-    groups: Vec<GroupId>,
-    tags: Vec<TagId>,
 }
 
-impl Row {
-    fn standing(&self) -> Option<Standing> {
-        (self.standing != NOWHERE).then_some(self.standing)
-    }
+/// What a device belongs to besides places.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Belongs {
+    parent: Option<DeviceId>,
+    groups: Box<[GroupId]>,
+    tags: Box<[TagId]>,
+}
 
-    /// All that control says of the device; `None` = it is deleted.
-    fn record(&self, device_id: DeviceId, names: &Names) -> Option<StandingRecord> {
-        let (tenant_id, site_id, sector_id) = ids(self.standing()?, names);
-        let more = self.more.as_deref();
-        Some(StandingRecord {
-            device_id,
-            tenant_id,
-            site_id,
-            sector_id,
-            enabled: self.enabled,
-            role: self.role,
-            interval_ms: self.interval_ms,
-            parent_id: more.and_then(|more| more.parent),
-            group_ids: more.map(|more| more.groups.clone()).unwrap_or_default(),
-            tag_ids: more.map(|more| more.tags.clone()).unwrap_or_default(),
+impl Belongs {
+    /// `None` where it is to nothing.
+    fn of(record: &StandingRecord) -> Option<Box<Self>> {
+        let something = record.parent_id.is_some()
+            || !record.group_ids.is_empty()
+            || !record.tag_ids.is_empty();
+        something.then(|| {
+            Box::new(Self {
+                parent: record.parent_id,
+                groups: record.group_ids.as_slice().into(),
+                tags: record.tag_ids.as_slice().into(),
+            })
         })
     }
 }
 
-fn ids(standing: Standing, names: &Names) -> (TenantId, Option<SiteId>, Option<SectorId>) {
+fn ids(standing: StandingNumber, names: &Names) -> (TenantId, Option<SiteId>, Option<SectorId>) {
     let mut ids = (TenantId::default(), None, None);
-    for place in standing.into_iter().filter_map(|place| names.place(place)) {
+    let places = names.standing(standing).into_iter();
+    for place in places.filter_map(|place| names.place(place)) {
         match place {
             Place::Tenant(tenant) => ids.0 = tenant,
             Place::Site(_, site) => ids.1 = Some(site),
@@ -128,9 +127,9 @@ pub(crate) struct DeviceDiff {
     /// The device's number.
     pub(crate) number: DeviceNumber,
     /// Where it stood.
-    pub(crate) old: Option<Standing>,
+    pub(crate) old: Option<StandingNumber>,
     /// Where it stands.
-    pub(crate) new: Option<Standing>,
+    pub(crate) new: Option<StandingNumber>,
     /// As the steps take it.
     pub(crate) control: DeviceControl,
 }
@@ -158,6 +157,8 @@ impl ControlTables {
         }
         Self {
             devices: Vec::new(),
+            kinds: Pool::default(),
+            belongs: HashMap::default(),
             numbers,
             thresholds,
             limits: places,
@@ -166,7 +167,8 @@ impl ControlTables {
                 .iter()
                 .map(|rule| (rule.id, Arc::new(rule.clone())))
                 .collect(),
-            sectors: HashMap::default(),
+            sectors: BTreeMap::new(),
+            told: BTreeMap::new(),
         }
     }
 
@@ -258,10 +260,29 @@ impl ControlTables {
     fn select(&self, wanted: impl Fn(&StandingRecord) -> bool) -> Vec<StandingRecord> {
         let names = self.numbers.read();
         let rows = (0..).map(DeviceNumber).zip(&self.devices);
-        let records = rows.filter_map(|(number, row)| row.record(names.device(number), &names));
+        let records = rows.filter_map(|(number, row)| self.record(number, *row, &names));
         let mut records: Vec<_> = records.filter(wanted).collect();
         records.sort_unstable_by_key(|record| record.device_id);
         records
+    }
+
+    /// All that control says of a device; `None` = it is deleted.
+    fn record(&self, number: DeviceNumber, row: Row, names: &Names) -> Option<StandingRecord> {
+        let (tenant_id, site_id, sector_id) = ids(row.standing.get()?, names);
+        let kind = self.kinds.value(row.kind)?;
+        let belongs = self.belongs.get(&number);
+        Some(StandingRecord {
+            device_id: names.device(number),
+            tenant_id,
+            site_id,
+            sector_id,
+            enabled: kind.enabled,
+            role: kind.role,
+            interval_ms: kind.interval_ms,
+            parent_id: belongs.and_then(|belongs| belongs.parent),
+            group_ids: belongs.map_or_else(Vec::new, |belongs| belongs.groups.to_vec()),
+            tag_ids: belongs.map_or_else(Vec::new, |belongs| belongs.tags.to_vec()),
+        })
     }
 
     /// Says where a device stands from now on.
@@ -271,31 +292,29 @@ impl ControlTables {
         let limits = self.limits.of((tenant, site, sector), &self.thresholds);
         let (device, number) = (record.device_id, self.numbers.device(record.device_id));
         let info = DeviceInfo::of(&record, limits);
-        let plain = limits == ApLimits::of(&self.thresholds)
-            && record.parent_id.is_none()
-            && record.group_ids.is_empty()
-            && record.tag_ids.is_empty();
-        let more = More {
-            limits,
-            parent: record.parent_id,
-            groups: record.group_ids,
-            tags: record.tag_ids,
-        };
-        let new = Row {
-            standing,
+        let belongs = Belongs::of(&record);
+        let kind = self.kinds.number(Kind {
             interval_ms: record.interval_ms,
-            more: (!plain).then(|| Box::new(more)),
             enabled: record.enabled,
             role: record.role,
-        };
+            limits,
+        });
+        let new = Row { standing, kind };
+        let same = self.belongs.get(&number) == belongs.as_ref();
         let old = match self.devices.get_mut(number.0 as usize) {
             None => {
                 push_tight(&mut self.devices, new);
                 None
             }
-            Some(row) if *row == new => return,
-            Some(row) => std::mem::replace(row, new).standing(),
+            Some(row) if *row == new && same => return,
+            Some(row) => std::mem::replace(row, new).standing.get(),
         };
+        if let Some(belongs) = belongs {
+            self.belongs.insert(number, belongs);
+        } else {
+            self.belongs.remove(&number);
+        }
+        self.sweep_kinds();
         self.sector_moved(old, Some(standing), diffs);
         diffs.device(DeviceDiff {
             order: 0,
@@ -314,10 +333,11 @@ impl ControlTables {
         let Some(row) = self.devices.get_mut(number.0 as usize) else {
             return;
         };
-        let Some(old) = row.standing() else {
+        let Some(old) = row.standing.get() else {
             return;
         };
-        (row.standing, row.more) = (NOWHERE, None);
+        row.standing = StandingNumber::NOWHERE;
+        self.belongs.remove(&number);
         self.sector_moved(Some(old), None, diffs);
         diffs.device(DeviceDiff {
             order: 0,
@@ -328,48 +348,64 @@ impl ControlTables {
         });
     }
 
+    /// Forgets the kinds that no device has any more, if there may be many.
+    fn sweep_kinds(&mut self) {
+        if self.kinds.is_littered() {
+            let there = self
+                .devices
+                .iter()
+                .filter(|row| row.standing.get().is_some());
+            self.kinds.sweep(there.map(|row| row.kind));
+        }
+    }
+
     /// A device left a sector, or came into one: tells where the sector is, if that is elsewhere now.
-    fn sector_moved(&mut self, old: Option<Standing>, new: Option<Standing>, diffs: &mut Diffs) {
+    fn sector_moved(
+        &mut self,
+        old: Option<StandingNumber>,
+        new: Option<StandingNumber>,
+        diffs: &mut Diffs,
+    ) {
         if old == new {
             return;
         }
-        let (old, new) = {
-            let names = self.numbers.read();
-            let sector = |standing: Option<Standing>| {
-                let (tenant, site, sector) = ids(standing?, &names);
-                Some(((tenant, sector?), site?))
-            };
-            (sector(old), sector(new))
+        let names = self.numbers.read();
+        let sector_at = |standing: Option<StandingNumber>| {
+            let [_, site, sector] = names.standing(standing?);
+            (site != PlaceNumber::NONE && sector != PlaceNumber::NONE).then_some((sector, site))
         };
-        if let Some((sector, site)) = new {
-            let sites = self.sectors.entry(sector).or_default();
-            *sites.devices.entry(site).or_default() += 1;
+        let (old, new) = (sector_at(old), sector_at(new));
+        if let Some(at) = new {
+            *self.sectors.entry(at).or_default() += 1;
         }
-        if let Some((sector, site)) = old
-            && let Some(sites) = self.sectors.get_mut(&sector)
-            && let Some(n) = sites.devices.get_mut(&site)
+        if let Some(at) = old
+            && let Some(devices) = self.sectors.get_mut(&at)
         {
-            *n -= 1;
-            if *n == 0 {
-                sites.devices.remove(&site);
+            *devices -= 1;
+            if *devices == 0 {
+                self.sectors.remove(&at);
             }
         }
         for (sector, _) in [old, new].into_iter().flatten() {
-            let Some(sites) = self.sectors.get_mut(&sector) else {
+            let all = (sector, PlaceNumber(0))..=(sector, PlaceNumber::NONE);
+            let sites = self.sectors.range(all).map(|((_, site), _)| *site);
+            // Of two sites the one with the lower id.
+            let is_at = sites.min_by_key(|site| names.place(*site));
+            if self.told.get(&sector).copied() == is_at {
+                continue;
+            }
+            let Some(is_at) = is_at else {
+                self.told.remove(&sector);
                 continue;
             };
-            match sites.devices.keys().next().copied() {
-                None => drop(self.sectors.remove(&sector)),
-                Some(site) if sites.told != Some(site) => {
-                    sites.told = Some(site);
-                    let (tenant, sector) = sector;
-                    diffs.rule(RuleControl::Sector {
-                        tenant,
-                        sector,
-                        site,
-                    });
-                }
-                Some(_) => {}
+            self.told.insert(sector, is_at);
+            let places = (names.place(sector), names.place(is_at));
+            if let (Some(Place::Sector(tenant, sector)), Some(Place::Site(_, site))) = places {
+                diffs.rule(RuleControl::Sector {
+                    tenant,
+                    sector,
+                    site,
+                });
             }
         }
     }
@@ -396,20 +432,96 @@ mod tests {
     use mast_schemas::ThresholdsId;
     use mast_schemas::thresholds::DEFAULT;
 
-    #[test]
-    fn what_a_device_belongs_to_is_told_and_kept() {
-        let mut tables = ControlTables::new(DEFAULT, &[], &[], Numbers::default());
-        let record = StandingRecord {
+    fn record(tenant_id: TenantId) -> StandingRecord {
+        StandingRecord {
             device_id: DeviceId::new(),
-            tenant_id: TenantId::new(),
+            tenant_id,
             site_id: None,
             sector_id: None,
             enabled: true,
             role: Role::Router,
             interval_ms: 30_000,
+            parent_id: None,
+            group_ids: Vec::new(),
+            tag_ids: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_every_device_has_is_small() {
+        assert_eq!(size_of::<Row>(), 8);
+    }
+
+    #[test]
+    fn kinds_that_no_device_has_any_more_go() {
+        let mut tables = ControlTables::new(DEFAULT, &[], &[], Numbers::default());
+        let mut diffs = Diffs::default();
+        let (stays, gone) = (record(TenantId::new()), record(TenantId::new()));
+        let mut edited = record(TenantId::new());
+        tables.put(stays.clone(), &mut diffs);
+        tables.put(gone.clone(), &mut diffs);
+        tables.remove(gone.device_id, &mut diffs);
+        for interval_ms in 1..100_000 {
+            edited.interval_ms = interval_ms;
+            tables.put(edited.clone(), &mut diffs);
+        }
+        // Numbers are used again: with room for more, none would be far below the number of edits.
+        let kinds = (0..).take_while(|n| tables.kinds.value(*n).is_some());
+        assert!(kinds.count() < 2_000);
+        let mut all = [stays, edited];
+        all.sort_by_key(|record| record.device_id);
+        assert_eq!(tables.records(), all);
+        // It comes back, of a kind that others took in the meantime.
+        tables.put(gone.clone(), &mut diffs);
+        assert!(tables.records().contains(&gone));
+    }
+
+    #[test]
+    fn a_sector_is_where_its_devices_are_and_at_one_site() {
+        let mut tables = ControlTables::new(DEFAULT, &[], &[], Numbers::default());
+        let (tenant, sector) = (TenantId::new(), SectorId::new());
+        let mut sites = [SiteId::new(), SiteId::new()];
+        // The higher id is known first.
+        sites.sort();
+        let [low, high] = sites;
+        let mut devices = [record(tenant), record(tenant)];
+        let mut moves = |n: usize, site: SiteId| {
+            (devices[n].site_id, devices[n].sector_id) = (Some(site), Some(sector));
+            let mut diffs = Diffs::default();
+            tables.put(devices[n].clone(), &mut diffs);
+            let told = diffs.rules.into_iter().map(|(_, control)| match control {
+                RuleControl::Sector {
+                    tenant: of,
+                    sector: what,
+                    site,
+                } => {
+                    assert_eq!((of, what), (tenant, sector));
+                    site
+                }
+                other => panic!("{other:?}"),
+            });
+            told.collect::<Vec<_>>()
+        };
+        assert_eq!(moves(0, high), [high]);
+        assert_eq!(moves(1, high), []);
+        assert_eq!(moves(1, low), [low]);
+        assert_eq!(moves(1, high), [high]);
+        assert_eq!(moves(0, low), [low]);
+        assert_eq!(moves(1, low), []);
+        for device in devices {
+            tables.remove(device.device_id, &mut Diffs::default());
+        }
+        assert!(tables.sectors.is_empty() && tables.told.is_empty());
+    }
+
+    #[test]
+    fn what_a_device_belongs_to_is_told_and_kept() {
+        let mut tables = ControlTables::new(DEFAULT, &[], &[], Numbers::default());
+        let record = StandingRecord {
             parent_id: Some(DeviceId::new()),
             group_ids: vec![GroupId::new()],
             tag_ids: vec![TagId::new()],
+            ..record(TenantId::new())
         };
         let mut diffs = Diffs::default();
         tables.put(record.clone(), &mut diffs);

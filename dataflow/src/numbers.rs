@@ -3,6 +3,9 @@
 //! The engine gives the numbers as control makes things known, each in its turn and before anything that uses it is fed. All
 //! workers read the one list of names: a fleet's ids once more for each worker would be the most of what a worker holds. Numbers
 //! live as long as the engine, are never used again for something else, and never leave it: outputs and checkpoints hold ids.
+//!
+//! So the lists only grow, by no more than one device, its places and one standing with each change of a device. A tenant that
+//! moves devices around makes a standing at most of each of its sectors at each of its sites.
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
@@ -37,8 +40,19 @@ impl PlaceNumber {
 /// Where a device stands: the numbers of its tenant, site and sector; [`PlaceNumber::NONE`] where it has none.
 pub(crate) type Standing = [PlaceNumber; 3];
 
-/// Where a device that is no more stands.
-pub(crate) const NOWHERE: Standing = [PlaceNumber::NONE; 3];
+/// The number of a standing: a fleet has few of them, and every device has one, in several places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) struct StandingNumber(pub(crate) u32);
+
+impl StandingNumber {
+    /// Where a device that is no more stands: at no place.
+    pub(crate) const NOWHERE: Self = Self(u32::MAX);
+
+    /// Unless it is [`StandingNumber::NOWHERE`].
+    pub(crate) fn get(self) -> Option<Self> {
+        (self != Self::NOWHERE).then_some(self)
+    }
+}
 
 /// What numbers stand for, shared by the engine and its workers.
 ///
@@ -67,24 +81,20 @@ impl Numbers {
         tenant: TenantId,
         site: Option<SiteId>,
         sector: Option<SectorId>,
-    ) -> Standing {
+    ) -> StandingNumber {
         let places = [
             Some(Place::Tenant(tenant)),
             site.map(|site| Place::Site(tenant, site)),
             sector.map(|sector| Place::Sector(tenant, sector)),
         ];
-        let known = |names: &Names, place| names.places.find(&place).map(PlaceNumber);
-        let standing = {
-            let names = self.read();
-            places.map(|place| place.map_or(Some(PlaceNumber::NONE), |place| known(&names, place)))
-        };
-        match standing {
-            [Some(tenant), Some(site), Some(sector)] => [tenant, site, sector],
-            _ => self.write(|names| {
+        let known = self.read().find_standing(&places);
+        known.unwrap_or_else(|| {
+            self.write(|names| {
                 let mut number = |place| PlaceNumber(names.places.number(&place));
-                places.map(|place| place.map_or(PlaceNumber::NONE, &mut number))
-            }),
-        }
+                let standing = places.map(|place| place.map_or(PlaceNumber::NONE, &mut number));
+                StandingNumber(names.standings.number(&standing))
+            })
+        })
     }
 
     fn write<T>(&self, write: impl FnOnce(&mut Names) -> T) -> T {
@@ -97,6 +107,7 @@ impl Numbers {
 pub(crate) struct Names {
     devices: Interner<DeviceId>,
     places: Interner<Place>,
+    standings: Interner<Standing>,
 }
 
 impl Names {
@@ -116,6 +127,22 @@ impl Names {
         self.places.value(number.0).copied()
     }
 
+    /// The places of a standing.
+    pub(crate) fn standing(&self, number: StandingNumber) -> Standing {
+        let standing = self.standings.value(number.0).copied();
+        standing.unwrap_or([PlaceNumber::NONE; 3])
+    }
+
+    fn find_standing(&self, places: &[Option<Place>; 3]) -> Option<StandingNumber> {
+        let mut standing = [PlaceNumber::NONE; 3];
+        for (number, place) in standing.iter_mut().zip(places) {
+            if let Some(place) = place {
+                *number = PlaceNumber(self.places.find(place)?);
+            }
+        }
+        self.standings.find(&standing).map(StandingNumber)
+    }
+
     /// The number of a tenant.
     pub(crate) fn tenant_number(&self, tenant: TenantId) -> PlaceNumber {
         let number = self.places.find(&Place::Tenant(tenant));
@@ -128,5 +155,30 @@ impl Names {
             Some(Place::Tenant(tenant)) => tenant,
             _ => TenantId::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_standing_has_one_number_and_its_number_those_places() {
+        let (numbers, tenant) = (Numbers::default(), TenantId::new());
+        let (site, sector) = (Some(SiteId::new()), Some(SectorId::new()));
+        let whole = numbers.standing(tenant, None, None);
+        let at_site = numbers.standing(tenant, site, None);
+        let at_sector = numbers.standing(tenant, site, sector);
+        // The sector without the site, as while somebody moves it: all of its places are known, the standing is not.
+        let between = numbers.standing(tenant, None, sector);
+        let all = [whole, at_site, at_sector, between];
+        assert_eq!(all, [0, 1, 2, 3].map(StandingNumber));
+        assert_eq!(numbers.standing(tenant, site, None), at_site);
+        let (names, none) = (numbers.read(), PlaceNumber::NONE);
+        let [tenant, site, sector] = names.standing(at_sector);
+        assert_eq!(names.standing(at_site), [tenant, site, none]);
+        assert_eq!(names.standing(between), [tenant, none, sector]);
+        assert_eq!(names.standing(StandingNumber::NOWHERE), [none; 3]);
+        assert_eq!(StandingNumber::NOWHERE.get(), None);
     }
 }

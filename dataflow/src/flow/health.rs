@@ -8,7 +8,7 @@ use mast_schemas::Epoch;
 use mast_schemas::views::{Counts, Place};
 use mast_state::messages::{IncidentInput, PlaceControl, RuleControl};
 use mast_state::rules::PlaceFact;
-use mast_state::{HealthOut, Places};
+use mast_state::{HealthOut, Places, give_back};
 use timely::dataflow::operators::vec::Map;
 
 use crate::flow::places::CountDiff;
@@ -163,4 +163,9 @@ fn emit(epoch: Epoch, out: &mut HealthOut, outputs: &mut Outputs) {
     outputs
         .health_history
         .extend(history.map(|row| (epoch, row)));
+    // Every place has a row at each tick.
+    give_back(&mut out.views);
+    give_back(&mut out.events);
+    give_back(&mut out.past);
+    give_back(&mut out.history);
 }

@@ -21,7 +21,10 @@ pub(crate) fn tenant_route(tenant: TenantId) -> u64 {
 pub(crate) fn of_device(diff: &DeviceDiff, names: &Names) -> Vec<IncidentInput> {
     let device = diff.control.device;
     let info = diff.control.info.as_ref();
-    let old = diff.old.map(|[tenant, ..]| names.tenant(tenant));
+    let old = diff.old.map(|standing| {
+        let [tenant, ..] = names.standing(standing);
+        names.tenant(tenant)
+    });
     let left = old.filter(|old| info.is_none_or(|info| info.tenant != *old));
     let left = left.map(|tenant| IncidentInput::Device {
         tenant,

@@ -15,8 +15,33 @@ use crate::numbers::PlaceNumber;
 )]
 pub(crate) struct CountDiff {
     devices: [i32; 4],
-    links: [i32; 5],
-    links_unobserved: i32,
+    links: LinkDiff,
+}
+
+/// Of these the links.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+pub(crate) struct LinkDiff {
+    states: [i32; 5],
+    unobserved: i32,
+}
+
+impl LinkDiff {
+    /// So many links more or less that are in a state, and unobserved or not.
+    pub(crate) fn of((state, unobserved): Counted, n: i32) -> Self {
+        let mut diff = Self::default();
+        diff.states[state as usize] = n;
+        diff.unobserved = if unobserved { n } else { 0 };
+        diff
+    }
+
+    /// Adds them up.
+    pub(crate) fn add(&mut self, more: &Self) {
+        let states = self.states.iter_mut().zip(more.states);
+        states.for_each(|(n, more)| *n += more);
+        self.unobserved += more.unobserved;
+    }
 }
 
 impl CountDiff {
@@ -27,27 +52,17 @@ impl CountDiff {
         diff
     }
 
-    /// Devices by state.
-    pub(crate) fn of_states(states: [i8; 4]) -> Self {
-        Self {
-            devices: states.map(i32::from),
-            ..Self::default()
-        }
+    /// All that a device adds: by how often it is in each state, and with its links.
+    pub(crate) fn of(states: [i8; 4], links: LinkDiff) -> Self {
+        let devices = states.map(i32::from);
+        Self { devices, links }
     }
+}
 
-    /// So many links more or less that are in a state, and unobserved or not.
-    pub(crate) fn links((state, unobserved): Counted, n: i32) -> Self {
-        let mut diff = Self::default();
-        diff.links[state as usize] = n;
-        diff.links_unobserved = if unobserved { n } else { 0 };
-        diff
-    }
-
-    fn values(&mut self) -> impl Iterator<Item = &mut i32> {
-        self.devices
-            .iter_mut()
-            .chain(&mut self.links)
-            .chain([&mut self.links_unobserved])
+impl From<LinkDiff> for CountDiff {
+    fn from(links: LinkDiff) -> Self {
+        let devices = [0; 4];
+        Self { devices, links }
     }
 }
 
@@ -55,8 +70,8 @@ impl From<CountDiff> for Counts {
     fn from(d: CountDiff) -> Self {
         Self {
             devices: d.devices.map(i64::from),
-            links: d.links.map(i64::from),
-            links_unobserved: i64::from(d.links_unobserved),
+            links: d.links.states.map(i64::from),
+            links_unobserved: i64::from(d.links.unobserved),
         }
     }
 }
@@ -69,8 +84,9 @@ impl IsZero for CountDiff {
 
 impl Semigroup for CountDiff {
     fn plus_equals(&mut self, rhs: &Self) {
-        let mut rhs = *rhs;
-        self.values().zip(rhs.values()).for_each(|(a, b)| *a += *b);
+        let devices = self.devices.iter_mut().zip(rhs.devices);
+        devices.for_each(|(n, more)| *n += more);
+        self.links.add(&rhs.links);
     }
 }
 
@@ -82,7 +98,9 @@ impl Monoid for CountDiff {
 
 impl Abelian for CountDiff {
     fn negate(&mut self) {
-        self.values().for_each(|v| *v = -*v);
+        self.devices = self.devices.map(|n| -n);
+        self.links.states = self.links.states.map(|n| -n);
+        self.links.unobserved = -self.links.unobserved;
     }
 }
 

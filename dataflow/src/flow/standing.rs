@@ -9,19 +9,19 @@ use differential_dataflow::difference::{Abelian, IsZero, Semigroup};
 use hashbrown::HashMap;
 use mast_schemas::views::DeviceState;
 use mast_schemas::{DeviceId, TenantId};
-use mast_state::{Measure, make_room};
+use mast_state::{Measure, PlaceSums, give_back, make_room};
 use uuid::Uuid;
 
-use crate::flow::places::CountDiff;
+use crate::flow::places::{CountDiff, LinkDiff};
 use crate::flow::types::{Collection, Scope, StageBuilder, Stream, Time};
 use crate::flow::visible::Counted;
-use crate::numbers::{DeviceNumber, NOWHERE, Names, Numbers, PlaceNumber, Standing};
+use crate::numbers::{DeviceNumber, Names, Numbers, PlaceNumber, Standing, StandingNumber};
 
 /// What the stage reads.
 #[derive(Clone, Debug)]
 pub(crate) enum StandingMessage {
     /// Control: where a device stands; `None` = it is deleted.
-    Standing(DeviceNumber, Option<Standing>),
+    Standing(DeviceNumber, Option<StandingNumber>),
     /// A device came into a state (1), or left it (-1).
     State(DeviceNumber, DeviceState, i8),
     /// So many links of an access point more or less are so.
@@ -35,11 +35,24 @@ pub(crate) enum StandingMessage {
 /// A change of a place's sum.
 pub(crate) type PlaceChange = (PlaceNumber, Measure, i64);
 
-/// A device: where it stands, and how often it is in each state, which is once in one of them between slots. 16 bytes.
+/// A device: where it stands, and how often it is in each state, which is once in one of them between slots. 8 bytes.
 #[derive(Clone, Copy)]
 struct Stood {
-    standing: Standing,
+    standing: StandingNumber,
     states: [i8; 4],
+}
+
+/// What an access point adds beside its state.
+#[derive(Default)]
+struct Added {
+    links: LinkDiff,
+    sums: PlaceSums,
+}
+
+impl Added {
+    fn is_nothing(&self) -> bool {
+        self.links == LinkDiff::default() && self.sums.is_empty()
+    }
 }
 
 /// Where devices stand, and what they add.
@@ -47,8 +60,8 @@ struct Stood {
 struct Standings {
     /// By number. Most devices have no clients, so what each has must be small.
     devices: Vec<Stood>,
-    links: HashMap<DeviceNumber, CountDiff>,
-    sums: HashMap<DeviceNumber, BTreeMap<Measure, i64>>,
+    /// Of those that add something.
+    added: HashMap<DeviceNumber, Box<Added>>,
     /// By id: a trend outlives its access point, and finds it again if that comes back.
     degrading: BTreeMap<(DeviceId, TenantId), i64>,
     /// The slot's changes.
@@ -79,7 +92,7 @@ impl Standings {
             let more = i + 1 - self.devices.len();
             make_room(&mut self.devices, more);
             let nowhere = Stood {
-                standing: NOWHERE,
+                standing: StandingNumber::NOWHERE,
                 states: [0; 4],
             };
             self.devices.resize(i + 1, nowhere);
@@ -87,41 +100,58 @@ impl Standings {
         &mut self.devices[i]
     }
 
-    fn state(&mut self, device: DeviceNumber, state: DeviceState, n: i8) {
+    fn state(&mut self, device: DeviceNumber, state: DeviceState, n: i8, names: &Names) {
         let stood = self.device(device);
         stood.states[state as usize] += n;
-        let standing = stood.standing;
+        let standing = names.standing(stood.standing);
         self.count(standing, &CountDiff::devices(state, n.into()));
     }
 
-    fn links(&mut self, ap: DeviceNumber, counted: Counted, n: i32) {
-        let diff = CountDiff::links(counted, n);
-        let links = self.links.entry(ap).or_default();
-        links.plus_equals(&diff);
-        if links.is_zero() {
-            self.links.remove(&ap);
+    /// Changes what an access point adds. Returns where it stands.
+    fn change(
+        &mut self,
+        ap: DeviceNumber,
+        change: impl FnOnce(&mut Added),
+        names: &Names,
+    ) -> Standing {
+        let added = self.added.entry(ap).or_default();
+        change(added);
+        if added.is_nothing() {
+            self.added.remove(&ap);
         }
-        let standing = self.device(ap).standing;
-        self.count(standing, &diff);
+        names.standing(self.device(ap).standing)
     }
 
-    fn stand(&mut self, device: DeviceNumber, new: Option<Standing>, names: &Names) {
-        let new = new.unwrap_or(NOWHERE);
+    fn links(&mut self, ap: DeviceNumber, counted: Counted, n: i32, names: &Names) {
+        let diff = LinkDiff::of(counted, n);
+        let standing = self.change(ap, |added| added.links.add(&diff), names);
+        self.count(standing, &diff.into());
+    }
+
+    fn sum(&mut self, ap: DeviceNumber, measure: Measure, n: i64, names: &Names) {
+        let standing = self.change(ap, |added| added.sums.add(measure, n), names);
+        self.add(standing, measure, n);
+    }
+
+    fn stand(&mut self, device: DeviceNumber, new: Option<StandingNumber>, names: &Names) {
+        let new = new.unwrap_or(StandingNumber::NOWHERE);
         let stood = self.device(device);
-        let old = std::mem::replace(&mut stood.standing, new);
+        let (old, states) = (stood.standing, stood.states);
+        stood.standing = new;
         if old == new {
             return;
         }
-        let mut counts = CountDiff::of_states(stood.states);
-        if let Some(links) = self.links.get(&device) {
-            counts.plus_equals(links);
-        }
+        let (old, new) = (names.standing(old), names.standing(new));
+        let added = self.added.get(&device);
+        let links = added.map_or_else(LinkDiff::default, |added| added.links);
+        let sums: Vec<_> = added.iter().flat_map(|added| added.sums.all()).collect();
+        let mut counts = CountDiff::of(states, links);
         if !counts.is_zero() {
             self.count(new, &counts);
             counts.negate();
             self.count(old, &counts);
         }
-        for (measure, n) in self.sums.get(&device).cloned().unwrap_or_default() {
+        for (measure, n) in sums {
             self.add(old, measure, -n);
             self.add(new, measure, n);
         }
@@ -149,23 +179,9 @@ impl Standings {
             self.degrading.remove(&(device, tenant));
         }
         let stood = self.devices.get(names.number(&device).0 as usize);
-        let standing = stood.map_or(NOWHERE, |stood| stood.standing);
-        let standing = degrading_at(standing, names.tenant_number(tenant));
+        let standing = stood.map_or(StandingNumber::NOWHERE, |stood| stood.standing);
+        let standing = degrading_at(names.standing(standing), names.tenant_number(tenant));
         self.add(standing, Measure::Degrading, n);
-    }
-
-    fn change(&mut self, device: DeviceNumber, measure: Measure, n: i64) {
-        let sums = self.sums.entry(device).or_default();
-        let sum = sums.entry(measure).or_default();
-        *sum += n;
-        if *sum == 0 {
-            sums.remove(&measure);
-            if sums.is_empty() {
-                self.sums.remove(&device);
-            }
-        }
-        let standing = self.device(device).standing;
-        self.add(standing, measure, n);
     }
 
     /// The slot's changes, each (place, measure) once.
@@ -179,12 +195,14 @@ impl Standings {
         });
         let sums = sums.filter(|(_, _, n)| *n != 0).collect();
         self.changes.clear();
+        give_back(&mut self.changes);
         sums
     }
 
     /// The slot's changes of counts, each place once.
     fn take_counts(&mut self) -> Vec<(PlaceNumber, CountDiff)> {
-        let changed = self.counts.drain();
+        // Not drained: a map that once held every place would stay as large.
+        let changed = std::mem::take(&mut self.counts).into_iter();
         let mut counts: Vec<_> = changed.filter(|(_, diff)| !diff.is_zero()).collect();
         counts.sort_unstable_by_key(|(place, _)| *place);
         counts
@@ -196,7 +214,7 @@ fn degrading_at([owner, site, sector]: Standing, tenant: PlaceNumber) -> Standin
     if owner == tenant {
         [PlaceNumber::NONE, site, sector]
     } else {
-        NOWHERE
+        [PlaceNumber::NONE; 3]
     }
 }
 
@@ -229,9 +247,11 @@ pub(crate) fn standing<'s>(
             for message in messages {
                 match message {
                     StandingMessage::Standing(device, new) => state.stand(device, new, names),
-                    StandingMessage::State(device, is, n) => state.state(device, is, n),
-                    StandingMessage::Links(ap, counted, n) => state.links(ap, counted, n),
-                    StandingMessage::Sum(device, measure, n) => state.change(device, measure, n),
+                    StandingMessage::State(device, is, n) => state.state(device, is, n, names),
+                    StandingMessage::Links(ap, counted, n) => state.links(ap, counted, n, names),
+                    StandingMessage::Sum(device, measure, n) => {
+                        state.sum(device, measure, n, names);
+                    }
                     StandingMessage::Degrading(device, tenant, n) => {
                         state.degrading(device, tenant, n, names);
                     }
@@ -259,25 +279,41 @@ mod tests {
 
     const ONE: DeviceNumber = DeviceNumber(0);
 
-    /// Tenants 0 and 1; site 2 and sector 3 of tenant 0, site 4 of tenant 1; one device.
-    fn world() -> (Numbers, [TenantId; 2], DeviceId) {
+    /// Places 0 and 1 are tenants; site 2 and sector 3 of tenant 0, site 4 of tenant 1; one device.
+    struct World {
+        numbers: Numbers,
+        tenants: [TenantId; 2],
+        device: DeviceId,
+        in_sector: Option<StandingNumber>,
+        at_site: Option<StandingNumber>,
+        elsewhere: Option<StandingNumber>,
+    }
+
+    fn world() -> World {
         let (device, tenants) = (DeviceId::new(), [TenantId::new(), TenantId::new()]);
         let numbers = Numbers::default();
         numbers.device(device);
         for tenant in tenants {
             numbers.standing(tenant, None, None);
         }
-        numbers.standing(tenants[0], Some(SiteId::new()), Some(SectorId::new()));
-        numbers.standing(tenants[1], Some(SiteId::new()), None);
-        (numbers, tenants, device)
+        let site = Some(SiteId::new());
+        let in_sector = numbers.standing(tenants[0], site, Some(SectorId::new()));
+        let at_site = numbers.standing(tenants[0], site, None);
+        let elsewhere = numbers.standing(tenants[1], Some(SiteId::new()), None);
+        World {
+            numbers,
+            tenants,
+            device,
+            in_sector: Some(in_sector),
+            at_site: Some(at_site),
+            elsewhere: Some(elsewhere),
+        }
     }
 
-    const fn stands(places: [u32; 3]) -> Option<Standing> {
-        let [tenant, site, sector] = places;
-        Some([PlaceNumber(tenant), PlaceNumber(site), PlaceNumber(sector)])
+    #[test]
+    fn what_every_device_and_access_point_has_is_small() {
+        assert_eq!((size_of::<Stood>(), size_of::<Added>()), (8, 80));
     }
-
-    const NO: u32 = PlaceNumber::NONE.0;
 
     fn told(sums: &mut Standings) -> Vec<(u32, i64)> {
         let changes = sums.take().into_iter();
@@ -291,22 +327,23 @@ mod tests {
 
     #[test]
     fn degrading_clients_follow_their_access_point_and_outlive_it() {
-        let (numbers, [tenant, other], device) = world();
-        let (names, mut sums) = (numbers.read(), Standings::default());
-        sums.stand(ONE, stands([0, 2, 3]), &names);
+        let world = world();
+        let ([tenant, other], device) = (world.tenants, world.device);
+        let (names, mut sums) = (world.numbers.read(), Standings::default());
+        sums.stand(ONE, world.in_sector, &names);
         sums.degrading(device, tenant, 2, &names);
         assert_eq!(told(&mut sums), [(2, 2), (3, 2)]);
-        sums.stand(ONE, stands([0, 2, NO]), &names);
+        sums.stand(ONE, world.at_site, &names);
         assert_eq!(told(&mut sums), [(3, -2)]);
         // It is deleted; one of them is well in the meantime; and it comes back.
         sums.stand(ONE, None, &names);
         assert_eq!(told(&mut sums), [(2, -2)]);
         sums.degrading(device, tenant, -1, &names);
         assert_eq!(told(&mut sums), []);
-        sums.stand(ONE, stands([0, 2, 3]), &names);
+        sums.stand(ONE, world.in_sector, &names);
         assert_eq!(told(&mut sums), [(2, 1), (3, 1)]);
         // Another tenant has it: it learns nothing of clients that were not its own.
-        sums.stand(ONE, stands([1, 4, NO]), &names);
+        sums.stand(ONE, world.elsewhere, &names);
         assert_eq!(told(&mut sums), [(2, -1), (3, -1)]);
         sums.degrading(device, other, 1, &names);
         assert_eq!(told(&mut sums), [(4, 1)]);
@@ -314,13 +351,13 @@ mod tests {
 
     #[test]
     fn degrading_clients_of_an_access_point_that_is_not_known_yet_wait_for_it() {
-        let (_, [tenant, _], device) = world();
+        let (tenant, device) = (TenantId::new(), DeviceId::new());
         let (numbers, mut sums) = (Numbers::default(), Standings::default());
         sums.degrading(device, tenant, 1, &numbers.read());
         assert_eq!(told(&mut sums), []);
         numbers.device(device);
-        numbers.standing(tenant, Some(SiteId::new()), None);
-        sums.stand(ONE, stands([0, 1, NO]), &numbers.read());
+        let at_site = numbers.standing(tenant, Some(SiteId::new()), None);
+        sums.stand(ONE, Some(at_site), &numbers.read());
         assert_eq!(told(&mut sums), [(1, 1)]);
     }
 
@@ -341,35 +378,73 @@ mod tests {
 
     #[test]
     fn devices_and_links_count_where_they_stand_and_move_along() {
-        let (numbers, ..) = world();
-        let (names, mut all) = (numbers.read(), Standings::default());
+        let world = world();
+        let (names, mut all) = (&world.numbers.read(), Standings::default());
         let active = (LinkState::Active, false);
         // Before anybody has said where it stands.
-        all.state(ONE, DeviceState::Online, 1);
-        all.links(ONE, active, 2);
+        all.state(ONE, DeviceState::Online, 1, names);
+        all.links(ONE, active, 2, names);
         assert_eq!(counted(&mut all), []);
-        all.stand(ONE, stands([0, 2, 3]), &names);
+        all.stand(ONE, world.in_sector, names);
         let here = [1, 0, 2];
         assert_eq!(counted(&mut all), [(0, here), (2, here), (3, here)]);
         // It changes as it moves, whichever is told first.
-        all.state(ONE, DeviceState::Offline, 1);
-        all.stand(ONE, stands([0, 2, NO]), &names);
-        all.state(ONE, DeviceState::Online, -1);
-        all.links(ONE, active, -2);
+        all.state(ONE, DeviceState::Offline, 1, names);
+        all.stand(ONE, world.at_site, names);
+        all.state(ONE, DeviceState::Online, -1, names);
+        all.links(ONE, active, -2, names);
         let turned = [-1, 1, -2];
         assert_eq!(
             counted(&mut all),
             [(0, turned), (2, turned), (3, [-1, 0, -2])]
         );
-        assert!(all.links.is_empty());
+        assert!(all.added.is_empty());
         // What did not change is not told.
-        all.stand(ONE, stands([0, 2, NO]), &names);
-        all.state(ONE, DeviceState::Online, 1);
-        all.state(ONE, DeviceState::Online, -1);
+        all.stand(ONE, world.at_site, names);
+        all.state(ONE, DeviceState::Online, 1, names);
+        all.state(ONE, DeviceState::Online, -1, names);
         assert_eq!(counted(&mut all), []);
-        all.stand(ONE, None, &names);
+        all.stand(ONE, None, names);
         assert_eq!(counted(&mut all), [(0, [0, -1, 0]), (2, [0, -1, 0])]);
-        all.state(ONE, DeviceState::Offline, -1);
+        all.state(ONE, DeviceState::Offline, -1, names);
         assert_eq!(counted(&mut all), []);
+    }
+
+    /// What the places were told of their sums.
+    fn added(standings: &mut Standings) -> Vec<(u32, Measure, i64)> {
+        let changes = standings.take().into_iter();
+        changes
+            .map(|(place, measure, n)| (place.0, measure, n))
+            .collect()
+    }
+
+    #[test]
+    fn sums_of_an_access_point_move_along_and_go_with_the_last() {
+        let world = world();
+        let (names, mut all) = (&world.numbers.read(), Standings::default());
+        let (low, high) = (Measure::Signal(-81), Measure::Signal(-60));
+        let (noise, sent) = (Measure::Noise(-101), Measure::Sent);
+        all.stand(ONE, world.at_site, names);
+        all.sum(ONE, high, 1, names);
+        all.sum(ONE, noise, 1, names);
+        all.sum(ONE, sent, 1 << 40, names);
+        let here = [(high, 1), (noise, 1), (sent, 1 << 40)];
+        let at = |place: u32| here.map(|(measure, n)| (place, measure, n));
+        assert_eq!(added(&mut all), [at(0), at(2)].concat());
+        all.stand(ONE, world.in_sector, names);
+        assert_eq!(added(&mut all), at(3));
+        // A signal changes as its access point moves, and what goes is told before what comes.
+        all.sum(ONE, high, -1, names);
+        all.stand(ONE, world.at_site, names);
+        all.sum(ONE, low, 1, names);
+        let of_site = |place| [(place, low, 1), (place, high, -1)];
+        let of_sector = [(3, high, -1), (3, noise, -1), (3, sent, -(1 << 40))];
+        let turned = [of_site(0), of_site(2)].concat();
+        assert_eq!(added(&mut all), [&turned[..], &of_sector].concat());
+        // What it takes back before it adds it is nothing in the end.
+        for (measure, n) in [(sent, -(1 << 40)), (noise, -1), (low, -2), (low, 1)] {
+            all.sum(ONE, measure, n, names);
+        }
+        assert!(all.added.is_empty());
     }
 }

@@ -155,11 +155,61 @@ fn change(
     }
 }
 
+/// What is said of a client, of most clients one thing: a tree for that is ten times as large. Some are in every device's tables.
+#[derive(Debug)]
+enum Statements {
+    One(Box<Statement>),
+    /// Two or more.
+    #[expect(
+        clippy::box_collection,
+        reason = "a set is three times as wide, and few need one"
+    )]
+    Many(Box<BTreeSet<Statement>>),
+}
+
+impl Statements {
+    /// The one that holds.
+    fn first(&self) -> Option<&Statement> {
+        match self {
+            Self::One(one) => Some(one),
+            Self::Many(all) => all.first(),
+        }
+    }
+
+    fn put(&mut self, statement: Statement) {
+        match self {
+            Self::One(one) if **one == statement => {}
+            Self::One(one) => {
+                let both = BTreeSet::from([Statement::clone(one), statement]);
+                *self = Self::Many(Box::new(both));
+            }
+            Self::Many(all) => {
+                all.insert(statement);
+            }
+        }
+    }
+
+    /// Takes a statement away, and says whether another is left.
+    fn take(&mut self, statement: &Statement) -> bool {
+        match self {
+            Self::One(one) => **one != *statement,
+            Self::Many(all) => {
+                all.remove(statement);
+                if all.len() == 1
+                    && let Some(one) = all.pop_first()
+                {
+                    *self = Self::One(Box::new(one));
+                }
+                true
+            }
+        }
+    }
+}
+
 /// All statements about the clients of a worker.
 #[derive(Debug, Default)]
 pub struct Addresses {
-    /// The one that holds comes first.
-    said: Map<(TenantId, Mac), BTreeSet<Statement>>,
+    said: Map<(TenantId, Mac), Statements>,
     /// What held before the slot, of clients about which something changed in it.
     before: BTreeMap<(TenantId, Mac), Option<Statement>>,
 }
@@ -176,14 +226,20 @@ impl Addresses {
             let held = self.holds(&key).cloned();
             self.before.insert(key, held);
         }
-        let said = self.said.entry(key).or_default();
-        if change.diff > 0 {
-            said.insert(change.statement);
-        } else {
-            said.remove(&change.statement);
-        }
-        if said.is_empty() {
-            self.said.remove(&key);
+        let came = change.diff > 0;
+        match self.said.get_mut(&key) {
+            Some(said) if came => said.put(change.statement),
+            Some(said) => {
+                let others_are_left = said.take(&change.statement);
+                if !others_are_left {
+                    self.said.remove(&key);
+                }
+            }
+            None if came => {
+                let one = Statements::One(Box::new(change.statement));
+                self.said.insert(key, one);
+            }
+            None => {}
         }
     }
 
@@ -209,5 +265,45 @@ fn view((tenant_id, mac): (TenantId, Mac), statement: &Statement) -> ClientAddre
         source: statement.source.0,
         device_id: statement.device,
         since: statement.since.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_statement_takes_little_and_many_are_sorted() {
+        assert_eq!((size_of::<Statements>(), size_of::<Statement>()), (16, 64));
+        let (tenant, mac) = (TenantId::new(), Mac(1));
+        let mut addresses = Addresses::default();
+        let mut change = |since, diff| {
+            let statement = Statement {
+                source: Reverse(AddressSource::Arp),
+                since: Reverse(Timestamp(since)),
+                device: DeviceId::default(),
+                address: "10.0.0.1".into(),
+                host_name: None,
+            };
+            addresses.change(AddressChange {
+                tenant,
+                mac,
+                statement,
+                diff,
+            });
+            let said = addresses.said.get(&(tenant, mac));
+            let one = said.map(|said| matches!(said, Statements::One(_)));
+            let holds = addresses.holds(&(tenant, mac));
+            (holds.map(|holds| holds.since.0.0), one)
+        };
+        assert_eq!(change(5, -1), (None, None));
+        assert_eq!(change(5, 1), (Some(5), Some(true)));
+        assert_eq!(change(5, 1), (Some(5), Some(true)));
+        assert_eq!(change(7, -1), (Some(5), Some(true)));
+        assert_eq!(change(7, 1), (Some(7), Some(false)));
+        assert_eq!(change(6, 1), (Some(7), Some(false)));
+        assert_eq!(change(7, -1), (Some(6), Some(false)));
+        assert_eq!(change(5, -1), (Some(6), Some(true)));
+        assert_eq!(change(6, -1), (None, None));
     }
 }

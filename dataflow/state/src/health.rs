@@ -4,7 +4,7 @@
 //! ends, so nothing here depends on how a slot's changes were ordered. The trap avoided: samples with times of their own.
 //! Every place is sampled at every tick while it is there, so where a sample stands tells when it was.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use mast_schemas::checkpoint::HealthRecord;
 use mast_schemas::partition::key_group;
@@ -17,6 +17,7 @@ use mast_schemas::{Epoch, SectorId, SiteId, TenantId, Timestamp};
 
 use crate::maintenance::Maintenance;
 use crate::messages::PlaceControl;
+use crate::place::{Samples, SmallCounts};
 use crate::rules::PlaceFact;
 
 /// Ticks of an hour.
@@ -37,23 +38,24 @@ pub struct HealthOut {
     pub history: Vec<HealthSample>,
 }
 
-/// A place that has a device.
+/// A place that has a device: 120 bytes, and some 200 for a week.
 #[derive(Debug)]
 struct Entry {
-    counts: Counts,
+    counts: SmallCounts,
     health: Health,
     /// Live links at the newest ticks, at most one more than an hour has.
-    ticks: VecDeque<u32>,
+    ticks: Samples,
     /// Live links at the newest whole hours, at most one more than a week has.
-    hours: VecDeque<u32>,
+    hours: Samples,
 }
 
 /// The places of a worker.
 #[derive(Debug, Default)]
 pub struct Places {
-    places: BTreeMap<Place, Entry>,
+    /// Boxed, as what is below: they are large, and the map has places to spare.
+    places: BTreeMap<Place, Box<Entry>>,
     /// Of places that have one.
-    sums: BTreeMap<Place, Sums>,
+    sums: BTreeMap<Place, Box<Sums>>,
     maintenance: Maintenance,
     /// Restored places that windows say something else of than their records: told in the next slot.
     stirred: BTreeSet<Place>,
@@ -91,35 +93,25 @@ fn small(n: i64) -> u32 {
 
 impl Entry {
     fn live(&self) -> u32 {
-        let n = |state: LinkState| self.counts.links[state as usize];
+        let links = Counts::from(self.counts).links;
+        let n = |state: LinkState| links[state as usize];
         small(n(LinkState::Active) + n(LinkState::Degraded))
     }
 
     fn sample(&mut self, at: Timestamp) {
         let live = self.live();
-        push(&mut self.ticks, live, HOUR + 1);
+        self.ticks.push(live, HOUR + 1);
         if at.0.rem_euclid(Span::hours(1).0) == 0 {
-            push(&mut self.hours, live, WEEK + 1);
+            self.hours.push(live, WEEK + 1);
         }
     }
 
     fn past(&self) -> PastClients {
-        let ago = |samples: &VecDeque<u32>, back: usize| {
-            let newest = samples.len().checked_sub(1 + back)?;
-            samples.get(newest).map(|n| i64::from(*n))
-        };
         PastClients {
-            hour_ago: ago(&self.ticks, HOUR),
-            week_ago: ago(&self.hours, WEEK),
+            hour_ago: self.ticks.ago(HOUR).map(i64::from),
+            week_ago: self.hours.ago(WEEK).map(i64::from),
         }
     }
-}
-
-fn push(samples: &mut VecDeque<u32>, sample: u32, most: usize) {
-    if samples.len() == most {
-        samples.pop_front();
-    }
-    samples.push_back(sample);
 }
 
 /// What else is so of a place.
@@ -221,12 +213,12 @@ impl Places {
             }
             let (ticks, hours) = (ticks.into(), hours.into());
             let entry = Entry {
-                counts,
+                counts: counts.into(),
                 health,
                 ticks,
                 hours,
             };
-            Some((place, entry))
+            Some((place, Box::new(entry)))
         });
         self.places = places.collect();
         self.restored.clear();
@@ -242,7 +234,7 @@ impl Places {
         for (place, fact) in facts {
             let sums = self.sums.entry(place).or_default();
             sums.take(fact);
-            if *sums == Sums::default() {
+            if **sums == Sums::default() {
                 self.sums.remove(&place);
             }
         }
@@ -264,7 +256,7 @@ impl Places {
         control.for_each(|said| self.maintenance.apply(said));
         for place in self.stirred(at) {
             if let Some(entry) = self.places.get(&place) {
-                changes.entry(place).or_insert(Some(entry.counts));
+                changes.entry(place).or_insert(Some(entry.counts.into()));
             }
         }
         let mut moved = BTreeSet::new();
@@ -286,8 +278,9 @@ impl Places {
         }
         for place in moved {
             let entry = self.places.get(&place);
-            let counts = entry.map_or_else(Counts::default, |entry| entry.counts);
-            let sums = self.sums.get(&place).copied().unwrap_or_default();
+            let counts = entry.map_or_else(Counts::default, |entry| entry.counts.into());
+            let sums = self.sums.get(&place).map(|sums| **sums);
+            let sums = sums.unwrap_or_default();
             let health = entry.map(|entry| entry.health);
             out.history.push(row(&place, at, &counts, health, sums));
         }
@@ -332,15 +325,15 @@ impl Places {
         let now = counts.as_ref().map(state);
         let health = now.map(|state| Health { state, since: at });
         match (counts.zip(health), self.places.get_mut(&place)) {
-            (Some((counts, _)), Some(entry)) => entry.counts = counts,
+            (Some((counts, _)), Some(entry)) => entry.counts = counts.into(),
             (Some((counts, health)), None) => {
                 let entry = Entry {
-                    counts,
+                    counts: counts.into(),
                     health,
-                    ticks: VecDeque::new(),
-                    hours: VecDeque::new(),
+                    ticks: Samples::default(),
+                    hours: Samples::default(),
                 };
-                self.places.insert(place, entry);
+                self.places.insert(place, Box::new(entry));
             }
             (None, Some(entry)) => {
                 if entry.past() != PastClients::default() {
@@ -383,16 +376,20 @@ impl Places {
 
     /// All records with their key groups, by rising group and place.
     pub fn records(&self) -> Vec<(u8, HealthRecord)> {
-        let record = |(place, entry): (&Place, &Entry)| {
+        let record = |place: &Place, entry: &Entry| {
             let record = HealthRecord {
                 place: *place,
                 health: entry.health,
-                ticks: entry.ticks.iter().copied().collect(),
-                hours: entry.hours.iter().copied().collect(),
+                ticks: entry.ticks.iter().collect(),
+                hours: entry.hours.iter().collect(),
             };
             (key_group(place.id().0.as_bytes()), record)
         };
-        let mut all: Vec<_> = self.places.iter().map(record).collect();
+        let mut all: Vec<_> = self
+            .places
+            .iter()
+            .map(|(place, entry)| record(place, entry))
+            .collect();
         all.sort_by_key(|(group, record)| (*group, record.place));
         all
     }
@@ -408,6 +405,11 @@ mod tests {
             devices: [online, offline, unmanageable, unobserved],
             ..Counts::default()
         }
+    }
+
+    #[test]
+    fn what_every_sector_has_is_small() {
+        assert_eq!((size_of::<Entry>(), size_of::<Sums>()), (120, 80));
     }
 
     #[test]

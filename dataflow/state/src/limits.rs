@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub type Scope = (TenantId, Option<SiteId>, Option<SectorId>);
 
 /// What counts as bad for links of one technology.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 struct Limits {
     degraded_signal_dbm: i16,
     active_signal_dbm: i16,
@@ -49,7 +49,7 @@ impl Limits {
 }
 
 /// What counts as bad for the links of an access point, by technology.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ApLimits([Limits; Source::ALL.len()]);
 
 impl ApLimits {

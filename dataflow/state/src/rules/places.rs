@@ -19,6 +19,7 @@ use super::values::{mean, percent};
 use crate::compact::Map;
 use crate::health::{Sums, health_of};
 use crate::messages::{RuleChange, RuleControl};
+use crate::place::SmallCounts;
 
 /// Time between judgements.
 const TICK: Span = Span::secs(60);
@@ -45,7 +46,7 @@ pub enum PlaceFact {
 #[derive(Clone, Copy, Debug, Default)]
 struct Now {
     standing: u32,
-    counts: Counts,
+    counts: SmallCounts,
     hour_ago: Option<i64>,
     sums: Sums,
 }
@@ -64,7 +65,8 @@ impl Judged for Place {
 #[derive(Debug)]
 pub struct PlaceRules {
     book: Book<Place>,
-    places: BTreeMap<Place, Now>,
+    /// Boxed: they are large, and the map has places to spare.
+    places: BTreeMap<Place, Box<Now>>,
     /// Of sectors: the site at which their devices stand.
     sites: Map<(TenantId, SectorId), SiteId>,
     /// Received and sent of places that a rule compares with an hour ago, at the newest ticks.
@@ -85,12 +87,16 @@ impl Default for PlaceRules {
 }
 
 impl Now {
+    fn counts(&self) -> Counts {
+        self.counts.into()
+    }
+
     fn devices(&self, state: DeviceState) -> i64 {
-        self.counts.devices[state as usize]
+        self.counts().devices[state as usize]
     }
 
     fn has_devices(&self) -> bool {
-        self.counts.devices.iter().any(|n| *n > 0)
+        self.counts().devices.iter().any(|n| *n > 0)
     }
 
     /// Whether nothing is known of it.
@@ -100,7 +106,7 @@ impl Now {
 
     fn take(&mut self, fact: PlaceFact) {
         match fact {
-            PlaceFact::Counts(counts) => self.counts = counts.unwrap_or_default(),
+            PlaceFact::Counts(counts) => self.counts = counts.unwrap_or_default().into(),
             PlaceFact::HourAgo(links) => self.hour_ago = links,
             sum => self.sums.take(sum),
         }
@@ -128,9 +134,10 @@ fn drop(before: i64, now: i64) -> Option<i64> {
 impl Values for PlaceValues<'_> {
     fn value(&self, kind: RuleKind) -> Option<i64> {
         let now = self.now;
-        let health = health_of(&now.counts);
+        let counts = now.counts();
+        let health = health_of(&counts);
         let known = |n: i64| (health != HealthState::Unknown).then(|| n.saturating_mul(1_000));
-        let links = |state: LinkState| now.counts.links[state as usize];
+        let links = |state: LinkState| counts.links[state as usize];
         match kind {
             RuleKind::DeviceOfflinePercent => {
                 let offline = now.devices(DeviceState::Offline);
@@ -222,10 +229,10 @@ impl PlaceRules {
         }
         for place in self.take(facts) {
             let now = self.places.get(&place);
-            if !now.is_some_and(Now::has_devices) {
+            if !now.is_some_and(|now| now.has_devices()) {
                 self.book.gone(place, self.now, out);
             }
-            if now.is_some_and(Now::is_nothing) {
+            if now.is_some_and(|now| now.is_nothing()) {
                 self.places.remove(&place);
             }
         }
@@ -297,7 +304,7 @@ impl PlaceRules {
                     standing,
                     ..Now::default()
                 };
-                self.places.insert(place, now);
+                self.places.insert(place, Box::new(now));
             }
             if let Some(now) = self.places.get_mut(&place) {
                 now.take(fact);
@@ -383,5 +390,15 @@ fn place_of(tenant: TenantId, subject: &Subject) -> Option<Place> {
         Subject::Site(site) => Some(Place::Site(tenant, *site)),
         Subject::Sector(sector) => Some(Place::Sector(tenant, *sector)),
         Subject::Device(_) | Subject::Interface(..) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_every_sector_has_is_small() {
+        assert_eq!(size_of::<Now>(), 144);
     }
 }
