@@ -14,6 +14,7 @@ mod link;
 mod maintenance;
 pub mod messages;
 pub mod pairing;
+mod rack;
 mod radio;
 mod reporters;
 mod roam;
