@@ -16,6 +16,8 @@ pub(crate) type Map<K, V> = HashMap<K, V, FixedState>;
 pub struct Mac48([u16; 3]);
 
 impl Mac48 {
+    pub(crate) const ZERO: Self = Self([0; 3]);
+
     #[cfg(test)]
     pub(crate) const fn new(thirds: [u16; 3]) -> Self {
         Self(thirds)
@@ -228,7 +230,7 @@ pub(crate) trait Keyed {
     fn key(&self) -> Self::Key;
 }
 
-/// Values by key, of which several may have one. A table of the values themselves would be half empty after it has doubled; here
+/// Values by key. A table of the values themselves would be half empty after it has doubled; here
 /// only their places are.
 #[derive(Debug)]
 pub(crate) struct Shelf<T> {
@@ -250,27 +252,13 @@ impl<T: Keyed> Shelf<T> {
         FixedState::with_seed(0).hash_one(key)
     }
 
-    /// The place of a value with this key.
+    /// The place of the value with this key.
     pub(crate) fn find(&self, key: T::Key) -> Option<u32> {
-        self.find_that(key, |_| true)
-    }
-
-    /// The place of a value with this key that is the one.
-    pub(crate) fn find_that(&self, key: T::Key, is: impl Fn(&T) -> bool) -> Option<u32> {
-        let same = |place: &u32| {
-            let value = &self.values[*place];
-            value.key() == key && is(value)
-        };
+        let same = |place: &u32| self.values[*place].key() == key;
         self.places.find(Self::hash(key), same).copied()
     }
 
-    /// The places of all values with this key, in no order.
-    pub(crate) fn all(&self, key: T::Key) -> impl Iterator<Item = u32> {
-        let here = self.places.iter_hash(Self::hash(key)).copied();
-        here.filter(move |place| self.values[*place].key() == key)
-    }
-
-    /// Puts a value there, also where others have its key.
+    /// Puts a value there; none has its key yet.
     pub(crate) fn put(&mut self, value: T) -> u32 {
         let key = value.key();
         let place = self.values.put(value);
@@ -293,11 +281,6 @@ impl<T: Keyed> Shelf<T> {
     /// All values, in no order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.places.iter().map(|place| &self.values[*place])
-    }
-
-    /// All places, in no order.
-    pub(crate) fn places(&self) -> Vec<u32> {
-        self.places.iter().copied().collect()
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -16,6 +16,7 @@ pub mod messages;
 pub mod pairing;
 mod place;
 mod pool;
+mod rack;
 mod radio;
 mod reporters;
 mod roam;

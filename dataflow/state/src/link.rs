@@ -57,7 +57,8 @@ pub(crate) struct Link {
     heard: Heard,
 }
 
-const NO_SIGNAL: i16 = i16::MIN;
+/// A signal that is null.
+pub(crate) const NO_SIGNAL: i16 = i16::MIN;
 
 /// A change of state: from, to, when, why.
 pub(crate) type Change = (Option<LinkState>, Option<LinkState>, Timestamp, LinkReason);

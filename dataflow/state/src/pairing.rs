@@ -11,9 +11,9 @@ use std::hash::BuildHasher;
 use foldhash::fast::FixedState;
 use mast_schemas::{DeviceId, Timestamp};
 use serde::{Deserialize, Serialize};
-use smallvec::SmallVec;
 
-use crate::compact::{Instant, Keyed, Mac48, Shelf};
+use crate::compact::{Interner, Mac48};
+use crate::rack::{OfMac, Rack};
 
 /// No device.
 const NOBODY: u32 = u32::MAX;
@@ -81,26 +81,35 @@ pub struct OwnersOut {
     pub touched: Vec<Address>,
 }
 
-/// A claim: 24 bytes, as a fleet has several for each client.
-#[derive(Debug)]
+/// A claim: 18 bytes, as a fleet has several for each client. The tenant is where it lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(Rust, packed(2))]
 struct Claim {
-    address: Address,
+    mac: Mac48,
     device: u32,
-    since: Instant,
+    since: Timestamp,
 }
 
-impl Keyed for Claim {
-    type Key = Address;
+impl OfMac for Claim {
+    const VACANT: Self = Self {
+        mac: Mac48::ZERO,
+        device: NOBODY,
+        since: Timestamp(0),
+    };
 
-    fn key(&self) -> Address {
-        self.address
+    fn is_vacant(&self) -> bool {
+        self.device == NOBODY
+    }
+
+    fn mac(&self) -> Mac48 {
+        self.mac
     }
 }
 
 /// All claims of a worker.
 #[derive(Debug, Default)]
 pub struct Owners {
-    claims: Shelf<Claim>,
+    claims: Rack<Claim>,
     remote: BTreeMap<Address, Remote>,
     /// Owners before the slot, of addresses whose claims changed in it.
     before: BTreeMap<Address, Owner>,
@@ -126,18 +135,16 @@ impl Owners {
             let owner = self.now(address, id);
             self.before.insert(address, owner);
         }
-        let since = Instant::from(claim.since);
+        let held = Claim {
+            mac: address.mac,
+            device: claim.device,
+            since: claim.since,
+        };
         if claim.came {
-            self.claims.put(Claim {
-                address,
-                device: claim.device,
-                since,
-            });
-            return;
-        }
-        let same = |other: &Claim| (other.device, other.since) == (claim.device, since);
-        if let Some(place) = self.claims.find_that(address, same) {
-            self.claims.remove(place);
+            self.claims.put(address.tenant, held);
+        } else {
+            self.claims
+                .take(address.tenant, address.mac, |other| *other == held);
         }
     }
 
@@ -188,12 +195,11 @@ impl Owners {
 
     /// The owner by the claims that were taken in so far.
     fn now(&self, address: Address, id: impl Fn(u32) -> DeviceId) -> Owner {
-        let here = self.claims.all(address).map(|place| &self.claims[place]);
-        let here: SmallVec<[&Claim; 2]> = here.collect();
+        let here = self.claims.all(address.tenant, address.mac);
         let least = |left_out: u32| {
-            let claims = here.iter().filter(|claim| claim.device != left_out);
+            let claims = here.clone().filter(|claim| claim.device != left_out);
             let least = claims.min_by(|a, b| {
-                let by_time = a.since.cmp(&b.since);
+                let by_time = { a.since }.cmp(&{ b.since });
                 by_time.then_with(|| id(a.device).cmp(&id(b.device)))
             });
             least.map_or(NOBODY, |claim| claim.device)
@@ -241,42 +247,39 @@ pub struct ClientLink {
     pub radio: Mac48,
 }
 
-/// A link with its far end: 24 bytes, as every client has it.
-#[derive(Debug)]
+/// A link with its far end: 14 bytes, as every client has it. The client's tenant is where it lies.
+#[derive(Clone, Copy, Debug)]
+#[repr(Rust, packed(2))]
 struct Paired {
-    tenant: u32,
-    ap: u32,
+    client: Mac48,
+    /// Number of its access point and radio.
+    radio: u32,
     /// The device that was told to be there.
     device: u32,
-    client: Mac48,
-    radio: Mac48,
 }
 
-impl Keyed for Paired {
-    type Key = Address;
+impl OfMac for Paired {
+    const VACANT: Self = Self {
+        client: Mac48::ZERO,
+        radio: u32::MAX,
+        device: NOBODY,
+    };
 
-    fn key(&self) -> Address {
-        Address {
-            tenant: self.tenant,
-            mac: self.client,
-        }
+    fn is_vacant(&self) -> bool {
+        self.radio == u32::MAX
     }
-}
 
-impl Paired {
-    fn link(&self) -> ClientLink {
-        ClientLink {
-            client: self.key(),
-            ap: self.ap,
-            radio: self.radio,
-        }
+    fn mac(&self) -> Mac48 {
+        self.client
     }
 }
 
 /// All links of a worker, by their clients.
 #[derive(Debug, Default)]
 pub struct FarEnds {
-    links: Shelf<Paired>,
+    links: Rack<Paired>,
+    /// Access points, each with its radio.
+    radios: Interner<(u32, Mac48)>,
     /// Clients with links that came in the slot.
     came: BTreeSet<Address>,
 }
@@ -287,26 +290,24 @@ pub type FarEnd = (ClientLink, u32, bool);
 impl FarEnds {
     /// A link came, or went.
     pub fn link(&mut self, link: ClientLink, came: bool, out: &mut Vec<FarEnd>) {
+        let Address { tenant, mac } = link.client;
+        let radio = self.radios.number(&(link.ap, link.radio));
         if came {
-            self.links.put(Paired {
-                tenant: link.client.tenant,
-                ap: link.ap,
-                device: NOBODY,
-                client: link.client.mac,
-                radio: link.radio,
-            });
             self.came.insert(link.client);
+            self.links.put(
+                tenant,
+                Paired {
+                    client: mac,
+                    radio,
+                    device: NOBODY,
+                },
+            );
             return;
         }
-        let gone = self
-            .links
-            .find_that(link.client, |paired| paired.link() == link);
-        if let Some(place) = gone {
-            let device = self.links[place].device;
-            if device != NOBODY {
-                out.push((link, device, false));
-            }
-            self.links.remove(place);
+        let gone = self.links.take(tenant, mac, |paired| paired.radio == radio);
+        let device = gone.map_or(NOBODY, |gone| gone.device);
+        if device != NOBODY {
+            out.push((link, device, false));
         }
     }
 
@@ -321,24 +322,29 @@ impl FarEnds {
         let mut clients = std::mem::take(&mut self.came);
         clients.extend(touched);
         for client in clients {
-            let here: SmallVec<[u32; 2]> = self.links.all(client).collect();
-            if here.is_empty() {
+            let here = self.links.all_mut(client.tenant, client.mac);
+            let mut here = here.peekable();
+            if here.peek().is_none() {
                 continue;
             }
             let owner = owners.at(client, slot, &id);
-            for place in here {
-                let paired = &mut self.links[place];
+            for paired in here {
+                let Some(&(ap, radio)) = self.radios.value(paired.radio) else {
+                    continue;
+                };
                 // An access point is no client of its own.
-                let device = if owner.first == paired.ap {
+                let device = if owner.first == ap {
                     owner.second
                 } else {
                     owner.first
                 };
-                let before = std::mem::replace(&mut paired.device, device);
+                let before = paired.device;
+                paired.device = device;
                 if before != device {
+                    let link = ClientLink { client, ap, radio };
                     let told = [(before, false), (device, true)];
                     let told = told.into_iter().filter(|(device, _)| *device != NOBODY);
-                    out.extend(told.map(|(device, is)| (paired.link(), device, is)));
+                    out.extend(told.map(|(device, is)| (link, device, is)));
                 }
             }
         }

@@ -9,7 +9,7 @@ use mast_schemas::records::Tables;
 use mast_schemas::thresholds::Thresholds;
 use mast_schemas::{DeviceId, Mac, TenantId, Timestamp};
 
-use crate::compact::Map;
+use crate::compact::{Map, push_tight};
 use crate::messages::{
     ApInput, Association, DeviceControl, RadioKnown, RemoteTable, RoamChange, RoamEvent, Stamp,
     StationFact,
@@ -191,7 +191,9 @@ impl Bssids {
         let key = (known.tenant, known.radio);
         let radio = self.radios.entry(key).or_default();
         match (known.remote, known.known) {
-            (false, true) if !radio.own.contains(&known.device) => radio.own.push(known.device),
+            (false, true) if !radio.own.contains(&known.device) => {
+                push_tight(&mut radio.own, known.device);
+            }
             (false, true) => {}
             (false, false) => radio.own.retain(|device| *device != known.device),
             (true, true) => self.show(key, known.device, out),

@@ -53,7 +53,7 @@ fn ends(
 
 #[test]
 fn what_a_fleet_has_several_of_for_each_client_is_small() {
-    assert_eq!((size_of::<Claim>(), size_of::<Paired>()), (24, 24));
+    assert_eq!((size_of::<Claim>(), size_of::<Paired>()), (18, 14));
 }
 
 #[test]

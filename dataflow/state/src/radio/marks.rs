@@ -66,6 +66,9 @@ impl Marks {
     /// A table has passed, after which these clients have links.
     pub(super) fn passed(&mut self, linked: impl Fn(Mac48) -> bool) {
         self.0.retain(|mark| mark.kept && !linked(mark.mac));
+        if self.0.is_empty() {
+            self.0 = Vec::new();
+        }
     }
 
     /// (client, roamed, ambiguous, kept), as recorded.

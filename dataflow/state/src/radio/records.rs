@@ -5,7 +5,7 @@ use mast_schemas::records::Source;
 use mast_schemas::{DeviceId, Mac};
 
 use super::{Radio, Word};
-use crate::link::Link;
+use crate::link::{Link, NO_SIGNAL};
 
 impl Radio {
     /// Verdicts on clients without a link: (client, roamed, ambiguous, link forgotten).
@@ -38,7 +38,7 @@ impl Radio {
             mac: word.mac.into(),
             device_id: word.device,
             observed_at: word.at,
-            signal_dbm: word.signal,
+            signal_dbm: word.signal(),
         };
         RadioRecord {
             radio_mac: self.mac,
@@ -56,6 +56,7 @@ impl Radio {
     pub(crate) fn restore(record: RadioRecord) -> Self {
         let mut radio = Self::new(record.radio_mac);
         radio.interface = record.interface.into();
+        radio.links.reserve_exact(record.links.len());
         for link in record.links {
             let reporter = radio.reporter_number(link.reporter, link.source);
             radio.links.push(Link::restore(link, reporter));
@@ -66,7 +67,7 @@ impl Radio {
             .extend(record.stations.into_iter().map(|station| Word {
                 device: station.device_id,
                 at: station.observed_at,
-                signal: station.signal_dbm,
+                signal: station.signal_dbm.unwrap_or(NO_SIGNAL),
                 mac: station.mac.into(),
             }));
         radio.words.sort_by_key(|word| word.mac);

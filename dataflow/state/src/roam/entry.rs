@@ -25,7 +25,7 @@ pub(super) struct Other {
     pub(super) began: Timestamp,
 }
 
-/// A client: 48 bytes.
+/// A client, as steps work on it: 48 bytes. How it is held meanwhile, `held` says.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) tenant: u32,
@@ -120,7 +120,28 @@ impl Keyed for Entry {
     }
 }
 
+impl More {
+    /// Whether it says no more than one that is not there.
+    pub(super) fn is_empty(&self) -> bool {
+        self.others.is_empty() && self.also.is_empty() && self.changes.is_empty() && !self.ambiguous
+    }
+}
+
 impl Entry {
+    /// A client without associations.
+    pub(super) const fn new((tenant, mac): (u32, Mac48)) -> Self {
+        Self {
+            tenant,
+            radio: NOWHERE,
+            mac,
+            shown: NOBODY,
+            began: Timestamp(0),
+            departed_at: Maybe::NONE,
+            changed_at: Maybe::NONE,
+            more: None,
+        }
+    }
+
     pub(super) fn more(&mut self) -> &mut More {
         self.more.get_or_insert_default()
     }

@@ -1,9 +1,10 @@
 //! Roaming: which of a client's associations is its live one, by (tenant, MAC). Access points know only their own tables;
 //! here the associations of all of them meet, and the links that lost hear of it.
 //!
-//! A client with one association, which is nearly every one, is 48 bytes; what only roaming clients have is boxed.
+//! A client with one association, which is nearly every one, is 26 bytes; what only roaming clients have is boxed.
 
 mod entry;
+mod held;
 mod records;
 
 use std::collections::BTreeMap;
@@ -14,9 +15,10 @@ use mast_schemas::thresholds::Thresholds;
 use mast_schemas::time::SLOT;
 use mast_schemas::{DeviceId, Mac, TenantId, Timestamp};
 
-use crate::compact::{Interner, Mac48, Maybe, Shelf};
+use crate::compact::{Interner, Mac48, push_tight};
 use crate::messages::{DeviceControl, RoamChange, RoamEvent, RoamVerdict, Stamp};
 use crate::roam::entry::{Entry, NO_FLOOR, NOBODY, NOWHERE, Step};
+use crate::roam::held::Clients;
 use crate::timers::{UNARMED, Wheel};
 
 /// The key group of a client: by tenant and address, for ever the same.
@@ -29,7 +31,7 @@ pub fn key_group_of_client(tenant: &TenantId, mac: Mac) -> u8 {
 #[derive(Debug)]
 pub struct Roaming {
     t: Thresholds,
-    entries: Shelf<Entry>,
+    clients: Clients,
     tenants: Interner<TenantId>,
     radios: Interner<(DeviceId, Mac)>,
     /// By radio: whose tables show clients of it.
@@ -47,7 +49,7 @@ impl Roaming {
     pub fn new(t: Thresholds) -> Self {
         Self {
             t,
-            entries: Shelf::default(),
+            clients: Clients::default(),
             tenants: Interner::default(),
             radios: Interner::default(),
             reporters: Vec::new(),
@@ -88,24 +90,27 @@ impl Roaming {
         if gone.is_empty() {
             return;
         }
-        for place in self.entries.places() {
-            for &(radio, by) in &gone {
-                self.entries[place].unshow(radio, by);
-            }
+        let radios: Vec<u32> = gone.iter().map(|(radio, _)| *radio).collect();
+        for key in self.clients.of_radios(&radios) {
+            self.clients.step(key, None, |entry| {
+                for &(radio, by) in &gone {
+                    entry.unshow(radio, by);
+                }
+            });
         }
     }
 
     fn reporter(&mut self, radio: u32, device: DeviceId, source: Source) -> u16 {
         let radio = radio as usize;
-        if self.reporters.len() <= radio {
-            self.reporters.resize_with(radio + 1, Vec::new);
+        while self.reporters.len() <= radio {
+            push_tight(&mut self.reporters, Vec::new());
         }
         let reporters = &mut self.reporters[radio];
         let known = reporters
             .iter()
             .position(|reporter| *reporter == (device, source));
         let i = known.unwrap_or_else(|| {
-            reporters.push((device, source));
+            push_tight(reporters, (device, source));
             reporters.len() - 1
         });
         u16::try_from(i).unwrap_or(NOBODY)
@@ -127,20 +132,11 @@ impl Roaming {
         if gone.is_empty() {
             return;
         }
-        let mut hit: Vec<(u32, Mac48)> = Vec::new();
-        for entry in self.entries.iter() {
-            let others = entry.others().iter().map(|other| other.radio);
-            if others
-                .chain([entry.radio])
-                .any(|radio| gone.binary_search(&radio).is_ok())
-            {
-                hit.push((entry.tenant, entry.mac));
-            }
-        }
-        hit.sort_unstable();
-        for key in hit {
+        for key in self.clients.of_radios(&gone) {
             for &radio in &gone {
-                self.step(key, stamp, out, |entry, step| entry.dropped(radio, step));
+                self.step(key, (stamp, None), out, |entry, step| {
+                    entry.dropped(radio, step)
+                });
             }
         }
     }
@@ -155,25 +151,13 @@ impl Roaming {
         let until = event.stamp.at.min(self.slot_end);
         match event.change {
             RoamChange::Appeared => {
-                let fresh = || Entry {
-                    tenant: key.0,
-                    radio: NOWHERE,
-                    mac: key.1,
-                    shown: NOBODY,
-                    began: Timestamp(0),
-                    departed_at: Maybe::NONE,
-                    changed_at: Maybe::NONE,
-                    more: None,
-                };
-                if self.entries.find(key).is_none() {
-                    self.entries.put(fresh());
-                }
-                self.step(key, event.stamp, out, |entry, step| {
+                let fresh = Some(Entry::new(key));
+                self.step(key, (event.stamp, fresh), out, |entry, step| {
                     entry.fire(until, step);
                     entry.appeared(radio, event.association.began, by, step);
                 });
             }
-            RoamChange::Departed => self.step(key, event.stamp, out, |entry, step| {
+            RoamChange::Departed => self.step(key, (event.stamp, None), out, |entry, step| {
                 entry.fire(until, step);
                 if entry.unshow(radio, by) {
                     entry.departed(radio, step);
@@ -182,39 +166,35 @@ impl Roaming {
         }
     }
 
-    /// One step on one entry; then its timer is armed.
+    /// One step on one client, a fresh one if it is not there; then its timer is armed.
     fn step(
         &mut self,
         key: (u32, Mac48),
-        stamp: Stamp,
+        (stamp, fresh): (Stamp, Option<Entry>),
         out: &mut Vec<RoamVerdict>,
         act: impl FnOnce(&mut Entry, &mut Step<'_>),
     ) {
-        let Some(place) = self.entries.find(key) else {
-            return;
-        };
-        let entry = &mut self.entries[place];
         let Some(&tenant) = self.tenants.value(key.0) else {
             return;
         };
         let floor = self.late.get(&key).copied().unwrap_or(NO_FLOOR);
         let (t, radios) = (&self.t, &self.radios);
-        act(
-            entry,
-            &mut Step {
-                t,
-                radios,
-                tenant,
-                stamp,
-                at: stamp.at,
-                floor,
-                out,
-            },
-        );
-        if entry.next_due(t).is_some_and(|next| next.0 <= stamp.at) {
-            self.late.insert(key, stamp.step(u8::MAX));
-        }
-        Self::arm(&mut self.wheel, &self.t, entry);
+        let mut step = Step {
+            t,
+            radios,
+            tenant,
+            stamp,
+            at: stamp.at,
+            floor,
+            out,
+        };
+        self.clients.step(key, fresh, |entry| {
+            act(entry, &mut step);
+            if entry.next_due(t).is_some_and(|next| next.0 <= stamp.at) {
+                self.late.insert(key, stamp.step(u8::MAX));
+            }
+            Self::arm(&mut self.wheel, t, entry);
+        });
     }
 
     fn arm(wheel: &mut Wheel<(u32, Mac48)>, t: &Thresholds, entry: &mut Entry) {
@@ -246,38 +226,35 @@ impl Roaming {
 
     fn fire_due(&mut self, end: Timestamp, out: &mut Vec<RoamVerdict>) {
         for (bucket, key) in self.wheel.take(end) {
-            let Some(place) = self.entries.find(key) else {
-                continue;
-            };
-            let entry = &mut self.entries[place];
-            if let Some(more) = &mut entry.more {
-                if more.armed < bucket {
-                    continue;
-                }
-                more.armed = UNARMED;
-            }
-            let stamp = Stamp::end(DeviceId::default());
             let Some(&tenant) = self.tenants.value(key.0) else {
                 continue;
             };
-            let floor = self.late.get(&key).copied().unwrap_or(NO_FLOOR);
             let (t, radios) = (&self.t, &self.radios);
-            entry.fire(
-                end,
-                &mut Step {
-                    t,
-                    radios,
-                    tenant,
-                    stamp,
-                    at: end,
-                    floor,
-                    out,
-                },
-            );
-            if entry.spent(end, &self.t) {
-                self.entries.remove(place);
-            } else {
-                Self::arm(&mut self.wheel, &self.t, entry);
+            let mut step = Step {
+                t,
+                radios,
+                tenant,
+                stamp: Stamp::end(DeviceId::default()),
+                at: end,
+                floor: self.late.get(&key).copied().unwrap_or(NO_FLOOR),
+                out,
+            };
+            let spent = self.clients.step(key, None, |entry| {
+                if let Some(more) = &mut entry.more {
+                    if more.armed < bucket {
+                        return false;
+                    }
+                    more.armed = UNARMED;
+                }
+                entry.fire(end, &mut step);
+                let spent = entry.spent(end, t);
+                if !spent {
+                    Self::arm(&mut self.wheel, t, entry);
+                }
+                spent
+            });
+            if spent == Some(true) {
+                self.clients.remove(key);
             }
         }
     }

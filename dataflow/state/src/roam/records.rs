@@ -5,27 +5,26 @@ use mast_schemas::records::Source;
 use mast_schemas::{DeviceId, Mac, TenantId, Timestamp};
 
 use super::entry::{Entry, More, NOBODY, NOWHERE, Other};
+use super::held::Held;
 use super::{Roaming, key_group_of_client};
 use crate::compact::Mac48;
 
 impl Roaming {
     /// All records with their [`key_group_of_client`], by rising group, tenant and MAC.
     pub fn records(&self) -> Vec<(u8, RoamRecord)> {
-        let mut all: Vec<_> = self
-            .entries
-            .iter()
-            .filter_map(|entry| Some((*self.tenants.value(entry.tenant)?, entry)))
-            .map(|(tenant, entry)| {
-                (
-                    key_group_of_client(&tenant, entry.mac.into()),
-                    tenant,
-                    entry,
-                )
-            })
-            .collect();
-        all.sort_unstable_by_key(|(group, tenant, entry)| (*group, *tenant, entry.mac));
+        let known = |held: Held<'_>| {
+            let (tenant, mac) = held.key();
+            let tenant = *self.tenants.value(tenant)?;
+            let group = key_group_of_client(&tenant, mac.into());
+            Some((group, tenant, mac))
+        };
+        let all = self.clients.iter();
+        let mut all: Vec<_> = all.filter_map(|held| Some((known(held)?, held))).collect();
+        all.sort_unstable_by_key(|(known, _)| *known);
         all.into_iter()
-            .map(|(group, tenant, entry)| (group, self.record(tenant, entry)))
+            .map(|((group, tenant, _), held)| {
+                (group, held.read(|entry| self.record(tenant, entry)))
+            })
             .collect()
     }
 
@@ -58,32 +57,36 @@ impl Roaming {
 
     /// Whose tables show the associations of [`Roaming::records`], with the same key groups, rising.
     pub fn shown(&self) -> Vec<(u8, ShownRecord)> {
-        let mut shown: Vec<Shown> = Vec::with_capacity(self.entries.len());
-        for entry in self.entries.iter() {
-            let Some(&tenant) = self.tenants.value(entry.tenant) else {
-                continue;
-            };
-            let mac = Mac::from(entry.mac);
-            let group = key_group_of_client(&tenant, mac);
-            let others = entry
-                .others()
-                .iter()
-                .map(|other| (other.radio, other.shown));
-            let also = entry.more.iter().flat_map(|more| more.also.iter().copied());
-            for (radio, by) in others.chain(also).chain([(entry.radio, entry.shown)]) {
-                let reporter = self
-                    .reporters
-                    .get(radio as usize)
-                    .and_then(|r| r.get(usize::from(by)));
-                let (Some(&place), Some(&by)) = (self.radios.value(radio), reporter) else {
-                    continue;
-                };
-                shown.push((group, tenant, place, by, mac));
-            }
+        let mut shown: Vec<Shown> = Vec::with_capacity(self.clients.len());
+        for held in self.clients.iter() {
+            held.read(|entry| self.shown_of(entry, &mut shown));
         }
         shown.sort_unstable();
         let tables = shown.chunk_by(|a, b| (a.0, a.1, a.2, a.3) == (b.0, b.1, b.2, b.3));
         tables.filter_map(shown_record).collect()
+    }
+
+    fn shown_of(&self, entry: &Entry, shown: &mut Vec<Shown>) {
+        let Some(&tenant) = self.tenants.value(entry.tenant) else {
+            return;
+        };
+        let mac = Mac::from(entry.mac);
+        let group = key_group_of_client(&tenant, mac);
+        let others = entry
+            .others()
+            .iter()
+            .map(|other| (other.radio, other.shown));
+        let also = entry.more.iter().flat_map(|more| more.also.iter().copied());
+        for (radio, by) in others.chain(also).chain([(entry.radio, entry.shown)]) {
+            let reporter = self
+                .reporters
+                .get(radio as usize)
+                .and_then(|r| r.get(usize::from(by)));
+            let (Some(&place), Some(&by)) = (self.radios.value(radio), reporter) else {
+                continue;
+            };
+            shown.push((group, tenant, place, by, mac));
+        }
     }
 
     /// Takes records in; says nothing.
@@ -121,16 +124,15 @@ impl Roaming {
                 more: (!plain).then(|| Box::new(more)),
             };
             Self::arm(&mut self.wheel, &self.t, &mut entry);
-            self.entries.put(entry);
+            self.clients.put(entry);
         }
         for record in shown {
             let tenant = self.tenants.number(&record.tenant_id);
             let radio = self.radios.number(&(record.ap_device_id, record.radio_mac));
             let by = self.reporter(radio, record.reporter, record.source);
             for mac in record.clients.into_iter().map(Mac48::from) {
-                if let Some(place) = self.entries.find((tenant, mac)) {
-                    self.entries[place].show(radio, by);
-                }
+                self.clients
+                    .step((tenant, mac), None, |entry| entry.show(radio, by));
             }
         }
     }
