@@ -156,7 +156,7 @@ fn a_tower_of_200_that_dies_is_one_incident_and_one_message() {
     until("somebody is told", || !hook.told().is_empty());
     let silent = "SELECT count(*) AS n FROM devices WHERE state = 'offline'";
     until("all of it offline", || number(silent) >= DEVICES / 2);
-    // Sites are looked at once a minute. Power that is back before this one is settled leaves it by itself until the next look.
+    // Sites are looked at once a minute.
     let sites =
         "SELECT count(*) AS n FROM alerts WHERE kind = 'site_down' AND incident_id IS NOT NULL";
     until("the site hangs on it", || number(sites) > 0);

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mast_schemas::alerts::{AlertStatus, AlertView, IncidentId, Subject, Suppressor, alert_id};
+use mast_schemas::alerts::{
+    AlertStatus, AlertView, IncidentId, RuleKind, Subject, Suppressor, alert_id,
+};
 use mast_schemas::checkpoint::StandingRecord;
 use mast_schemas::control::Rule;
 use mast_schemas::views::Place;
-use mast_schemas::{DeviceId, RuleId};
+use mast_schemas::{DeviceId, RuleId, TenantId};
 
 use crate::laws::{Breach, breach};
 use crate::views::{Views, places_of};
@@ -44,6 +46,7 @@ pub(crate) fn alert_laws(views: &Views, breaches: &mut Vec<Breach>) {
             devices.insert(*device);
         }
     }
+    followers(views, breaches);
     let mut roots = BTreeSet::new();
     for (id, incident) in &views.incidents {
         if !roots.insert((incident.tenant_id, incident.root)) {
@@ -102,9 +105,36 @@ fn status(alert: &AlertView, breaches: &mut Vec<Breach>) {
     if open && alert.incident_id.is_none() {
         breach(breaches, "what people are told of is in an incident", id);
     }
-    let waits = alert.kind == mast_schemas::alerts::RuleKind::Offline || !alert.kind.by_polls();
-    if alert.status == AlertStatus::Waiting && !waits {
+    if alert.status == AlertStatus::Waiting && !waits(alert.kind) {
         breach(breaches, "only what may be cut off waits", id);
+    }
+}
+
+fn waits(kind: RuleKind) -> bool {
+    kind == RuleKind::Offline || !kind.by_polls()
+}
+
+/// Of each device that people know to be offline: what hangs on it is told with it.
+fn followers(views: &Views, breaches: &mut Vec<Breach>) {
+    let dependency = |alert: &AlertView| alert.suppressor == Some(Suppressor::Dependency);
+    let mut known: BTreeSet<(TenantId, DeviceId)> = BTreeSet::new();
+    for alert in views.alerts.values().filter(|alert| waits(alert.kind)) {
+        let root = match (alert.status, &alert.subject) {
+            (AlertStatus::Open, Subject::Device(device)) => Some(*device),
+            _ if dependency(alert) && alert.incident_id.is_some() => alert.cause_device_id,
+            _ => None,
+        };
+        known.extend(root.map(|root| (alert.tenant_id, root)));
+    }
+    for (id, alert) in &views.alerts {
+        let cause = alert.cause_device_id.map(|cause| (alert.tenant_id, cause));
+        if dependency(alert)
+            && alert.incident_id.is_none()
+            && cause.is_some_and(|cause| known.contains(&cause))
+        {
+            let law = "what hangs on something that people know to be offline is told with it";
+            breach(breaches, law, id);
+        }
     }
 }
 

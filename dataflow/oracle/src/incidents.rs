@@ -171,12 +171,22 @@ impl Oracle {
                 root,
                 undecided,
             };
+            alerts.insert(pair, alert);
+        }
+        // By those that waited it is clear what died: what hangs on that is decided with them.
+        let clear: BTreeSet<(TenantId, Root)> = (alerts.values())
+            .filter(|alert| waits(alert.view.kind) && alert.takes_part())
+            .map(|alert| (alert.view.tenant_id, alert.root))
+            .collect();
+        for (pair, alert) in &mut alerts {
+            if clear.contains(&(alert.view.tenant_id, alert.root)) {
+                alert.undecided = false;
+            }
             if alert.takes_part()
-                && let Some(told) = self.told.get_mut(&pair)
+                && let Some(told) = self.told.get_mut(pair)
             {
                 told.told = true;
             }
-            alerts.insert(pair, alert);
         }
         alerts
     }

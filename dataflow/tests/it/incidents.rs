@@ -238,6 +238,36 @@ fn a_tower_behind_another_hangs_on_it_once_a_site_is_of_the_core() {
 }
 
 #[test]
+fn an_outage_that_ends_just_after_its_site_was_found_down_is_told_once() {
+    let mut script = tower();
+    let down = script::rule_row(3, RuleKind::SiteDown, 0, 0);
+    script.change(at(0), Change::Rule(down));
+    dies(&mut script);
+    for (t, n) in (70..120)
+        .step_by(10)
+        .flat_map(|t| (ROUTER..=14).map(move |n| (t, n)))
+    {
+        script.poll_failed(device(n), at(t), Outcome::Timeout);
+    }
+    // The site is found down at 120, and power is back a second later.
+    for t in (121..185).step_by(10) {
+        well(&mut script, at(t));
+    }
+    let slots = script.slots(at(190));
+    let seen = run(&slots, 1, NEVER);
+    assert_eq!(
+        seen.changes(),
+        [IncidentChange::Opened, IncidentChange::Resolved]
+    );
+    // The rule of the site is the last to see it.
+    assert_eq!(seen.events[1].at, at(180));
+    assert_eq!(seen.events[1].incident_id, seen.events[0].incident_id);
+    for (workers, restart) in [(2, 7), (4, NEVER)] {
+        assert_eq!(run(&slots, workers, restart), seen, "{workers} workers");
+    }
+}
+
+#[test]
 fn workers_and_restarts_change_nothing() {
     let mut script = tower();
     dies(&mut script);

@@ -14,7 +14,7 @@ use mast_schemas::thresholds::DEFAULT;
 use mast_schemas::{DeviceId, Timestamp};
 
 use AlertStatus::{Open, Suppressed, Waiting};
-use RuleKind::{Cpu, DeviceOfflineCount, Offline};
+use RuleKind::{Cpu, DeviceOfflineCount, Offline, SiteDown};
 
 fn fold(script: &Script, until: Timestamp) -> Oracle {
     let mut oracle = Oracle::new(DEFAULT);
@@ -550,6 +550,93 @@ fn a_root_above_takes_over_and_merges_what_hangs_on_it() {
     assert_eq!(incident.severity, Severity::Critical);
 }
 
+/// The tower with a rule of the site (3, critical), which is looked at each minute.
+fn watched() -> Script {
+    let mut s = tower();
+    let down = Rule {
+        severity: Severity::Critical,
+        ..rule_row(3, SiteDown, 0, 0)
+    };
+    s.change(at(1), Change::Rule(down));
+    s
+}
+
+/// The alert of the site: its status, and whether it is in an incident.
+fn of_site(s: &Script, until: i64) -> Option<(AlertStatus, Option<Suppressor>, bool)> {
+    let before = Timestamp(at(until).0 - 1);
+    let alerts = fold(s, before).views().alerts.into_values();
+    let mut alerts = alerts.filter(|a| a.subject == Subject::Site(site(1)));
+    let alert = alerts.next();
+    alert.map(|a| (a.status, a.suppressor, a.incident_id.is_some()))
+}
+
+const FOLLOWS: (AlertStatus, Option<Suppressor>, bool) =
+    (Suppressed, Some(Suppressor::Dependency), true);
+const AWAITS: (AlertStatus, Option<Suppressor>, bool) =
+    (Suppressed, Some(Suppressor::Dependency), false);
+
+#[test]
+fn an_outage_tells_once_though_its_site_was_found_down_just_before_its_end() {
+    // People are told at 45, or at 63; the tick is at 60, and all answer again from 64 on.
+    for (falls, told_at, at_tick) in [(30, 45, FOLLOWS), (48, 63, AWAITS)] {
+        let mut s = watched();
+        for n in 1..=4 {
+            fails(&mut s, n, &[falls, falls + 10]);
+        }
+        assert_eq!(of_site(&s, 60), Some(at_tick), "{told_at}");
+        assert_eq!(of_site(&s, 64), Some(FOLLOWS), "{told_at}");
+        for (n, t) in (1..=4).flat_map(|n| (64..130).step_by(10).map(move |t| (n, t))) {
+            s.poll_ok(device(n), at(t));
+        }
+        // It is no longer suppressed, and told: it stays where it is until the rule is looked at again.
+        assert_eq!(of_site(&s, 119), Some((Open, None, true)), "{told_at}");
+        let words: Vec<_> = told(&mut fold(&s, at(130)));
+        let alerts = if at_tick == FOLLOWS { 4 } else { 5 };
+        let expected = [(told_at, Opened, 1, alerts), (120, Resolved, 1, 0)];
+        assert_eq!(words, expected);
+    }
+}
+
+#[test]
+fn who_hangs_on_what_was_told_joins_it_though_more_above_is_failing() {
+    let mut s = chain(true);
+    // Router 3 is told; then what is above it fails, once.
+    fails(&mut s, 3, &[10, 20]);
+    s.poll_ok(device(21), at(21));
+    fails(&mut s, 21, &[27]);
+    fails(&mut s, 30, &[19, 29]);
+    let mut oracle = fold(&s, at(30));
+    let view = alert(&oracle, 1, 30);
+    let view = view.map(|a| (a.status, a.cause_device_id, a.incident_id.is_some()));
+    assert_eq!(view, Some((Suppressed, Some(device(3)), true)));
+    assert_eq!(told(&mut oracle), [(25, Opened, 3, 1)]);
+    // Of a router that waits itself, nobody is told.
+    let mut s = chain(true);
+    fails(&mut s, 21, &[9]);
+    fails(&mut s, 3, &[10, 20]);
+    fails(&mut s, 30, &[11, 21]);
+    let oracle = fold(&s, at(38));
+    let view = alert(&oracle, 1, 30).map(|a| (a.status, a.cause_device_id, a.incident_id));
+    assert_eq!(view, Some((Suppressed, Some(device(3)), None)));
+    assert_eq!(alert(&oracle, 1, 3).map(|a| a.status), Some(Waiting));
+}
+
+#[test]
+fn an_incident_of_something_else_says_nothing_of_what_died() {
+    // 2 is busy, which is told; then it is offline at 40, and so is a customer on it at 41: each waits for its five seconds.
+    let mut s = tower();
+    busy(&mut s, 2, 20, 99);
+    add(&mut s, 9, Role::Cpe, Some(2));
+    fails(&mut s, 2, &[30, 40]);
+    fails(&mut s, 9, &[31, 41]);
+    let view = alert(&fold(&s, at(44)), 1, 9);
+    let view = view.map(|a| (a.status, a.cause_device_id, a.incident_id));
+    assert_eq!(view, Some((Suppressed, Some(device(2)), None)));
+    // When 2 is settled, both are told.
+    let words = [(21, Opened, 2, 1), (45, Escalated, 2, 3)];
+    assert_eq!(told(&mut fold(&s, at(45))), words);
+}
+
 #[test]
 fn a_root_that_is_back_gives_the_incident_to_what_is_left() {
     let mut s = tower();
@@ -567,7 +654,7 @@ fn a_root_that_is_back_gives_the_incident_to_what_is_left() {
         (incident.root, incident.alerts),
         (Root::Device(device(2)), 2)
     );
-    assert_eq!(told(&mut oracle), [(25, Opened, 1, 1)]);
+    assert_eq!(told(&mut oracle), [(25, Opened, 1, 3)]);
     // The severity is that of all that were ever in it.
     let mut s = tower();
     fails(&mut s, 1, &[10, 20]);

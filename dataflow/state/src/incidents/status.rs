@@ -21,6 +21,11 @@ pub(super) struct Facts {
     pub(super) failing: bool,
 }
 
+/// Whether alerts of a kind may only be cut off by what is above them: they wait, and what comes of them says what died.
+pub(super) fn waits(kind: RuleKind) -> bool {
+    kind == RuleKind::Offline || !kind.by_polls()
+}
+
 /// What comes of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Verdict {
@@ -32,14 +37,20 @@ pub(super) struct Verdict {
     pub(super) root: Root,
 }
 
+impl Verdict {
+    /// It is undecided for itself, and is decided with another one that has its root.
+    pub(super) fn follows(&self) -> bool {
+        self.suppressor == Some(Suppressor::Dependency) && !self.takes_part
+    }
+}
+
 impl Facts {
     /// When it has waited long enough, if it is one that waits.
     pub(super) fn settled_at(&self, t: &Thresholds) -> Option<Timestamp> {
-        let waits = self.kind == RuleKind::Offline || !self.kind.by_polls();
-        (waits && !self.told).then(|| self.opened_at + t.alert_settle)
+        (waits(self.kind) && !self.told).then(|| self.opened_at + t.alert_settle)
     }
 
-    /// Status at the end of a slot.
+    /// Status at the end of a slot, as far as it depends on no other alert.
     pub(super) fn verdict(&self, root: Root, now: Timestamp, t: &Thresholds) -> Verdict {
         let settled_at = self.settled_at(t);
         let undecided = settled_at.is_some_and(|settled| now < settled || self.failing);
@@ -121,7 +132,9 @@ mod tests {
             (early.suppressor, early.takes_part),
             (Some(Suppressor::Dependency), false)
         );
-        assert!(dependent.verdict(ROOT, later(), &DEFAULT).takes_part);
+        assert!(early.follows());
+        let decided = dependent.verdict(ROOT, later(), &DEFAULT);
+        assert!(decided.takes_part && !decided.follows());
         let failing = Facts {
             failing: true,
             ..dependent
@@ -132,6 +145,21 @@ mod tests {
             ..failing
         };
         assert!(told.verdict(ROOT, OPENED, &DEFAULT).takes_part);
+    }
+
+    #[test]
+    fn what_waits_or_is_hidden_otherwise_follows_nobody() {
+        let waiting = facts(RuleKind::Offline);
+        assert!(!waiting.verdict(ROOT, OPENED, &DEFAULT).follows());
+        for (maintenance, flapping) in [(true, false), (false, true)] {
+            let hidden = Facts {
+                maintenance,
+                flapping,
+                dependent: true,
+                ..waiting
+            };
+            assert!(!hidden.verdict(ROOT, OPENED, &DEFAULT).follows());
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::incidents::IncidentOut;
 use crate::incidents::alerts::{Alert, Alerts};
 use crate::incidents::incident::{Incident, Member};
 use crate::incidents::parents::{Key, Parents, Walk};
-use crate::incidents::status::{Facts, Verdict};
+use crate::incidents::status::{Facts, Verdict, waits};
 use crate::incidents::windows::Windows;
 use crate::messages::{IncidentInput, RuleChange, RuleTurn};
 use crate::timers::{UNARMED, Wheel};
@@ -30,6 +30,8 @@ const EDGE: u32 = u32::MAX;
 #[derive(Clone, Copy, Debug, Default)]
 struct Group {
     alerts: u32,
+    /// Of these, of kinds that wait: by them it is clear what died.
+    deciding: u32,
     incident: Option<u32>,
 }
 
@@ -49,6 +51,8 @@ pub(super) struct Tenant {
     incidents: Slab<Incident>,
     open: BTreeMap<IncidentId, u32>,
     groups: Map<Root, Group>,
+    /// Alerts that are decided with the first of their root that is.
+    followers: Map<Root, BTreeSet<u32>>,
     /// Incidents by their root.
     rooted: Map<Root, BTreeSet<u32>>,
     /// Which incidents ask again for the ancestors of their root.
@@ -57,7 +61,7 @@ pub(super) struct Tenant {
     stirred: BTreeSet<u32>,
     /// Incidents to be looked at at the slot's end.
     touched: BTreeSet<u32>,
-    /// Alerts that went to another incident in this slot.
+    /// Alerts that went to an incident in this slot by what became of others.
     moved: BTreeSet<u32>,
 }
 
@@ -75,6 +79,7 @@ impl Tenant {
             incidents: Slab::default(),
             open: BTreeMap::new(),
             groups: Map::default(),
+            followers: Map::default(),
             rooted: Map::default(),
             asked: Map::default(),
             stirred: BTreeSet::new(),
@@ -140,19 +145,38 @@ impl Tenant {
             out.alerts.push((open.id, None));
         }
         alert.incident = None;
-        if let Some((root, true)) = alert.counted.take() {
-            self.leave(root);
+        if let Some(counted) = alert.counted.take() {
+            self.leave(place, counted);
         }
     }
 
-    /// One alert less takes part with this root.
-    fn leave(&mut self, root: Root) {
+    /// Takes an alert out of those that take part with this root, or that follow them.
+    fn leave(&mut self, place: u32, (root, took_part): (Root, bool)) {
+        if !took_part {
+            if let Some(followers) = self.followers.get_mut(&root) {
+                followers.remove(&place);
+                if followers.is_empty() {
+                    self.followers.remove(&root);
+                }
+            }
+            return;
+        }
+        let decides = waits(self.alerts[place].kind);
         if let Some(group) = self.groups.get_mut(&root) {
             group.alerts -= 1;
+            group.deciding -= u32::from(decides);
             if group.alerts == 0 {
                 self.groups.remove(&root);
             }
         }
+    }
+
+    /// One alert more takes part with this root.
+    fn come(&mut self, place: u32, root: Root) {
+        let decides = waits(self.alerts[place].kind);
+        let group = self.groups.entry(root).or_default();
+        group.alerts += 1;
+        group.deciding += u32::from(decides);
     }
 
     /// An alert as incidents count it.
@@ -277,6 +301,7 @@ impl Tenant {
     /// a group was there before must not depend on the order.
     fn count(&mut self, judged: Vec<(u32, Verdict)>) -> BTreeMap<Root, Vec<u32>> {
         let mut came = Vec::new();
+        let mut followed = BTreeSet::new();
         for (place, verdict) in judged {
             let now = (verdict.root, verdict.takes_part);
             let alert = &mut self.alerts[place];
@@ -293,22 +318,52 @@ impl Tenant {
                 let severity = &mut self.incidents[incident].severity;
                 *severity = (*severity).max(self.alerts[place].severity);
             }
-            if before == Some(now) {
+            if before == Some(now) && verdict.takes_part {
                 continue;
             }
-            if let Some((root, true)) = before {
-                self.leave(root);
+            if let Some(before) = before {
+                self.leave(place, before);
             }
             if verdict.takes_part {
                 came.push((place, verdict.root));
+            } else if verdict.follows() {
+                let followers = self.followers.entry(verdict.root).or_default();
+                followers.insert(place);
+                followed.insert(verdict.root);
             }
         }
         let mut joining: BTreeMap<Root, Vec<u32>> = BTreeMap::new();
         for (place, root) in came {
-            self.groups.entry(root).or_default().alerts += 1;
+            self.come(place, root);
             joining.entry(root).or_default().push(place);
         }
+        followed.extend(joining.keys());
+        for root in followed {
+            let followers = self.decide(root);
+            if !followers.is_empty() {
+                joining.entry(root).or_default().extend(followers);
+            }
+        }
         joining
+    }
+
+    /// Who follows takes part, if it is clear that the root died.
+    fn decide(&mut self, root: Root) -> BTreeSet<u32> {
+        if self.groups.get(&root).is_none_or(|g| g.deciding == 0) {
+            return BTreeSet::new();
+        }
+        let followers = self.followers.remove(&root).unwrap_or_default();
+        for place in &followers {
+            let alert = &mut self.alerts[*place];
+            alert.told = true;
+            if let Some(verdict) = &mut alert.verdict {
+                verdict.takes_part = true;
+            }
+            alert.counted = Some((root, true));
+            self.come(*place, root);
+        }
+        self.moved.extend(&followers);
+        followers
     }
 
     fn enter(&mut self, place: u32, incident: u32) {

@@ -1,5 +1,6 @@
 //! Scenes of §19 and §20, by slots.
 
+mod outages;
 mod scene;
 mod storms;
 
