@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use mast_oracle::script::{SlotInput, days, random};
 use mast_oracle::{Events, Oracle, laws, maintenance_laws, place_laws, rule_laws};
+use mast_schemas::alerts::RuleKind;
 use mast_schemas::checkpoint::RoamRecord;
 use mast_schemas::thresholds::DEFAULT;
 use proptest::prelude::*;
@@ -164,6 +165,11 @@ fn random_fleets_make_alerts_of_every_kind_and_end_them_in_every_way() {
             for alert in oracle.views().alerts.values() {
                 let why = alert.suppressor.map_or("-", |s| s.as_str());
                 told.insert(format!("{} {why}", alert.status));
+                // Before it was settled for itself: with another one of its root.
+                let early = slot.last.end() < alert.opened_at + DEFAULT.alert_settle;
+                if early && alert.kind == RuleKind::Offline && alert.incident_id.is_some() {
+                    told.insert("decided with another".to_owned());
+                }
             }
         }
         alert_words(&oracle.take_events(), &mut told);
@@ -172,14 +178,14 @@ fn random_fleets_make_alerts_of_every_kind_and_end_them_in_every_way() {
         let (_, events) = folded(&days(seed));
         alert_words(&events, &mut told);
     }
-    let kinds = mast_schemas::alerts::RuleKind::ALL.iter();
+    let kinds = RuleKind::ALL.iter();
     // The one takes an hour of ticks, the other a whole site at a tick; both have scenes of their own.
     let rare = ["throughput_drop", "site_down"];
     let kinds = kinds.filter(|kind| !rare.contains(&kind.as_str()));
     let kinds = kinds.map(|kind| format!("{kind} opened"));
     let wanted = "resolved cleared,resolved manual,resolved rule_disabled,resolved rule_deleted,resolved out_of_scope,\
         resolved subject_gone,waiting -,open -,suppressed maintenance,suppressed flapping,suppressed dependency,\
-        incident opened,incident escalated,incident resolved,incident merged,trend opened,trend recovered,\
+        decided with another,incident opened,incident escalated,incident resolved,incident merged,trend opened,trend recovered,\
         trend of the day,trend of the week";
     for word in kinds.chain(wanted.split(',').map(|w| w.trim().to_owned())) {
         assert!(told.contains(&word), "never: {word}\n{told:#?}");
