@@ -135,7 +135,7 @@ impl Roaming {
         for key in self.clients.of_radios(&gone) {
             for &radio in &gone {
                 self.step(key, (stamp, None), out, |entry, step| {
-                    entry.dropped(radio, step)
+                    entry.dropped(radio, step);
                 });
             }
         }
