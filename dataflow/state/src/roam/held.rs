@@ -228,7 +228,7 @@ mod tests {
             .iter()
             .map(|held| held.read(|entry| format!("{entry:?}")))
             .collect();
-        assert_eq!(back, [told.clone()]);
+        assert_eq!(back, std::slice::from_ref(&told));
         let stepped = clients.step(KEY, None, |entry| format!("{entry:?}"));
         assert_eq!((stepped, clients.len()), (Some(told), 1));
         clients.plain.len() == 1
