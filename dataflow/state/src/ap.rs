@@ -336,6 +336,14 @@ impl Aps {
         radio.core(ApSeen { id, unobserved }, link.mac)
     }
 
+    /// A link as it was last told: as of the end of the newest slot that is closed.
+    pub fn told(&self, link: &LinkId) -> Option<LinkCore> {
+        match self.before.get(link) {
+            Some(before) => before.clone(),
+            None => self.now(link),
+        }
+    }
+
     fn flush(&mut self, out: &mut ApOut) {
         for (id, before) in std::mem::take(&mut self.before) {
             let now = self.now(&id);
