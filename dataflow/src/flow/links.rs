@@ -5,11 +5,12 @@ use std::rc::Rc;
 
 use mast_schemas::time::SLOT;
 use mast_schemas::{DeviceId, Epoch, LinkId, Mac};
-use mast_state::messages::{ApInput, ApOut, DeviceControl, LinkCore, Piece, Stamp};
+use mast_state::messages::{ApInput, ApOut, DeviceControl, Piece, Stamp};
 use mast_state::pairing::{Address, ClientLink};
-use mast_state::{Aps, give_back};
+use mast_state::{Aps, LinkChanges, give_back};
 
 use crate::flow::types::{Scope, StageBuilder, Stream, Time};
+use crate::flow::visible::ViewMessage;
 use crate::numbers::{DeviceNumber, Names, Numbers};
 use crate::outputs::Outputs;
 
@@ -22,10 +23,18 @@ pub(crate) enum LinkMessage {
     Input(ApInput),
 }
 
+/// The links of a worker.
+#[derive(Clone)]
+pub(crate) struct Links {
+    pub(crate) state: Rc<RefCell<Aps>>,
+    /// Those that changed, which views take from there: both stages are of one worker.
+    pub(crate) changes: Rc<RefCell<LinkChanges>>,
+}
+
 /// What comes out.
 pub(crate) struct LinkStreams<'s> {
-    /// Links that changed: new row, or `None`.
-    pub(crate) changes: Stream<'s, (LinkId, Option<LinkCore>)>,
+    /// That links changed in a slot.
+    pub(crate) changes: Stream<'s, ViewMessage>,
     /// Links that came (true) or went.
     pub(crate) clients: Stream<'s, (ClientLink, bool)>,
     /// Changes of signal histograms, by access point.
@@ -38,7 +47,7 @@ pub(crate) struct LinkStreams<'s> {
 pub(crate) fn links<'s>(
     scope: Scope<'s, Time>,
     input: Stream<'s, LinkMessage>,
-    state: Rc<RefCell<Aps>>,
+    links: Links,
     names: Numbers,
     (restored_at, restored): (Epoch, ApOut),
     outputs: Rc<RefCell<Outputs>>,
@@ -48,7 +57,7 @@ pub(crate) fn links<'s>(
     let (clients_port, clients) = stage.port();
     let (signals_port, signals) = stage.port();
     let (pieces_port, pieces) = stage.port();
-    let timers = state.clone();
+    let timers = links.state.clone();
     let mut out = restored;
     stage.build(
         move |c| {
@@ -61,17 +70,18 @@ pub(crate) fn links<'s>(
         },
         move || timers.borrow().next_timer(),
         move |slot, messages, (to_changes, to_clients, to_signals, to_pieces)| {
-            let state = &mut state.borrow_mut();
+            let state = &mut links.state.borrow_mut();
             if slot > 0 {
                 run_slot(state, Epoch(slot), messages, &mut out);
             } else {
                 state.begin_slot(restored_at.end(), &controls(&messages), &mut out);
             }
             to_clients.send(slot, &mut existence(&out, &names.read()));
-            to_changes.send(
-                slot,
-                &mut out.links.drain(..).map(|(id, _, new)| (id, new)).collect(),
-            );
+            if !out.links.is_empty() {
+                to_changes.send(slot, &mut vec![ViewMessage::Changed]);
+                let changed = std::mem::take(&mut out.links);
+                links.changes.borrow_mut().put(slot, changed);
+            }
             let numbered = |(ap, dbm, n)| (names.read().number(&ap), dbm, n);
             to_signals.send(slot, &mut out.signals.drain(..).map(numbered).collect());
             to_pieces.send(slot, &mut out.pieces);
@@ -80,7 +90,6 @@ pub(crate) fn links<'s>(
                 .link_events
                 .extend(out.events.drain(..).map(|e| (Epoch(slot), e)));
             outputs.link_gauges.append(&mut out.gauges);
-            give_back(&mut out.links);
             give_back(&mut out.events);
         },
     );

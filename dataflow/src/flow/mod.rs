@@ -52,7 +52,7 @@ use crate::control::DeviceDiff;
 use crate::flow::bssids::{BssidInput, BssidMessage};
 use crate::flow::devices::DeviceMessage;
 use crate::flow::health::Fact;
-use crate::flow::links::LinkMessage;
+use crate::flow::links::{LinkMessage, Links};
 use crate::flow::roaming::RoamMessage;
 use crate::flow::rules::PlaceMessage;
 use crate::flow::standing::StandingMessage;
@@ -266,10 +266,14 @@ pub(crate) fn build(
             from.links.map(LinkMessage::Input),
             from_elsewhere.map(LinkMessage::Input),
         ]);
+        let links = Links {
+            state: state.aps.clone(),
+            changes: Rc::default(),
+        };
         let out = links::links(
             scope,
             link_input,
-            state.aps.clone(),
+            links.clone(),
             numbers.clone(),
             (restored_at, restored.aps),
             outputs.clone(),
@@ -279,13 +283,13 @@ pub(crate) fn build(
             pairing::far_ends(scope, out.clients, owned.touched, owners, numbers.clone())
                 .exchange(move |(link, ..)| route(&link.ap_device_id, partitions));
         let view_input = scope.concatenate([
-            out.changes
-                .map(|(link, core)| ViewMessage::Link(link, core)),
+            out.changes,
             far_ends.map(|(link, device, gained)| ViewMessage::FarEnd(link, device, gained)),
         ]);
         let views = visible::visible(
             scope,
             view_input,
+            links,
             (thresholds, restored_at),
             numbers.clone(),
             outputs.clone(),

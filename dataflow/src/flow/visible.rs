@@ -1,27 +1,27 @@
-//! The view stage: links with the device at their far end, as readers see them.
+//! The view stage: links with the device at their far end, as readers see them. It holds the far ends alone: what of a link
+//! others see, the links themselves tell, as they were in the slot.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use hashbrown::HashMap;
-use mast_schemas::records::Source;
 use mast_schemas::thresholds::Thresholds;
 use mast_schemas::views::{LinkReason, LinkState, LinkView};
-use mast_schemas::{DeviceId, Epoch, LinkId, TenantId};
+use mast_schemas::{Epoch, LinkId};
 use mast_state::messages::{IncidentInput, Joint, LinkCore};
-use mast_state::{Forgetting, Instant, Mac48, insert_tight};
+use mast_state::{Forgetting, Mac48, insert_tight};
 
+use crate::flow::links::Links;
 use crate::flow::types::{Scope, StageBuilder, Stream, Time};
-use crate::numbers::{DeviceNumber, Numbers};
+use crate::numbers::{DeviceNumber, Names, Numbers, PlaceNumber};
 use crate::outputs::Outputs;
 
 /// What the stage reads.
 #[derive(Clone, Debug)]
 pub(crate) enum ViewMessage {
-    /// A link changed; `None` = forgotten.
-    Link(LinkId, Option<LinkCore>),
+    /// Links of this worker changed in the slot.
+    Changed,
     /// The far end lost (false) or got (true) a device.
     FarEnd(LinkId, DeviceNumber, bool),
 }
@@ -29,148 +29,59 @@ pub(crate) enum ViewMessage {
 /// A link as counts see it: state, and whether it is unobserved.
 pub(crate) type Counted = (LinkState, bool);
 
-/// A link and the device at its far end. Held here because a link changes without its far end, and the other way.
-#[derive(Clone, Debug, PartialEq)]
-struct Pair {
-    core: Option<LinkCore>,
+/// What a slot makes of a link, old and new.
+struct Change {
+    cores: [Option<LinkCore>; 2],
+    devices: [DeviceNumber; 2],
+}
+
+/// A radio: its tenant, its access point, its address.
+type Radio = (PlaceNumber, DeviceNumber, Mac48);
+
+fn radio(names: &Names, link: &LinkId) -> Radio {
+    let tenant = names.tenant_number(link.tenant_id);
+    (
+        tenant,
+        names.number(&link.ap_device_id),
+        link.radio_mac.into(),
+    )
+}
+
+/// A client with the device that it is: ten bytes, as nearly every link has it.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, packed(2))]
+struct FarEnd {
+    client: Mac48,
     device: DeviceNumber,
 }
 
-/// The same, as every client has it: 44 bytes.
-#[derive(Debug)]
-struct Kept {
-    radio: Mac48,
-    mac: Mac48,
-    core: Option<Core>,
-    device: DeviceNumber,
-}
-
-/// What of a link is kept for itself alone.
-#[derive(Debug)]
-struct Core {
-    since: Instant,
-    discovered_at: Instant,
-    /// Place of its name among those of the access point.
-    interface: u32,
-    source: Source,
-    state: LinkState,
-    reason: LinkReason,
-    unobserved: bool,
-    ambiguous: bool,
-}
-
-/// Links of an access point, by rising (radio, client).
+/// Devices at the far ends of links.
 #[derive(Debug, Default)]
-struct Links {
-    links: Vec<Kept>,
-    interfaces: Vec<Arc<str>>,
+struct FarEnds {
+    /// By radio, then by rising client; of links and radios without devices there is nothing.
+    radios: HashMap<Radio, Vec<FarEnd>>,
 }
 
-/// So many names of interfaces are kept before those that no link has any more are dropped.
-const NAMES: usize = 64;
-
-impl Links {
-    fn find(&self, link: &LinkId) -> Result<usize, usize> {
-        let key = (Mac48::from(link.radio_mac), Mac48::from(link.mac));
-        self.links
-            .binary_search_by_key(&key, |kept| (kept.radio, kept.mac))
-    }
-
-    /// The link's pair; of one that is not there, nothing.
-    fn get(&self, link: &LinkId) -> Pair {
-        let kept = self.find(link).ok().map(|i| &self.links[i]);
-        let core = |core: &Core| LinkCore {
-            interface: self.interfaces[core.interface as usize].clone(),
-            source: core.source,
-            state: core.state,
-            since: core.since.into(),
-            reason: core.reason,
-            discovered_at: core.discovered_at.into(),
-            unobserved: core.unobserved,
-            ambiguous: core.ambiguous,
-        };
-        Pair {
-            core: kept.and_then(|kept| kept.core.as_ref()).map(core),
-            device: kept.map_or(DeviceNumber::NONE, |kept| kept.device),
-        }
-    }
-
-    /// Puts the link's pair; one that says nothing is not kept.
-    fn put(&mut self, link: &LinkId, Pair { core, device }: Pair) {
-        let found = self.find(link);
-        if core.is_none() && device == DeviceNumber::NONE {
-            if let Ok(i) = found {
-                self.links.remove(i);
-            }
-            return;
-        }
-        let core = core.map(|core| Core {
-            since: core.since.into(),
-            discovered_at: core.discovered_at.into(),
-            interface: self.interface(core.interface),
-            source: core.source,
-            state: core.state,
-            reason: core.reason,
-            unobserved: core.unobserved,
-            ambiguous: core.ambiguous,
-        });
-        let kept = Kept {
-            radio: link.radio_mac.into(),
-            mac: link.mac.into(),
-            core,
-            device,
-        };
-        match found {
-            Ok(i) => self.links[i] = kept,
-            Err(i) => insert_tight(&mut self.links, i, kept),
-        }
-    }
-
-    /// The place of a name.
-    fn interface(&mut self, name: Arc<str>) -> u32 {
-        let known = self.interfaces.iter().position(|known| *known == name);
-        let place = known.unwrap_or_else(|| {
-            if self.interfaces.len() >= NAMES && self.interfaces.len() == self.interfaces.capacity()
-            {
-                self.tidy();
-            }
-            self.interfaces.push(name);
-            self.interfaces.len() - 1
-        });
-        u32::try_from(place).unwrap_or(u32::MAX)
-    }
-
-    /// Drops the names that no link has.
-    fn tidy(&mut self) {
-        let before = std::mem::take(&mut self.interfaces);
-        let mut places: HashMap<u32, u32> = HashMap::new();
-        for core in self.links.iter_mut().filter_map(|kept| kept.core.as_mut()) {
-            core.interface = *places.entry(core.interface).or_insert_with(|| {
-                self.interfaces
-                    .push(before[core.interface as usize].clone());
-                u32::try_from(self.interfaces.len() - 1).unwrap_or(u32::MAX)
-            });
-        }
-    }
+fn find(ends: &[FarEnd], client: Mac48) -> Result<usize, usize> {
+    ends.binary_search_by_key(&client, |end| end.client)
 }
 
-/// All links, by access point: what every client has once must be small.
-#[derive(Default)]
-struct Known {
-    aps: HashMap<(TenantId, DeviceId), Links>,
-}
-
-impl Known {
-    fn of(&mut self, link: &LinkId) -> &mut Links {
-        let ap = (link.tenant_id, link.ap_device_id);
-        self.aps.entry(ap).or_default()
+impl FarEnds {
+    fn get(&self, radio: Radio, client: Mac48) -> DeviceNumber {
+        let ends = self.radios.get(&radio).map_or(&[][..], Vec::as_slice);
+        find(ends, client).map_or(DeviceNumber::NONE, |i| ends[i].device)
     }
 
-    /// Forgets access points without links.
-    fn settle(&mut self, link: &LinkId) {
-        let ap = (link.tenant_id, link.ap_device_id);
-        if self.aps.get(&ap).is_some_and(|ap| ap.links.is_empty()) {
-            self.aps.remove(&ap);
+    fn put(&mut self, radio: Radio, client: Mac48, device: DeviceNumber) {
+        let ends = self.radios.entry(radio).or_default();
+        match (find(ends, client), device.get()) {
+            (Ok(i), Some(device)) => ends[i].device = device,
+            (Err(i), Some(device)) => insert_tight(ends, i, FarEnd { client, device }),
+            (Ok(i), None) => drop(ends.remove(i)),
+            (Err(_), None) => {}
+        }
+        if ends.is_empty() {
+            self.radios.remove(&radio);
         }
     }
 }
@@ -225,6 +136,7 @@ fn told(
 pub(crate) fn visible<'s>(
     scope: Scope<'s, Time>,
     input: Stream<'s, ViewMessage>,
+    links: Links,
     (thresholds, restored_at): (Thresholds, Epoch),
     names: Numbers,
     outputs: Rc<RefCell<Outputs>>,
@@ -234,43 +146,19 @@ pub(crate) fn visible<'s>(
     let (incidents_port, incidents) = stage.port();
     let state = Rc::new(RefCell::new(Forgetting::new(thresholds)));
     let timers = state.clone();
-    let mut known = Known::default();
+    let mut far_ends = FarEnds::default();
     stage.build(
         move |c| (port.open(c), incidents_port.open(c)),
         move || timers.borrow().next_timer(),
-        move |slot, mut messages, (to_counts, to_incidents)| {
+        move |slot, messages, (to_counts, to_incidents)| {
             let now = if slot == 0 { restored_at } else { Epoch(slot) };
             let state = &mut state.borrow_mut();
-            // A far end that is lost is told before one that is won, so that what holds is said last.
-            messages.sort_by_key(|m| match m {
-                ViewMessage::Link(..) => 0,
-                ViewMessage::FarEnd(.., false) => 1,
-                ViewMessage::FarEnd(.., true) => 2,
-            });
-            let mut changed: BTreeMap<LinkId, (Pair, Pair)> = BTreeMap::new();
-            for message in messages {
-                let (ViewMessage::Link(link, _) | ViewMessage::FarEnd(link, ..)) = &message;
-                let (_, pair) = changed.entry(*link).or_insert_with(|| {
-                    let pair = known.of(link).get(link);
-                    (pair.clone(), pair)
-                });
-                match message {
-                    ViewMessage::Link(_, core) => pair.core = core,
-                    ViewMessage::FarEnd(_, device, true) => pair.device = device,
-                    ViewMessage::FarEnd(_, device, false) if pair.device == device => {
-                        pair.device = DeviceNumber::NONE;
-                    }
-                    ViewMessage::FarEnd(..) => {}
-                }
-            }
             let names = &names.read();
-            for (link, (old, new)) in changed {
-                known.of(&link).put(&link, new.clone());
-                known.settle(&link);
-                for (pair, diff) in [(old, -1), (new, 1)] {
-                    let device = pair.device.get().map(|device| names.device(device));
-                    pair.core
-                        .into_iter()
+            let changed = changed(slot, messages, &links, &mut far_ends, names);
+            for (link, Change { cores, devices }) in changed {
+                for ((core, device), diff) in cores.into_iter().zip(devices).zip([-1, 1]) {
+                    let device = device.get().map(|device| names.device(device));
+                    core.into_iter()
                         .for_each(|core| state.change(link, core, device, diff));
                 }
             }
@@ -296,74 +184,84 @@ pub(crate) fn visible<'s>(
     ViewStreams { counted, incidents }
 }
 
+/// The links that are others in a slot, themselves or at their far ends.
+fn changed(
+    slot: Time,
+    messages: Vec<ViewMessage>,
+    links: &Links,
+    far_ends: &mut FarEnds,
+    names: &Names,
+) -> BTreeMap<LinkId, Change> {
+    let mut changes = links.changes.borrow_mut();
+    let mut changed: BTreeMap<LinkId, Change> = BTreeMap::new();
+    changed.extend(changes.take(slot).into_iter().map(|(link, old, new)| {
+        let device = far_ends.get(radio(names, &link), link.mac.into());
+        let (cores, devices) = ([old, new], [device, device]);
+        (link, Change { cores, devices })
+    }));
+    let mut ends: Vec<_> = messages
+        .into_iter()
+        .filter_map(|message| match message {
+            ViewMessage::Changed => None,
+            ViewMessage::FarEnd(link, device, gained) => Some((link, device, gained)),
+        })
+        .collect();
+    // A far end that is lost is told before one that is won, so that what holds is said last.
+    ends.sort_by_key(|(.., gained)| *gained);
+    let aps = links.state.borrow();
+    for (link, device, gained) in ends {
+        let (radio, client) = (radio(names, &link), link.mac.into());
+        let change = changed.entry(link).or_insert_with(|| {
+            let core = changes.at(slot, &link, &aps);
+            let device = far_ends.get(radio, client);
+            Change {
+                cores: [core.clone(), core],
+                devices: [device, device],
+            }
+        });
+        let is = &mut change.devices[1];
+        if gained {
+            *is = device;
+        } else if *is == device {
+            *is = DeviceNumber::NONE;
+        }
+        far_ends.put(radio, client, *is);
+    }
+    changed
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mast_schemas::{Mac, Timestamp};
+    use mast_schemas::Mac;
 
-    fn link(client: u64) -> LinkId {
-        LinkId {
-            tenant_id: TenantId::default(),
-            ap_device_id: DeviceId::default(),
-            radio_mac: Mac(1),
-            mac: Mac(client),
-        }
-    }
-
-    fn pair(interface: &str, at: i64) -> Pair {
-        Pair {
-            core: Some(LinkCore {
-                interface: interface.into(),
-                source: Source::Wifi,
-                state: LinkState::Degraded,
-                since: Timestamp(at),
-                reason: LinkReason::Signal,
-                discovered_at: Timestamp(-at),
-                unobserved: false,
-                ambiguous: true,
-            }),
-            device: DeviceNumber(7),
-        }
+    fn radio(n: u64) -> Radio {
+        (PlaceNumber(0), DeviceNumber(1), Mac(n).into())
     }
 
     #[test]
-    fn what_every_client_has_is_small() {
-        assert_eq!(size_of::<Kept>(), 44);
+    fn what_nearly_every_client_has_is_small() {
+        assert_eq!(size_of::<FarEnd>(), 10);
     }
 
     #[test]
-    fn a_pair_comes_back_as_it_was_put() {
-        let (mut links, nothing) = (Links::default(), Links::default().get(&link(0)));
-        for client in [5, 3, 9] {
-            links.put(&link(client), pair("wlan1", 1 << 40 | client as i64));
+    fn a_far_end_is_there_until_its_device_goes() {
+        let mut ends = FarEnds::default();
+        let told = [(1, 5, 10), (1, 3, 11), (2, 5, 12), (1, 9, 13), (1, 3, 14)];
+        for (at, client, device) in told {
+            ends.put(radio(at), Mac(client).into(), DeviceNumber(device));
         }
-        let without_core = Pair {
-            core: None,
-            ..pair("", 0)
+        let get = |ends: &FarEnds| {
+            let places = [(1, 3), (1, 5), (1, 9), (2, 5), (2, 3), (3, 3)];
+            places.map(|(at, client)| ends.get(radio(at), Mac(client).into()).get())
         };
-        links.put(&link(4), without_core.clone());
-        assert_eq!(links.get(&link(9)), pair("wlan1", 1 << 40 | 9));
-        assert_eq!(links.get(&link(4)), without_core);
-        links.put(&link(9), nothing.clone());
-        links.put(&link(8), nothing.clone());
-        assert_eq!(links.get(&link(9)), nothing);
-        assert_eq!(links.links.len(), 3);
-        assert_eq!(links.interfaces.len(), 1);
-    }
-
-    #[test]
-    fn names_that_no_link_has_any_more_go() {
-        let mut links = Links::default();
-        links.put(&link(1), pair("stays", 1));
-        for n in 0..10_000 {
-            links.put(&link(2), pair(&format!("wlan{n}"), n));
-            assert_eq!(links.get(&link(2)), pair(&format!("wlan{n}"), n));
+        let there = [14, 10, 13, 12].map(|device| Some(DeviceNumber(device)));
+        let [a, b, c, d] = there;
+        assert_eq!(get(&ends), [a, b, c, d, None, None]);
+        for (at, client) in [(1, 5), (2, 5), (2, 3), (3, 3)] {
+            ends.put(radio(at), Mac(client).into(), DeviceNumber::NONE);
         }
-        assert_eq!(links.get(&link(1)), pair("stays", 1));
-        assert!(
-            links.interfaces.len() <= 2 * NAMES,
-            "{}",
-            links.interfaces.len()
-        );
+        assert_eq!(get(&ends), [a, None, c, None, None, None]);
+        assert_eq!(ends.radios.len(), 1);
     }
 }

@@ -12,7 +12,7 @@ use mast_schemas::{DeviceId, LinkId, Mac, TenantId, Timestamp};
 use crate::compact::{Map, Maybe, insert_tight};
 use crate::limits::ApLimits;
 use crate::messages::{ApInput, ApOut, ApStatus, DeviceControl, LinkCore};
-use crate::radio::{Bins, Radio, Step};
+use crate::radio::{ApSeen, Bins, Radio, Step};
 use crate::timers::{UNARMED, Wheel};
 
 /// An hour of an access point.
@@ -22,7 +22,8 @@ const HOUR: Span = Span::hours(1);
 #[derive(Debug)]
 pub struct Aps {
     t: Thresholds,
-    aps: Map<DeviceId, Ap>,
+    /// Boxed: a table is half empty after it has doubled.
+    aps: Map<DeviceId, Box<Ap>>,
     /// What counts as bad, of devices for which a place says it.
     limits: Map<DeviceId, ApLimits>,
     /// Devices that are unobserved or unmanageable, with links or without.
@@ -57,16 +58,17 @@ impl Ap {
         }
     }
 
+    fn place(&self, mac: Mac) -> Result<usize, usize> {
+        self.radios.binary_search_by_key(&mac, |radio| radio.mac)
+    }
+
     fn find(&mut self, mac: Mac) -> Option<&mut Radio> {
-        let i = self
-            .radios
-            .binary_search_by_key(&mac, |radio| radio.mac)
-            .ok()?;
+        let i = self.place(mac).ok()?;
         Some(&mut self.radios[i])
     }
 
     fn radio(&mut self, mac: Mac) -> &mut Radio {
-        let i = match self.radios.binary_search_by_key(&mac, |radio| radio.mac) {
+        let i = match self.place(mac) {
             Ok(i) => i,
             Err(i) => {
                 insert_tight(&mut self.radios, i, Radio::new(mac));
@@ -163,7 +165,10 @@ impl Aps {
         act: impl FnOnce(&mut Ap, &mut Step<'_>),
     ) {
         let ap = match tenant {
-            Some(tenant) => self.aps.entry(id).or_insert_with(|| Ap::new(tenant)),
+            Some(tenant) => self
+                .aps
+                .entry(id)
+                .or_insert_with(|| Box::new(Ap::new(tenant))),
             None => match self.aps.get_mut(&id) {
                 Some(ap) => ap,
                 None => return,
@@ -323,14 +328,25 @@ impl Aps {
         }
     }
 
+    fn now(&self, link: &LinkId) -> Option<LinkCore> {
+        let id = link.ap_device_id;
+        let ap = self.aps.get(&id).filter(|ap| ap.tenant == link.tenant_id)?;
+        let radio = &ap.radios[ap.place(link.radio_mac).ok()?];
+        let unobserved = self.unobserved.contains(&id);
+        radio.core(ApSeen { id, unobserved }, link.mac)
+    }
+
+    /// A link as it was last told: as of the end of the newest slot that is closed.
+    pub fn told(&self, link: &LinkId) -> Option<LinkCore> {
+        match self.before.get(link) {
+            Some(before) => before.clone(),
+            None => self.now(link),
+        }
+    }
+
     fn flush(&mut self, out: &mut ApOut) {
         for (id, before) in std::mem::take(&mut self.before) {
-            let mut now = None;
-            self.on(id.ap_device_id, None, out, |ap, step| {
-                now = ap
-                    .find(id.radio_mac)
-                    .and_then(|radio| radio.core(step, id.mac));
-            });
+            let now = self.now(&id);
             if before != now {
                 out.links.push((id, before, now));
             }
@@ -355,7 +371,7 @@ impl Aps {
     pub fn records(&self) -> Vec<(u8, ApRecord)> {
         let aps = self.aps.iter();
         let mut all: Vec<_> = aps
-            .map(|(id, ap)| (key_group(id.as_bytes()), *id, ap))
+            .map(|(id, ap)| (key_group(id.as_bytes()), *id, &**ap))
             .collect();
         all.sort_unstable_by_key(|(group, id, _)| (*group, *id));
         let record = |(group, device_id, ap): (u8, DeviceId, &Ap)| {
@@ -419,7 +435,7 @@ impl Aps {
             let mut ap = Ap::new(record.tenant_id);
             ap.radios = record.radios.into_iter().map(Radio::restore).collect();
             ap.radios.sort_by_key(|radio| radio.mac);
-            self.aps.insert(record.device_id, ap);
+            self.aps.insert(record.device_id, Box::new(ap));
         }
         for flags in flags {
             if flags.unobserved {

@@ -1,8 +1,10 @@
 #![doc = include_str!("../README.md")]
 
+mod absences;
 mod addresses;
 mod ap;
 mod bssid;
+mod changes;
 mod compact;
 mod device;
 mod forgetting;
@@ -29,6 +31,7 @@ mod trends;
 pub use addresses::Addresses;
 pub use ap::Aps;
 pub use bssid::{BssidOut, Bssids};
+pub use changes::{LinkChange, LinkChanges};
 pub use compact::{Instant, Interner, Mac48, give_back, insert_tight, make_room, push_tight};
 pub use device::{Devices, Found};
 pub use forgetting::Forgetting;

@@ -18,15 +18,17 @@ use mast_schemas::thresholds::Thresholds;
 use mast_schemas::views::{LinkReason, LinkState};
 use smallvec::SmallVec;
 
-use crate::compact::{Mac48, Maybe};
+use crate::absences::Absences;
+use crate::compact::{Instant, Mac48};
 use crate::heard::Heard;
 use crate::messages::{ClientRow, Sample};
+use crate::radio::Reporter;
 
 /// What of a link others see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
-    pub(crate) since: Timestamp,
-    pub(crate) discovered_at: Timestamp,
+    pub(crate) since: Instant,
+    pub(crate) discovered_at: Instant,
     /// Number of the reporter at the radio.
     pub(crate) reporter: u16,
     pub(crate) state: LinkState,
@@ -35,30 +37,79 @@ pub(crate) struct Head {
     pub(crate) ambiguous: bool,
 }
 
-/// A link: 72 bytes; losses, which few links have, are boxed.
+/// A link: 48 bytes. What few links have stands in the [`Absences`] of its radio.
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
-    pub(crate) head: Head,
-    pub(crate) began: Timestamp,
-    pub(crate) departed_at: Maybe,
-    #[expect(
-        clippy::box_collection,
-        reason = "8 bytes instead of 24 for the links without losses"
-    )]
-    losses: Option<Box<Vec<Timestamp>>>,
-    pub(crate) mac: Mac48,
-    signal: i16,
-    /// The latest table had a bad row of it; what a station's word then decides by.
-    pub(crate) bad: bool,
-    seen_run: u8,
-    bad_run: u8,
-    good_run: u8,
-    pub(crate) miss_run: u8,
+    since: Instant,
+    discovered_at: Instant,
+    began: Instant,
     heard: Heard,
+    pub(crate) mac: Mac48,
+    reporter: u16,
+    signal: Signal,
+    status: Status,
+    reason: LinkReason,
+    /// Tables in a row: while discovered those that show it, while active the bad ones, while degraded the good ones.
+    run: u8,
+    pub(crate) miss_run: u8,
 }
 
-/// A signal that is null.
-pub(crate) const NO_SIGNAL: i16 = i16::MIN;
+/// The state of a link and its flags, in a byte.
+#[derive(Clone, Copy, Debug)]
+struct Status(u8);
+
+/// Its client's live association is elsewhere.
+const ROAMED: u8 = 1 << 3;
+/// Its client's address is ambiguous.
+const AMBIGUOUS: u8 = 1 << 4;
+/// The latest table had a bad row of it; what a station's word then decides by.
+const BAD: u8 = 1 << 5;
+/// The latest table of its reporter lacks it: [`Absences`] say since when.
+const DEPARTED: u8 = 1 << 6;
+
+impl Status {
+    /// The place of a state in [`LinkState::ALL`].
+    const STATE: u8 = 0b111;
+
+    fn state(self) -> LinkState {
+        let state = LinkState::ALL.get(usize::from(self.0 & Self::STATE));
+        state.copied().unwrap_or(LinkState::Stale)
+    }
+
+    const fn set_state(&mut self, state: LinkState) {
+        self.0 = self.0 & !Self::STATE | state as u8;
+    }
+
+    const fn has(self, flag: u8) -> bool {
+        self.0 & flag != 0
+    }
+
+    const fn set(&mut self, flag: u8, on: bool) {
+        self.0 = if on { self.0 | flag } else { self.0 & !flag };
+    }
+}
+
+/// A signal in dBm that may be absent, in two bytes: no radio hears so little as the value that says so.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Signal(i16);
+
+impl Signal {
+    const NONE: Self = Self(i16::MIN);
+
+    pub(crate) const fn get(self) -> Option<i16> {
+        if self.0 == i16::MIN {
+            None
+        } else {
+            Some(self.0)
+        }
+    }
+}
+
+impl From<Option<i16>> for Signal {
+    fn from(dbm: Option<i16>) -> Self {
+        dbm.map_or(Self::NONE, Self)
+    }
+}
 
 /// A change of state: from, to, when, why.
 pub(crate) type Change = (Option<LinkState>, Option<LinkState>, Timestamp, LinkReason);
@@ -92,99 +143,126 @@ impl Link {
         reporter: u16,
         (roamed, ambiguous): (bool, bool),
         confirmed: bool,
-        t: &Thresholds,
+        (absences, t): (&mut Absences, &Thresholds),
     ) -> (Self, Changes) {
-        let (state, reason) = (LinkState::Discovered, LinkReason::Seen);
-        let head = Head {
-            since: at,
-            discovered_at: at,
-            reporter,
-            state,
-            reason,
-            roamed,
-            ambiguous,
-        };
         let mut link = Self {
-            head,
-            began: row.began,
-            departed_at: Maybe::NONE,
-            losses: None,
-            mac: row.mac.into(),
-            signal: NO_SIGNAL,
-            bad: false,
-            seen_run: 0,
-            bad_run: 0,
-            good_run: 0,
-            miss_run: 0,
+            since: at.into(),
+            discovered_at: at.into(),
+            began: row.began.into(),
             heard: Heard::default(),
+            mac: row.mac.into(),
+            reporter,
+            signal: Signal::NONE,
+            status: Status(0),
+            reason: LinkReason::Seen,
+            run: 0,
+            miss_run: 0,
         };
+        link.status.set_state(LinkState::Discovered);
+        link.status.set(ROAMED, roamed);
+        link.status.set(AMBIGUOUS, ambiguous);
         let mut changes = Changes::new();
-        link.take(row, t);
+        link.take(row, absences, t);
         if roamed {
-            (link.head.state, link.head.reason) = (LinkState::Stale, LinkReason::Roamed);
+            link.status.set_state(LinkState::Stale);
+            link.reason = LinkReason::Roamed;
             changes.push((None, Some(LinkState::Stale), at, LinkReason::Roamed));
         } else {
-            changes.push((None, Some(state), at, reason));
-            link.discovered(at, confirmed, t, &mut changes);
+            changes.push((None, Some(LinkState::Discovered), at, LinkReason::Seen));
+            link.seen_again(at, confirmed, (absences, t), &mut changes);
         }
         (link, changes)
     }
 
-    /// Latest signal that was not null.
-    pub(crate) const fn signal(&self) -> Option<i16> {
-        if self.signal == NO_SIGNAL {
-            None
-        } else {
-            Some(self.signal)
+    /// What others see.
+    pub(crate) fn head(&self) -> Head {
+        Head {
+            since: self.since,
+            discovered_at: self.discovered_at,
+            reporter: self.reporter,
+            state: self.state(),
+            reason: self.reason,
+            roamed: self.roamed(),
+            ambiguous: self.ambiguous(),
         }
     }
 
+    pub(crate) fn state(&self) -> LinkState {
+        self.status.state()
+    }
+
+    /// Number of the reporter at the radio.
+    pub(crate) const fn reporter(&self) -> u16 {
+        self.reporter
+    }
+
+    pub(crate) const fn roamed(&self) -> bool {
+        self.status.has(ROAMED)
+    }
+
+    pub(crate) const fn ambiguous(&self) -> bool {
+        self.status.has(AMBIGUOUS)
+    }
+
+    /// The latest table of its reporter lacks it.
+    pub(crate) const fn departed(&self) -> bool {
+        self.status.has(DEPARTED)
+    }
+
+    /// Begin of its association.
+    pub(crate) fn began(&self) -> Timestamp {
+        self.began.into()
+    }
+
+    /// Latest signal that was not null.
+    pub(crate) const fn signal(&self) -> Option<i16> {
+        self.signal.get()
+    }
+
     /// What it adds to its place's signals.
-    pub(crate) const fn live_signal(&self) -> Option<i16> {
-        if self.head.state.live() {
+    pub(crate) fn live_signal(&self) -> Option<i16> {
+        if self.state().live() {
             self.signal()
         } else {
             None
         }
     }
 
-    fn take(&mut self, row: &ClientRow, t: &Thresholds) {
-        self.began = row.began;
-        self.departed_at = Maybe::NONE;
+    fn take(&mut self, row: &ClientRow, absences: &mut Absences, t: &Thresholds) {
+        self.began = row.began.into();
+        if self.departed() {
+            self.status.set(DEPARTED, false);
+            absences.come_back(self.mac);
+        }
         self.miss_run = 0;
-        self.bad = bad(&row.sample, t);
+        self.status.set(BAD, bad(&row.sample, t));
         if let Some(dbm) = row.sample.signal_dbm {
-            self.signal = dbm;
+            self.signal = Signal(dbm);
         }
     }
 
     fn enter(&mut self, to: LinkState, at: Timestamp, reason: LinkReason, changes: &mut Changes) {
-        changes.push((Some(self.head.state), Some(to), at, reason));
-        (self.head.state, self.head.since, self.head.reason) = (to, at, reason);
-        self.reset_runs();
-    }
-
-    fn reset_runs(&mut self) {
-        (self.seen_run, self.bad_run, self.good_run) = (0, 0, 0);
+        changes.push((Some(self.state()), Some(to), at, reason));
+        self.status.set_state(to);
+        (self.since, self.reason, self.run) = (at.into(), reason, 0);
     }
 
     /// Losses within the window of `at`.
-    fn losses(&self, at: Timestamp, t: &Thresholds) -> usize {
-        let Some(losses) = &self.losses else { return 0 };
-        losses
-            .iter()
-            .filter(|loss| **loss > at - t.loss_window)
-            .count()
+    fn losses(&self, at: Timestamp, absences: &Absences, t: &Thresholds) -> usize {
+        let losses = absences.losses(self.mac);
+        losses.filter(|loss| *loss > at - t.loss_window).count()
     }
 
-    fn too_many_losses(&self, at: Timestamp, t: &Thresholds) -> bool {
-        self.losses(at, t) >= usize::from(t.losses)
-    }
-
-    fn entry(&mut self, at: Timestamp, trigger: LinkReason, t: &Thresholds, changes: &mut Changes) {
-        let (to, reason) = if self.bad {
+    fn entry(
+        &mut self,
+        at: Timestamp,
+        trigger: LinkReason,
+        (absences, t): (&Absences, &Thresholds),
+        changes: &mut Changes,
+    ) {
+        let (to, reason) = if self.status.has(BAD) {
             (LinkState::Degraded, LinkReason::Signal)
-        } else if self.too_many_losses(at, t) {
+        } else if self.losses(at, absences, t) >= usize::from(t.losses) {
             (LinkState::Degraded, LinkReason::Losses)
         } else {
             (LinkState::Active, trigger)
@@ -192,37 +270,25 @@ impl Link {
         self.enter(to, at, reason, changes);
     }
 
-    /// Just entered discovered: the first table of its run.
-    fn discovered(
-        &mut self,
-        at: Timestamp,
-        confirmed: bool,
-        t: &Thresholds,
-        changes: &mut Changes,
-    ) {
-        self.seen_run = 0;
-        self.seen_again(at, confirmed, t, changes);
-    }
-
+    /// One more table in a row shows it while it is discovered.
     fn seen_again(
         &mut self,
         at: Timestamp,
         confirmed: bool,
-        t: &Thresholds,
+        by: (&Absences, &Thresholds),
         changes: &mut Changes,
     ) {
-        self.seen_run = self.seen_run.saturating_add(1);
-        if self.seen_run >= t.confirm_tables {
-            self.entry(at, LinkReason::Confirmed, t, changes);
+        self.run = self.run.saturating_add(1);
+        if self.run >= by.1.confirm_tables {
+            self.entry(at, LinkReason::Confirmed, by, changes);
         } else if confirmed {
-            self.entry(at, LinkReason::ConfirmedByStation, t, changes);
+            self.entry(at, LinkReason::ConfirmedByStation, by, changes);
         }
     }
 
     /// Another reporter shows it from now on.
     pub(crate) fn change_reporter(&mut self, reporter: u16) {
-        self.head.reporter = reporter;
-        self.reset_runs();
+        (self.reporter, self.run) = (reporter, 0);
     }
 
     /// The table has it.
@@ -231,51 +297,48 @@ impl Link {
         row: &ClientRow,
         at: Timestamp,
         confirmed: bool,
-        t: &Thresholds,
+        (absences, t): (&mut Absences, &Thresholds),
     ) -> Changes {
         let mut changes = Changes::new();
-        self.take(row, t);
-        match self.head.state {
-            LinkState::Discovered => self.seen_again(at, confirmed, t, &mut changes),
+        self.take(row, absences, t);
+        let by = (&*absences, t);
+        match self.state() {
+            LinkState::Discovered => self.seen_again(at, confirmed, by, &mut changes),
             LinkState::Active => {
-                self.bad_run = if self.bad {
-                    self.bad_run.saturating_add(1)
-                } else {
-                    0
-                };
-                if self.bad_run >= t.degrade_tables {
+                self.count(self.status.has(BAD));
+                if self.run >= t.degrade_tables {
                     self.enter(LinkState::Degraded, at, LinkReason::Signal, &mut changes);
                 }
             }
             LinkState::Degraded => {
-                let good = good(&row.sample, t);
-                self.good_run = if good {
-                    self.good_run.saturating_add(1)
-                } else {
-                    0
-                };
-                if self.good_run >= t.recover_tables && self.losses(at, t) == 0 {
+                self.count(good(&row.sample, t));
+                if self.run >= t.recover_tables && self.losses(at, absences, t) == 0 {
                     self.enter(LinkState::Active, at, LinkReason::Recovered, &mut changes);
                 }
             }
-            LinkState::Down => self.entry(at, LinkReason::Returned, t, &mut changes),
-            LinkState::Stale if self.head.roamed => {}
+            LinkState::Down => self.entry(at, LinkReason::Returned, by, &mut changes),
+            LinkState::Stale if self.roamed() => {}
             LinkState::Stale => {
                 self.enter(LinkState::Discovered, at, LinkReason::Seen, &mut changes);
-                self.discovered(at, confirmed, t, &mut changes);
+                self.seen_again(at, confirmed, by, &mut changes);
             }
         }
         changes
     }
 
+    /// One more table of its run, or the end of it.
+    const fn count(&mut self, goes_on: bool) {
+        self.run = if goes_on {
+            self.run.saturating_add(1)
+        } else {
+            0
+        };
+    }
+
     /// A table showed it, so: a sample for its trend, which covers so much time. True if it counts.
     pub(crate) fn hear(&mut self, row: &ClientRow, interval_ms: u32) -> bool {
-        let says = !matches!(self.head.state, LinkState::Down | LinkState::Stale);
-        let Some(dbm) = row
-            .sample
-            .signal_dbm
-            .filter(|_| says && !self.head.ambiguous)
-        else {
+        let says = !matches!(self.state(), LinkState::Down | LinkState::Stale);
+        let Some(dbm) = row.sample.signal_dbm.filter(|_| says && !self.ambiguous()) else {
             return false;
         };
         self.heard.add(dbm, interval_ms);
@@ -293,38 +356,39 @@ impl Link {
     }
 
     /// Its reporter's whole table lacks it.
-    pub(crate) fn missing(&mut self, at: Timestamp, t: &Thresholds) -> Changes {
+    pub(crate) fn missing(
+        &mut self,
+        at: Timestamp,
+        absences: &mut Absences,
+        t: &Thresholds,
+    ) -> Changes {
         let mut changes = Changes::new();
         self.miss_run = self.miss_run.saturating_add(1);
-        self.bad = false;
-        if self.departed_at == Maybe::NONE {
-            self.departed_at = Some(at).into();
+        self.status.set(BAD, false);
+        if !self.departed() {
+            self.status.set(DEPARTED, true);
+            absences.depart(self.mac, at);
         }
-        self.reset_runs();
-        if self.miss_run == 1 && self.head.state.live() {
-            self.lose(at, t);
+        self.run = 0;
+        if self.miss_run == 1 && self.state().live() {
+            absences.lose(self.mac, at, usize::from(t.losses));
         }
-        if self.head.state == LinkState::Active && self.too_many_losses(at, t) {
+        if self.state() == LinkState::Active
+            && self.losses(at, absences, t) >= usize::from(t.losses)
+        {
             self.enter(LinkState::Degraded, at, LinkReason::Losses, &mut changes);
         }
-        let gone = matches!(self.head.state, LinkState::Down | LinkState::Stale);
+        let gone = matches!(self.state(), LinkState::Down | LinkState::Stale);
         if self.miss_run >= t.down_tables && !gone {
             self.enter(LinkState::Down, at, LinkReason::Lost, &mut changes);
         }
         changes
     }
 
-    fn lose(&mut self, at: Timestamp, t: &Thresholds) {
-        let losses = self.losses.get_or_insert_default();
-        losses.push(at);
-        let surplus = losses.len().saturating_sub(usize::from(t.losses));
-        losses.drain(..surplus);
-    }
-
     /// Its access point went offline.
     pub(crate) fn ap_offline(&mut self, at: Timestamp) -> Changes {
         let mut changes = Changes::new();
-        if !matches!(self.head.state, LinkState::Down | LinkState::Stale) {
+        if !matches!(self.state(), LinkState::Down | LinkState::Stale) {
             self.enter(LinkState::Down, at, LinkReason::ApOffline, &mut changes);
             self.miss_run = 0;
         }
@@ -334,8 +398,9 @@ impl Link {
     /// A verdict of the roam step.
     pub(crate) fn verdict(&mut self, at: Timestamp, roamed: bool, ambiguous: bool) -> Changes {
         let mut changes = Changes::new();
-        (self.head.roamed, self.head.ambiguous) = (roamed, ambiguous);
-        if roamed && self.head.state != LinkState::Stale {
+        self.status.set(ROAMED, roamed);
+        self.status.set(AMBIGUOUS, ambiguous);
+        if roamed && self.state() != LinkState::Stale {
             self.enter(LinkState::Stale, at, LinkReason::Roamed, &mut changes);
         }
         changes
@@ -344,27 +409,33 @@ impl Link {
     /// Its association was dropped after a long absence.
     pub(crate) fn expire(&mut self, due: Timestamp) -> Changes {
         let mut changes = Changes::new();
-        if !matches!(self.head.state, LinkState::Down | LinkState::Stale) {
+        if !matches!(self.state(), LinkState::Down | LinkState::Stale) {
             self.enter(LinkState::Stale, due, LinkReason::Expired, &mut changes);
         }
         changes
     }
 
     /// Its station's word came; `confirms` if it is not older than the association.
-    pub(crate) fn station(&mut self, at: Timestamp, confirms: bool, t: &Thresholds) -> Changes {
+    pub(crate) fn station(
+        &mut self,
+        at: Timestamp,
+        confirms: bool,
+        by: (&Absences, &Thresholds),
+    ) -> Changes {
         let mut changes = Changes::new();
-        if confirms && self.head.state == LinkState::Discovered && self.miss_run == 0 {
-            self.entry(at, LinkReason::ConfirmedByStation, t, &mut changes);
+        if confirms && self.state() == LinkState::Discovered && self.miss_run == 0 {
+            self.entry(at, LinkReason::ConfirmedByStation, by, &mut changes);
         }
         changes
     }
 
     /// Its next timer: when, and whether it forgets the link.
     pub(crate) fn due(&self, t: &Thresholds) -> Option<(Timestamp, bool)> {
-        match self.head.state {
-            LinkState::Down => Some((self.head.since + t.stale_after, false)),
-            LinkState::Stale if self.head.roamed && self.departed_at == Maybe::NONE => None,
-            LinkState::Stale => Some((self.head.since + t.forget_after, true)),
+        let since = Timestamp::from(self.since);
+        match self.state() {
+            LinkState::Down => Some((since + t.stale_after, false)),
+            LinkState::Stale if self.roamed() && !self.departed() => None,
+            LinkState::Stale => Some((since + t.forget_after, true)),
             _ => None,
         }
     }
@@ -383,63 +454,73 @@ impl Link {
     }
 
     /// The change that forgets it.
-    pub(crate) const fn forgotten(&self, at: Timestamp) -> Change {
-        (Some(self.head.state), None, at, LinkReason::Forgotten)
+    pub(crate) fn forgotten(&self, at: Timestamp) -> Change {
+        (Some(self.state()), None, at, LinkReason::Forgotten)
     }
 
     /// As a record; who reports is the radio's to say.
-    pub(crate) fn record(&self, reporter: &crate::radio::Reporter) -> LinkRecord {
+    pub(crate) fn record(&self, reporter: &Reporter, absences: &Absences) -> LinkRecord {
+        let run = |state| if self.state() == state { self.run } else { 0 };
         LinkRecord {
             mac: self.mac.into(),
-            state: self.head.state,
-            since: self.head.since,
-            reason: self.head.reason,
-            discovered_at: self.head.discovered_at,
+            state: self.state(),
+            since: self.since.into(),
+            reason: self.reason,
+            discovered_at: self.discovered_at.into(),
             reporter: reporter.device,
             source: reporter.source,
-            began_at: self.began,
-            seen_run: self.seen_run,
+            began_at: self.began(),
+            seen_run: run(LinkState::Discovered),
             // While discovered there is no run of bad tables: it holds whether the latest one was.
-            bad_run: if self.head.state == LinkState::Discovered {
-                u8::from(self.bad)
+            bad_run: if self.state() == LinkState::Discovered {
+                u8::from(self.status.has(BAD))
             } else {
-                self.bad_run
+                run(LinkState::Active)
             },
-            good_run: self.good_run,
+            good_run: run(LinkState::Degraded),
             miss_run: self.miss_run,
-            losses: self.losses.as_deref().cloned().unwrap_or_default(),
-            roamed: self.head.roamed,
-            ambiguous: self.head.ambiguous,
+            losses: absences.losses(self.mac).collect(),
+            roamed: self.roamed(),
+            ambiguous: self.ambiguous(),
             signal_dbm: self.signal(),
-            departed_at: self.departed_at.get(),
+            departed_at: absences.departed_at(self.mac),
             heard: self.heard.record(),
         }
     }
 
     /// From a record.
-    pub(crate) fn restore(record: LinkRecord, reporter: u16) -> Self {
+    pub(crate) fn restore(record: &LinkRecord, reporter: u16, absences: &mut Absences) -> Self {
+        let mac = Mac48::from(record.mac);
+        for loss in &record.losses {
+            absences.lose(mac, *loss, record.losses.len());
+        }
+        if let Some(at) = record.departed_at {
+            absences.depart(mac, at);
+        }
         let discovered = record.state == LinkState::Discovered;
+        let mut status = Status(0);
+        status.set_state(record.state);
+        status.set(ROAMED, record.roamed);
+        status.set(AMBIGUOUS, record.ambiguous);
+        status.set(BAD, discovered && record.bad_run > 0);
+        status.set(DEPARTED, record.departed_at.is_some());
         Self {
-            head: Head {
-                since: record.since,
-                discovered_at: record.discovered_at,
-                reporter,
-                state: record.state,
-                reason: record.reason,
-                roamed: record.roamed,
-                ambiguous: record.ambiguous,
-            },
-            began: record.began_at,
-            departed_at: record.departed_at.into(),
-            losses: (!record.losses.is_empty()).then(|| Box::new(record.losses)),
-            mac: record.mac.into(),
-            signal: record.signal_dbm.unwrap_or(NO_SIGNAL),
-            bad: discovered && record.bad_run > 0,
-            seen_run: record.seen_run,
-            bad_run: if discovered { 0 } else { record.bad_run },
-            good_run: record.good_run,
-            miss_run: record.miss_run,
+            since: record.since.into(),
+            discovered_at: record.discovered_at.into(),
+            began: record.began_at.into(),
             heard: record.heard.into(),
+            mac,
+            reporter,
+            signal: record.signal_dbm.into(),
+            status,
+            reason: record.reason,
+            run: match record.state {
+                LinkState::Discovered => record.seen_run,
+                LinkState::Active => record.bad_run,
+                LinkState::Degraded => record.good_run,
+                LinkState::Down | LinkState::Stale => 0,
+            },
+            miss_run: record.miss_run,
         }
     }
 }

@@ -5,6 +5,7 @@ use mast_schemas::thresholds::DEFAULT;
 use mast_schemas::views::LinkState;
 
 use super::*;
+use crate::changes::LinkChanges;
 use crate::messages::{ClientRow, Piece, RadioTable, RoamVerdict, Sample, Stamp};
 
 const AP: DeviceId = DeviceId::from_bytes([7; 16]);
@@ -228,4 +229,47 @@ fn a_timer_that_is_due_before_a_poll_of_its_slot_fires_before_it() {
         states,
         [Some(LinkState::Stale), Some(LinkState::Discovered)]
     );
+}
+
+/// Who pairs links may be some slots behind.
+#[test]
+fn a_link_is_as_it_was_in_each_slot_whose_changes_are_not_all_taken() {
+    let (mut aps, mut changes) = (Aps::new(DEFAULT), LinkChanges::default());
+    let shown: &[ClientRow] = &[row(1, Some(-60))];
+    let link = |n| LinkId {
+        tenant_id: TENANT,
+        ap_device_id: AP,
+        radio_mac: RADIO,
+        mac: client(n),
+    };
+    let mut cores = vec![None];
+    for (n, rows) in (1..).zip([shown, shown, shown, &[], &[], &[]]) {
+        let end = at(60 * n);
+        let out = slot(&mut aps, end, vec![table(end - Span::millis(1), rows)]);
+        changes.put(n.unsigned_abs(), out.links);
+        cores.push(aps.told(&link(1)));
+    }
+    // Nothing is told before the slot ends.
+    let gone = DeviceControl {
+        device: AP,
+        info: None,
+    };
+    let mut out = ApOut::default();
+    aps.begin_slot(at(360), &[gone], &mut out);
+    assert_eq!(aps.told(&link(1)), cores[6]);
+    aps.end_slot(at(361), &mut Vec::new(), &mut out);
+    changes.put(7, out.links);
+    cores.push(aps.told(&link(1)));
+    let states = cores.iter().map(|core| core.as_ref().map(|c| c.state));
+    let [discovered, active, down] =
+        [LinkState::Discovered, LinkState::Active, LinkState::Down].map(Some);
+    assert_eq!(
+        states.collect::<Vec<_>>(),
+        [None, discovered, active, active, active, active, down, None]
+    );
+    for (slot, core) in (0..).zip(cores) {
+        changes.take(slot);
+        assert_eq!(changes.at(slot, &link(1), &aps), core, "{slot}");
+        assert_eq!(changes.at(slot, &link(2), &aps), None);
+    }
 }

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use mast_schemas::records::Source;
 use mast_schemas::views::{LinkEvent, LinkGauge, LinkReason, LinkState};
-use mast_schemas::{DeviceId, LinkId, Mac, TenantId, Timestamp};
+use mast_schemas::{DeviceId, Mac, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
+
+use crate::changes::LinkChange;
 
 use super::{ApStatus, RadioTable, RoamVerdict, Stamp, StationFact};
 
@@ -95,7 +97,7 @@ pub struct LinkCore {
 #[derive(Debug, Default)]
 pub struct ApOut {
     /// Links that changed in the slot: old and new row, once a link, by rising id.
-    pub links: Vec<(LinkId, Option<LinkCore>, Option<LinkCore>)>,
+    pub links: Vec<LinkChange>,
     /// Transitions.
     pub events: Vec<LinkEvent>,
     /// Measurements of rows seen.

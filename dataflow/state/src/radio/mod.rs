@@ -12,13 +12,14 @@ use mast_schemas::thresholds::Thresholds;
 use mast_schemas::views::LinkGauge;
 use mast_schemas::{DeviceId, LinkId, Mac, Timestamp};
 
-use crate::compact::{Mac48, Maybe, insert_tight, make_room, push_tight};
-use crate::link::{Link, NO_SIGNAL};
+use crate::absences::Absences;
+use crate::compact::{Instant, Mac48, insert_tight, make_room, push_tight};
+use crate::link::{Link, Signal};
 use crate::messages::{
     ClientRow, LinkCore, Piece, RadioTable, RoamVerdict, Stamp, StationFact, StationSignal,
 };
 use crate::radio::marks::Marks;
-pub(crate) use crate::radio::step::{Bins, Step};
+pub(crate) use crate::radio::step::{ApSeen, Bins, Step};
 use crate::radio::step::{Shared, Was};
 
 /// A radio of an access point.
@@ -28,13 +29,19 @@ pub(crate) struct Radio {
     interface: Arc<str>,
     /// By rising MAC.
     links: Vec<Link>,
+    absences: Absences,
     /// What stations say, by rising MAC.
     words: Vec<Word>,
     reporters: Vec<Reporter>,
     marks: Marks,
-    /// The poll of the newest verdicts, and the clients they were on: their timers fired before them, once a poll.
-    acted: (DeviceId, PollId),
-    acted_on: Vec<Mac48>,
+    acted: Option<Box<Acted>>,
+}
+
+/// The poll of the newest verdicts, and the clients they were on: their timers fired before them, once a poll.
+#[derive(Debug)]
+struct Acted {
+    poll: (DeviceId, PollId),
+    on: Vec<Mac48>,
 }
 
 /// Who shows links of a radio.
@@ -42,18 +49,16 @@ pub(crate) struct Radio {
 pub(crate) struct Reporter {
     pub(crate) device: DeviceId,
     pub(crate) source: Source,
-    unobserved: bool,
+    pub(crate) unobserved: bool,
 }
 
-/// A station's word: 32 bytes, as most of a fleet's devices are stations.
+/// A station's word: 32 bytes, as there may be one for every link.
 #[derive(Clone, Copy, Debug)]
-#[repr(Rust, packed(2))]
 struct Word {
     device: DeviceId,
-    at: Timestamp,
-    /// Or [`NO_SIGNAL`].
-    signal: i16,
+    at: Instant,
     mac: Mac48,
+    signal: Signal,
 }
 
 macro_rules! shared {
@@ -72,18 +77,18 @@ impl Radio {
             mac,
             interface: "".into(),
             links: Vec::new(),
+            absences: Absences::default(),
             words: Vec::new(),
             reporters: Vec::new(),
             marks: Marks::default(),
-            acted: Default::default(),
-            acted_on: Vec::new(),
+            acted: None,
         }
     }
 
-    /// A link as others see it now.
-    pub(crate) fn core(&self, step: &Step<'_>, mac: Mac) -> Option<LinkCore> {
+    /// A link as others see it now, at its access point.
+    pub(crate) fn core(&self, ap: ApSeen, mac: Mac) -> Option<LinkCore> {
         let i = self.find(mac.into()).ok()?;
-        Some(step.core(&self.interface, &self.reporters, self.links[i].head))
+        Some(shared!(self).core(ap, self.links[i].head()))
     }
 
     fn find(&self, mac: Mac48) -> Result<usize, usize> {
@@ -95,7 +100,7 @@ impl Radio {
         for link in &self.links {
             let id = step.id(self.mac, link.mac.into());
             if !step.before.contains_key(&id) {
-                let core = step.core(&self.interface, &self.reporters, link.head);
+                let core = shared!(self).core(step.ap_seen(), link.head());
                 step.before.insert(id, Some(core));
             }
         }
@@ -114,18 +119,19 @@ impl Radio {
         let mut words = self.words.iter().peekable();
         let mut links = self.links.iter_mut().peekable();
         let mut departed = 0usize;
-        let mut miss = |link: &mut Link, step: &mut Step<'_>| {
-            if link.head.reporter == reporter {
+        let absences = &mut self.absences;
+        let mut miss = |link: &mut Link, step: &mut Step<'_>, absences: &mut Absences| {
+            if link.reporter() == reporter {
                 let was = Was::of(link);
-                let changes = link.missing(at, step.t);
+                let changes = link.missing(at, absences, step.t);
                 shared.settle(step, link, was, &changes);
             }
-            departed += usize::from(link.departed_at != Maybe::NONE);
+            departed += usize::from(link.departed());
         };
         for row in &table.rows {
             let mac = Mac48::from(row.mac);
             while let Some(link) = links.next_if(|link| link.mac < mac) {
-                miss(link, step);
+                miss(link, step, absences);
             }
             while words.next_if(|word| word.mac < mac).is_some() {}
             let word = words.peek().filter(|word| word.mac == mac);
@@ -133,19 +139,19 @@ impl Radio {
             let (was, changes);
             let link = match links.next_if(|link| link.mac == mac) {
                 Some(link) => {
-                    if link.head.reporter != reporter && !shows(link, row, step.t) {
+                    if link.reporter() != reporter && !shows(link, row, step.t) {
                         continue;
                     }
                     was = Was::of(link);
-                    if link.head.reporter != reporter {
+                    if link.reporter() != reporter {
                         link.change_reporter(reporter);
                     }
-                    changes = link.seen(row, at, confirmed, judged);
+                    changes = link.seen(row, at, confirmed, (absences, judged));
                     link
                 }
                 None => {
                     let marks = self.marks.of(mac);
-                    let made = Link::new(row, at, reporter, marks, confirmed, judged);
+                    let made = Link::new(row, at, reporter, marks, confirmed, (absences, judged));
                     (was, changes) = (Was::NONE, made.1);
                     fresh.push(made.0);
                     let last = fresh.len() - 1;
@@ -154,12 +160,12 @@ impl Radio {
             };
             shared.settle(step, link, was, &changes);
             step.heard |= link.hear(row, table.interval_ms);
-            let station = word.and_then(|word| word.signal());
+            let station = word.and_then(|word| word.signal.get());
             step.out
                 .gauges
                 .push(gauge(step.id(self.mac, row.mac), at, row, station));
         }
-        links.for_each(|link| miss(link, step));
+        links.for_each(|link| miss(link, step, absences));
         if !fresh.is_empty() {
             make_room(&mut self.links, fresh.len());
             self.links.append(&mut fresh);
@@ -206,20 +212,21 @@ impl Radio {
         let Some(surplus) = departed.checked_sub(keep).filter(|surplus| *surplus > 0) else {
             return;
         };
-        let departed = |link: &Link| Some((link.departed_at.get()?, link.mac));
-        let mut oldest: Vec<_> = self.links.iter().filter_map(departed).collect();
+        let mut oldest: Vec<_> = self.absences.departed().collect();
         oldest.sort_unstable();
         let Some(&last) = oldest.get(surplus - 1) else {
             return;
         };
         let shared = shared!(self);
-        let marks = &mut self.marks;
+        let (absences, marks) = (&mut self.absences, &mut self.marks);
         self.links.retain(|link| {
-            let goes = departed(link).is_some_and(|key| key <= last);
+            let departed = absences.departed_at(link.mac);
+            let goes = departed.is_some_and(|since| (since, link.mac) <= last);
             if goes {
                 shared.forget(step, link, Was::of(link), &[link.forgotten(at)]);
+                absences.forget(link.mac);
                 if shared.shown_by_others(step, link) {
-                    marks.keep(link.mac, link.head.roamed, link.head.ambiguous);
+                    marks.keep(link.mac, link.roamed(), link.ambiguous());
                 }
             }
             !goes
@@ -230,7 +237,9 @@ impl Radio {
     pub(crate) fn fire(&mut self, step: &mut Step<'_>, until: Timestamp, only: Option<Mac>) {
         let only = only.map(Mac48::from);
         let shared = shared!(self);
-        let (acted_on, marks) = (&self.acted_on, &mut self.marks);
+        let acted_on = self.acted.as_ref().map_or(&[][..], |acted| &acted.on);
+        let marks = &mut self.marks;
+        let absences = &mut self.absences;
         self.links.retain_mut(|link| {
             if only.is_some_and(|only| only != link.mac) || acted_on.contains(&link.mac) {
                 return true;
@@ -239,8 +248,9 @@ impl Radio {
             let (changes, forgotten) = link.fire(until, step.t);
             if forgotten {
                 shared.forget(step, link, was, &changes);
+                absences.forget(link.mac);
                 if shared.shown_by_others(step, link) {
-                    marks.keep(link.mac, link.head.roamed, link.head.ambiguous);
+                    marks.keep(link.mac, link.roamed(), link.ambiguous());
                 }
             } else {
                 shared.settle(step, link, was, &changes);
@@ -252,9 +262,8 @@ impl Radio {
     /// Forgets which links the verdicts of another poll acted on.
     pub(crate) fn begin_poll(&mut self, stamp: &Stamp) {
         let poll = (stamp.device, stamp.poll);
-        if self.acted != poll {
-            self.acted = poll;
-            self.acted_on.clear();
+        if self.acted.as_ref().is_some_and(|acted| acted.poll != poll) {
+            self.acted = None;
         }
     }
 
@@ -275,7 +284,13 @@ impl Radio {
             self.marks.say(mac, verdict.roamed, verdict.ambiguous);
             return;
         };
-        self.acted_on.push(mac);
+        let acted = self.acted.get_or_insert_with(|| {
+            Box::new(Acted {
+                poll: (verdict.stamp.device, verdict.stamp.poll),
+                on: Vec::new(),
+            })
+        });
+        acted.on.push(mac);
         let shared = shared!(self);
         let link = &mut self.links[i];
         let was = Was::of(link);
@@ -288,7 +303,7 @@ impl Radio {
 
     /// No poll is under way; true if no table ever reached the radio.
     pub(crate) fn end_polls(&mut self) -> bool {
-        self.acted_on = Vec::new();
+        self.acted = None;
         self.links.is_empty() && self.reporters.is_empty() && self.interface.is_empty()
     }
 
@@ -306,9 +321,9 @@ impl Radio {
         };
         let word = Word {
             device: fact.device,
-            at: fact.stamp.at,
-            signal: signal.unwrap_or(NO_SIGNAL),
+            at: fact.stamp.at.into(),
             mac,
+            signal: signal.into(),
         };
         match found {
             Ok(i) => self.words[i] = word,
@@ -318,7 +333,8 @@ impl Radio {
         let shared = shared!(self);
         let link = &mut self.links[i];
         let was = Was::of(link);
-        let changes = link.station(at, word.confirms(link.began, step.t), step.t);
+        let confirms = word.confirms(link.began(), step.t);
+        let changes = link.station(at, confirms, (&self.absences, step.t));
         shared.settle(step, link, was, &changes);
     }
 
@@ -336,6 +352,7 @@ impl Radio {
         for link in self.links.drain(..) {
             shared.forget(step, &link, Was::of(&link), &[link.forgotten(at)]);
         }
+        self.absences = Absences::default();
     }
 
     /// Whether one of its links has samples of the hour.
@@ -380,21 +397,15 @@ impl Radio {
 }
 
 impl Word {
-    /// The signal, if it says one.
-    fn signal(&self) -> Option<i16> {
-        Some(self.signal).filter(|signal| *signal != NO_SIGNAL)
-    }
-
     /// Whether it is not older than an association.
     fn confirms(&self, began: Timestamp, t: &Thresholds) -> bool {
-        let at = self.at;
-        at >= began - t.association_tolerance
+        Timestamp::from(self.at) >= began - t.association_tolerance
     }
 }
 
 /// Whether another reporter's table shows the link: its own one misses it, or the association is a new one.
 fn shows(link: &Link, row: &ClientRow, t: &Thresholds) -> bool {
-    link.miss_run > 0 || row.began > link.began + t.association_tolerance
+    link.miss_run > 0 || row.began > link.began() + t.association_tolerance
 }
 
 fn gauge(id: LinkId, at: Timestamp, row: &ClientRow, station: Option<i16>) -> LinkGauge {
@@ -417,7 +428,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_each_station_says_is_small() {
+    fn a_word_is_small() {
         assert_eq!(size_of::<Word>(), 32);
     }
 }

@@ -5,7 +5,7 @@ use mast_schemas::records::Source;
 use mast_schemas::{DeviceId, Mac};
 
 use super::{Radio, Word};
-use crate::link::{Link, NO_SIGNAL};
+use crate::link::Link;
 
 impl Radio {
     /// Verdicts on clients without a link: (client, roamed, ambiguous, link forgotten).
@@ -33,12 +33,12 @@ impl Radio {
     }
 
     pub(crate) fn record(&self) -> RadioRecord {
-        let reporter = |link: &Link| &self.reporters[usize::from(link.head.reporter)];
+        let reporter = |link: &Link| &self.reporters[usize::from(link.reporter())];
         let station = |word: &Word| StationRecord {
             mac: word.mac.into(),
             device_id: word.device,
-            observed_at: word.at,
-            signal_dbm: word.signal(),
+            observed_at: word.at.into(),
+            signal_dbm: word.signal.get(),
         };
         RadioRecord {
             radio_mac: self.mac,
@@ -46,7 +46,7 @@ impl Radio {
             links: self
                 .links
                 .iter()
-                .map(|link| link.record(reporter(link)))
+                .map(|link| link.record(reporter(link), &self.absences))
                 .collect(),
             stations: self.words.iter().map(station).collect(),
         }
@@ -57,18 +57,19 @@ impl Radio {
         let mut radio = Self::new(record.radio_mac);
         radio.interface = record.interface.into();
         radio.links.reserve_exact(record.links.len());
-        for link in record.links {
+        for link in &record.links {
             let reporter = radio.reporter_number(link.reporter, link.source);
-            radio.links.push(Link::restore(link, reporter));
+            let link = Link::restore(link, reporter, &mut radio.absences);
+            radio.links.push(link);
         }
         radio.links.sort_by_key(|link| link.mac);
         radio
             .words
             .extend(record.stations.into_iter().map(|station| Word {
                 device: station.device_id,
-                at: station.observed_at,
-                signal: station.signal_dbm.unwrap_or(NO_SIGNAL),
+                at: station.observed_at.into(),
                 mac: station.mac.into(),
+                signal: station.signal_dbm.into(),
             }));
         radio.words.sort_by_key(|word| word.mac);
         radio

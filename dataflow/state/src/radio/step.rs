@@ -54,9 +54,9 @@ impl Was {
         signal: None,
     };
 
-    pub(super) const fn of(link: &Link) -> Self {
+    pub(super) fn of(link: &Link) -> Self {
         Self {
-            head: Some(link.head),
+            head: Some(link.head()),
             signal: link.live_signal(),
         }
     }
@@ -112,24 +112,19 @@ impl Step<'_> {
         });
     }
 
-    pub(super) fn core(
-        &self,
-        interface: &Arc<str>,
-        reporters: &[Reporter],
-        head: Head,
-    ) -> LinkCore {
-        let reporter = &reporters[usize::from(head.reporter)];
-        LinkCore {
-            interface: Arc::clone(interface),
-            source: reporter.source,
-            state: head.state,
-            since: head.since,
-            reason: head.reason,
-            discovered_at: head.discovered_at,
-            unobserved: self.unobserved || (reporter.device != self.ap && reporter.unobserved),
-            ambiguous: head.ambiguous,
+    pub(super) const fn ap_seen(&self) -> ApSeen {
+        ApSeen {
+            id: self.ap,
+            unobserved: self.unobserved,
         }
     }
+}
+
+/// The access point of a link, as far as links show it.
+#[derive(Clone, Copy)]
+pub(crate) struct ApSeen {
+    pub(crate) id: DeviceId,
+    pub(crate) unobserved: bool,
 }
 
 /// What of a radio a step on one of its links reads.
@@ -140,22 +135,40 @@ pub(super) struct Shared<'a> {
 }
 
 impl Shared<'_> {
+    /// A link as others see it.
+    pub(super) fn core(&self, ap: ApSeen, head: Head) -> LinkCore {
+        let reporter = &self.reporters[usize::from(head.reporter)];
+        LinkCore {
+            interface: Arc::clone(self.interface),
+            source: reporter.source,
+            state: head.state,
+            since: head.since.into(),
+            reason: head.reason,
+            discovered_at: head.discovered_at.into(),
+            unobserved: ap.unobserved || (reporter.device != ap.id && reporter.unobserved),
+            ambiguous: head.ambiguous,
+        }
+    }
+
+    /// Notes a link as it was before the slot, unless that is noted already.
+    fn remember(&self, step: &mut Step<'_>, id: LinkId, was: Was) {
+        if !step.before.contains_key(&id) {
+            let core = was.head.map(|head| self.core(step.ap_seen(), head));
+            step.before.insert(id, core);
+        }
+    }
+
     /// Takes down what a step changed on a link.
     pub(super) fn settle(&self, step: &mut Step<'_>, link: &Link, was: Was, changes: &[Change]) {
-        if was.head != Some(link.head) {
+        if was.head != Some(link.head()) {
             let id = step.id(self.mac, link.mac.into());
-            if !step.before.contains_key(&id) {
-                let core = was
-                    .head
-                    .map(|head| step.core(self.interface, self.reporters, head));
-                step.before.insert(id, core);
-            }
-            if !link.head.ambiguous {
+            self.remember(step, id, was);
+            if !link.ambiguous() {
                 changes.iter().for_each(|change| step.event(id, *change));
             }
         }
         step.signal(was.signal, link.live_signal());
-        if matches!(link.head.state, LinkState::Down | LinkState::Stale)
+        if matches!(link.state(), LinkState::Down | LinkState::Stale)
             && let Some((due, _)) = link.due(step.t)
         {
             step.due = Some(step.due.map_or(due, |earliest| earliest.min(due)));
@@ -164,20 +177,15 @@ impl Shared<'_> {
 
     /// Whether tables of others than the link's reporter may show its client: only those of remote radios have several.
     pub(super) fn shown_by_others(&self, step: &Step<'_>, link: &Link) -> bool {
-        let reporter = &self.reporters[usize::from(link.head.reporter)];
+        let reporter = &self.reporters[usize::from(link.reporter())];
         reporter.device != step.ap || self.reporters.len() > 1
     }
 
     /// Takes down that a link is no more.
     pub(super) fn forget(&self, step: &mut Step<'_>, link: &Link, was: Was, changes: &[Change]) {
         let id = step.id(self.mac, link.mac.into());
-        if !step.before.contains_key(&id) {
-            let core = was
-                .head
-                .map(|head| step.core(self.interface, self.reporters, head));
-            step.before.insert(id, core);
-        }
-        if !link.head.ambiguous {
+        self.remember(step, id, was);
+        if !link.ambiguous() {
             changes.iter().for_each(|change| step.event(id, *change));
         }
         step.signal(was.signal, None);
