@@ -156,7 +156,11 @@ fn what_people_are_not_told_of_settles_nothing() {
     assert_eq!(of_site(&scene), FOLLOWS);
     scene.offline(3);
     scene.slot();
-    assert_eq!(scene.one().alerts, 2, "its access point hangs on the router");
+    assert_eq!(
+        scene.one().alerts,
+        2,
+        "its access point hangs on the router"
+    );
     scene.offline(2);
     scene.slot();
     assert_eq!(scene.one().alerts, 3);
