@@ -16,6 +16,9 @@ pub(crate) type Map<K, V> = HashMap<K, V, FixedState>;
 pub struct Mac48([u16; 3]);
 
 impl Mac48 {
+    /// The address that nothing has.
+    pub(crate) const ZERO: Self = Self([0; 3]);
+
     #[cfg(test)]
     pub(crate) const fn new(thirds: [u16; 3]) -> Self {
         Self(thirds)
