@@ -351,8 +351,15 @@ pub(crate) fn build(
             numbers.clone(),
             outputs.clone(),
         );
+        // Where a sector is matters only on the worker that keeps it.
+        let is_kept = move |(_, control): &(u32, RuleControl)| match control {
+            RuleControl::Sector { sector, .. } => health::id_route(&sector.0) % peers == index,
+            _ => true,
+        };
         let place_input = scope.concatenate([
-            rule_stream.map(|(order, control)| PlaceMessage::Control(order, control)),
+            rule_stream
+                .filter(is_kept)
+                .map(|(order, control)| PlaceMessage::Control(order, control)),
             place_facts.map(PlaceMessage::Fact),
         ]);
         let of_places = rules::places(scope, place_input, state.place_rules.clone());

@@ -16,6 +16,7 @@ pub(crate) type Map<K, V> = HashMap<K, V, FixedState>;
 pub struct Mac48([u16; 3]);
 
 impl Mac48 {
+    /// The address that nothing has.
     pub(crate) const ZERO: Self = Self([0; 3]);
 
     #[cfg(test)]
@@ -163,7 +164,8 @@ impl<T: Clone + Eq + Hash> Interner<T> {
     }
 }
 
-/// Values at numbered places, in chunks: it grows without copying what it holds, and by little at a time.
+/// Values at numbered places, in chunks: it grows without copying what it holds, and by little at a time. Only the first chunk is
+/// no larger than it must be: of a few values there may be one for each tenant.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
     chunks: Vec<Vec<T>>,
@@ -191,12 +193,13 @@ impl<T> Slab<T> {
         }
         let full = self.chunks.last().is_none_or(|last| last.len() == CHUNK);
         if full {
-            self.chunks.push(Vec::with_capacity(CHUNK));
+            let room = if self.chunks.is_empty() { 0 } else { CHUNK };
+            self.chunks.push(Vec::with_capacity(room));
         }
         let before = (self.chunks.len() - 1) * CHUNK;
         let last = self.chunks.last_mut();
         let within = last.map_or(0, |last| {
-            last.push(value);
+            push_tight(last, value);
             last.len() - 1
         });
         u32::try_from(before + within).unwrap_or(u32::MAX)
@@ -331,6 +334,20 @@ mod tests {
         for n in (1..10_000).filter(|n| n % 3 > 0) {
             assert_eq!(shelf.find(n).map(|place| shelf[place]), Some((n, "old")));
         }
+    }
+
+    #[test]
+    fn a_few_values_take_no_chunk() {
+        let mut slab = Slab::default();
+        for n in 0..2 * CHUNK {
+            assert_eq!(slab.put(n) as usize, n);
+            let room: usize = slab.chunks.iter().map(Vec::capacity).sum();
+            // The first chunk has an eighth to spare, the second is whole at once.
+            let first = n.min(CHUNK - 1);
+            let most = first + first / 8 + 2 + if n < CHUNK { 0 } else { CHUNK };
+            assert!(room <= most, "{n}: {room}");
+        }
+        assert!((0..2 * CHUNK as u32).all(|n| slab[n] == n as usize));
     }
 
     #[test]

@@ -30,33 +30,71 @@ pub(super) enum Key {
 
 const NONE: u32 = u32::MAX;
 
-/// A link to an access point, as its far end keeps it: 20 bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C, packed(4))]
-struct Up {
-    discovered_at: Timestamp,
-    ap: u32,
-    radio: Mac48,
-    stale: bool,
-    roamed: bool,
+/// Some yes-or-no answers in one byte.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Flags(u8);
+
+impl Flags {
+    /// Of a link: it is stale.
+    const STALE: u8 = 1;
+    /// Of a link: it is stale by roaming.
+    const ROAMED: u8 = 1 << 1;
+
+    /// Of a device: control knows it.
+    const KNOWN: u8 = 1;
+    const ENABLED: u8 = 1 << 1;
+    const OFFLINE: u8 = 1 << 2;
+    const FAILING: u8 = 1 << 3;
+    /// Its role is that of a router.
+    const ROUTER: u8 = 1 << 4;
+    /// It is a customer's. No other role than these two matters here.
+    const CPE: u8 = 1 << 5;
+
+    const fn has(self, flag: u8) -> bool {
+        self.0 & flag != 0
+    }
+
+    /// Sets a flag; returns whether that changed it.
+    const fn set(&mut self, flag: u8, on: bool) -> bool {
+        let before = self.has(flag);
+        self.0 = if on { self.0 | flag } else { self.0 & !flag };
+        before != on
+    }
 }
 
-/// A device: 72 bytes, as every device has it.
+/// A link to an access point, as its far end keeps it: 19 bytes, and none of padding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C, packed)]
+struct Up {
+    discovered_at: Timestamp,
+    /// [`NONE`] = there is no link.
+    ap: u32,
+    radio: Mac48,
+    flags: Flags,
+}
+
+impl Up {
+    /// No link.
+    const NONE: Self = Self {
+        discovered_at: Timestamp(0),
+        ap: NONE,
+        radio: Mac48::ZERO,
+        flags: Flags(0),
+    };
+
+    const fn is_there(&self) -> bool {
+        self.ap != NONE
+    }
+}
+
+/// A device: 40 bytes, as every device has it. Nearly all have no more than one link; what few have is kept beside.
 #[derive(Debug)]
 struct Node {
     id: DeviceId,
-    /// By hand.
-    parent: u32,
     site: u32,
-    /// Links down, as access point.
-    down: i32,
-    role: Role,
-    /// Control knows it.
-    known: bool,
-    enabled: bool,
-    offline: bool,
-    failing: bool,
-    links: SmallVec<[Up; 1]>,
+    /// Its first link, if it has one.
+    up: Up,
+    flags: Flags,
 }
 
 #[derive(Debug)]
@@ -86,6 +124,12 @@ pub(super) struct Walk {
 #[derive(Debug, Default)]
 pub(super) struct Parents {
     nodes: Vec<Node>,
+    /// Links of devices that have several, but for the first.
+    more_up: Map<u32, Vec<Up>>,
+    /// Parents by hand.
+    by_hand: Map<u32, u32>,
+    /// Links down, of access points that have any.
+    down: Map<u32, i32>,
     /// Numbers of the nodes, by id.
     numbers: HashTable<u32>,
     sites: Vec<Site>,
@@ -111,15 +155,9 @@ impl Parents {
         }
         let node = Node {
             id,
-            parent: NONE,
             site: NONE,
-            down: 0,
-            role: Role::Other,
-            known: false,
-            enabled: false,
-            offline: false,
-            failing: false,
-            links: SmallVec::new(),
+            up: Up::NONE,
+            flags: Flags::default(),
         };
         let n = u32::try_from(self.nodes.len()).unwrap_or(NONE);
         push_tight(&mut self.nodes, node);
@@ -155,12 +193,54 @@ impl Parents {
         &mut self.nodes[n as usize]
     }
 
+    fn has(&self, n: u32, flag: u8) -> bool {
+        self.node(n).flags.has(flag)
+    }
+
+    /// The links of a device.
+    fn links(&self, n: u32) -> impl Iterator<Item = Up> {
+        let first = Some(self.node(n).up).filter(Up::is_there);
+        let more = first.and_then(|_| self.more_up.get(&n));
+        let more = more.into_iter().flatten().copied();
+        first.into_iter().chain(more)
+    }
+
+    fn add_link(&mut self, n: u32, up: Up) {
+        let first = &mut self.node_mut(n).up;
+        if first.is_there() {
+            push_tight(self.more_up.entry(n).or_default(), up);
+        } else {
+            *first = up;
+        }
+    }
+
+    /// Takes a link out; the last one takes its place.
+    fn remove_link(&mut self, n: u32, up: Up) {
+        let Some(place) = self.links(n).position(|other| other == up) else {
+            return;
+        };
+        let Some(more) = self.more_up.get_mut(&n) else {
+            self.node_mut(n).up = Up::NONE;
+            return;
+        };
+        let last = more.pop();
+        let was_last = place == more.len() + 1;
+        if let (false, Some(last)) = (was_last, last) {
+            match place.checked_sub(1) {
+                Some(i) => more[i] = last,
+                None => self.nodes[n as usize].up = last,
+            }
+        }
+        if more.is_empty() {
+            self.more_up.remove(&n);
+        }
+    }
+
     /// What control says of a device; `None` = it is no longer the tenant's.
     pub(super) fn device(&mut self, id: DeviceId, info: Option<&DeviceInfo>) {
         let n = self.number(id);
-        let parent = info
-            .and_then(|info| info.parent)
-            .map_or(NONE, |parent| self.number(parent));
+        let parent = info.and_then(|info| info.parent);
+        let parent = parent.map(|parent| self.number(parent));
         let site = info
             .and_then(|info| info.site)
             .map_or(NONE, |site| self.site_number(site));
@@ -170,11 +250,21 @@ impl Parents {
             self.stirred.insert(Key::Sector(sector));
         }
         self.as_router(n, false);
+        match parent {
+            Some(parent) => self.by_hand.insert(n, parent),
+            None => self.by_hand.remove(&n),
+        };
         let node = self.node_mut(n);
-        (node.parent, node.site) = (parent, site);
-        node.known = info.is_some();
-        node.enabled = info.is_some_and(|info| info.enabled);
-        node.role = info.map_or(Role::Other, |info| info.role);
+        node.site = site;
+        let is = |role| info.is_some_and(|info| info.role == role);
+        for (flag, on) in [
+            (Flags::KNOWN, info.is_some()),
+            (Flags::ENABLED, info.is_some_and(|info| info.enabled)),
+            (Flags::ROUTER, is(Role::Router)),
+            (Flags::CPE, is(Role::Cpe)),
+        ] {
+            node.flags.set(flag, on);
+        }
         self.as_router(n, true);
         self.as_trunk(n);
         self.rewired |= !self.trunks.is_empty();
@@ -184,15 +274,11 @@ impl Parents {
     /// Counts a device in (or out) where it is a router.
     fn as_router(&mut self, n: u32, there: bool) {
         let Node {
-            id,
-            site,
-            role: Role::Router,
-            enabled: true,
-            ..
-        } = *self.node(n)
-        else {
+            id, site, flags, ..
+        } = *self.node(n);
+        if !flags.has(Flags::ROUTER) || !flags.has(Flags::ENABLED) {
             return;
-        };
+        }
         let Some(place) = self.sites.get_mut(site as usize) else {
             return;
         };
@@ -208,8 +294,8 @@ impl Parents {
     }
 
     fn as_trunk(&mut self, n: u32) {
-        let node = self.node(n);
-        if node.known && node.role != Role::Cpe && !node.links.is_empty() {
+        let Node { up, flags, .. } = self.node(n);
+        if flags.has(Flags::KNOWN) && !flags.has(Flags::CPE) && up.is_there() {
             self.trunks.insert(n);
         } else if self.trunks.remove(&n) {
             self.rewired = true;
@@ -219,28 +305,28 @@ impl Parents {
     /// Whether a device is offline, and whether it is failing (§19).
     pub(super) fn condition(&mut self, id: DeviceId, offline: bool, failing: bool) {
         let n = self.number(id);
-        let node = self.node_mut(n);
-        if (node.offline, node.failing) != (offline, failing) {
-            (node.offline, node.failing) = (offline, failing);
+        let flags = &mut self.node_mut(n).flags;
+        if flags.set(Flags::OFFLINE, offline) | flags.set(Flags::FAILING, failing) {
             self.stirred.insert(Key::Device(n));
         }
     }
 
     /// A link that has a device at its far end came (or went).
     pub(super) fn link(&mut self, joint: &Joint, came: bool) {
+        let mut flags = Flags::default();
+        flags.set(Flags::STALE, joint.stale);
+        flags.set(Flags::ROAMED, joint.roamed);
         let up = Up {
             discovered_at: joint.discovered_at,
             ap: self.number(joint.ap),
             radio: joint.radio.into(),
-            stale: joint.stale,
-            roamed: joint.roamed,
+            flags,
         };
         let n = self.number(joint.far_end);
-        let links = &mut self.node_mut(n).links;
         if came {
-            links.push(up);
-        } else if let Some(i) = links.iter().position(|other| *other == up) {
-            links.swap_remove(i);
+            self.add_link(n, up);
+        } else {
+            self.remove_link(n, up);
         }
         self.as_trunk(n);
         self.rewired |= self.trunks.contains(&n);
@@ -250,7 +336,11 @@ impl Parents {
     /// So many more links of an access point are down. Returns its number.
     pub(super) fn down(&mut self, ap: DeviceId, more: i32) -> u32 {
         let n = self.number(ap);
-        self.node_mut(n).down += more;
+        let down = self.down.entry(n).or_default();
+        *down += more;
+        if *down == 0 {
+            self.down.remove(&n);
+        }
         n
     }
 
@@ -274,7 +364,8 @@ impl Parents {
         let mut steps: Vec<Vec<(u32, u32)>> = vec![Vec::new(); self.sites.len()];
         for far_end in &self.trunks {
             let there = self.node(*far_end);
-            for up in there.links.iter().filter(|up| !up.roamed) {
+            let links = self.links(*far_end);
+            for up in links.filter(|up| !up.flags.has(Flags::ROAMED)) {
                 let here = self.node(up.ap);
                 if here.site != NONE && there.site != NONE && here.site != there.site {
                     steps[here.site as usize].push((there.site, *far_end));
@@ -316,34 +407,30 @@ impl Parents {
 
     /// The parent of a device; says what that depends on besides the device.
     fn parent(&self, n: u32, asked: &mut SmallVec<[Key; 8]>) -> Option<u32> {
-        let node = self.node(n);
-        if node.parent != NONE && node.parent != n {
-            if self.node(node.parent).known {
-                return Some(node.parent);
+        let by_hand = self.by_hand.get(&n).copied();
+        if let Some(parent) = by_hand.filter(|parent| *parent != n) {
+            if self.has(parent, Flags::KNOWN) {
+                return Some(parent);
             }
-            asked.push(Key::Device(node.parent));
+            asked.push(Key::Device(parent));
         }
-        let there = |n: u32| n != NONE && self.node(n).known;
-        match node.role {
-            Role::Cpe => {
-                let strange = node.links.iter().filter(|up| !there(up.ap));
-                asked.extend(strange.map(|up| Key::Device(up.ap)));
-                let best = node
-                    .links
-                    .iter()
-                    .filter(|up| there(up.ap))
-                    .max_by_key(|up| (!up.stale, up.discovered_at, self.node(up.ap).id, up.radio));
-                best.map(|up| up.ap)
-            }
-            role => {
-                let site = self.sites.get(node.site as usize)?;
-                asked.push(Key::Site(node.site));
-                if role == Role::Router {
-                    Some(site.uplink).filter(|n| there(*n))
-                } else {
-                    site.router()
-                }
-            }
+        let there = |n: u32| n != NONE && self.has(n, Flags::KNOWN);
+        if self.has(n, Flags::CPE) {
+            let strange = self.links(n).filter(|up| !there(up.ap));
+            asked.extend(strange.map(|up| Key::Device(up.ap)));
+            let best = self.links(n).filter(|up| there(up.ap)).max_by_key(|up| {
+                let live = !up.flags.has(Flags::STALE);
+                (live, up.discovered_at, self.node(up.ap).id, up.radio)
+            });
+            return best.map(|up| up.ap);
+        }
+        let at = self.node(n).site;
+        let site = self.sites.get(at as usize)?;
+        asked.push(Key::Site(at));
+        if self.has(n, Flags::ROUTER) {
+            Some(site.uplink).filter(|n| there(*n))
+        } else {
+            site.router()
         }
     }
 
@@ -402,11 +489,11 @@ impl Parents {
     }
 
     pub(super) fn is_offline(&self, n: u32) -> bool {
-        self.node(n).offline
+        self.has(n, Flags::OFFLINE)
     }
 
     pub(super) fn is_failing(&self, n: u32) -> bool {
-        self.node(n).failing
+        self.has(n, Flags::FAILING)
     }
 
     /// Whether it is a device that is offline.
@@ -420,7 +507,8 @@ impl Parents {
     /// Links of a device that are down.
     pub(super) fn downs(&self, device: DeviceId) -> i64 {
         let n = self.find(&device);
-        n.map_or(0, |n| i64::from(self.node(n).down))
+        let down = n.and_then(|n| self.down.get(&n));
+        down.map_or(0, |down| i64::from(*down))
     }
 
     /// The site of what an alert is of.

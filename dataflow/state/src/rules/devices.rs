@@ -9,7 +9,7 @@ use mast_schemas::partition::key_group;
 use mast_schemas::{DeviceId, TenantId, Timestamp};
 
 use super::book::Book;
-use super::registry::Stand;
+use super::registry::{Labels, Stand};
 use super::tracker::Judged;
 use super::values::PollValues;
 use crate::compact::Map;
@@ -52,28 +52,19 @@ impl Default for DeviceRules {
 impl DeviceRules {
     /// Number of the standing of a device of which only the owner is known.
     pub(crate) fn stand_of_tenant(&mut self, tenant: TenantId) -> u32 {
-        self.book.registry.stand(Stand {
-            tenant,
-            subject: RuleSubject::Device,
-            site: None,
-            sector: None,
-            groups: Arc::default(),
-            tags: Arc::default(),
-            device: None,
-        })
+        let stand = Stand::new(tenant, RuleSubject::Device);
+        self.book.registry.stand(stand)
     }
 
     /// Number of the standing of a device.
     pub(crate) fn stand(&mut self, device: DeviceId, info: &DeviceInfo) -> u32 {
-        self.book.registry.stand(Stand {
-            tenant: info.tenant,
-            subject: RuleSubject::Device,
-            site: info.site,
-            sector: info.sector,
+        let labels = Labels {
             groups: info.groups.clone(),
             tags: info.tags.clone(),
             device: self.own.contains_key(&device).then_some(device),
-        })
+        };
+        let stand = Stand::new(info.tenant, RuleSubject::Device).at(info.site, info.sector);
+        self.book.registry.stand(stand.labelled(labels))
     }
 
     /// Whether [`DeviceRules::sweep`] has something to do.
@@ -95,16 +86,14 @@ impl DeviceRules {
     /// The standing of a device that now has rules of its own, or no longer has.
     fn stand_with_own(&mut self, device: DeviceId, standing: u32) -> u32 {
         let own = self.own.contains_key(&device).then_some(device);
-        match self.book.registry.standing(standing) {
-            Some(stand) if stand.device != own => {
-                let device = own;
-                self.book.registry.stand(Stand {
-                    device,
-                    ..stand.clone()
-                })
-            }
-            _ => standing,
-        }
+        let Some(stand) = self.book.registry.standing(standing).cloned() else {
+            return standing;
+        };
+        let labels = Labels {
+            device: own,
+            ..stand.labels()
+        };
+        self.book.registry.stand(stand.labelled(labels))
     }
 
     fn owned(&mut self, scope: Scope, more: bool) {

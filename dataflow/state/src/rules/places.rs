@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use mast_schemas::alerts::{RuleKind, RuleSubject, Subject};
+use mast_schemas::alerts::{RuleKind, RuleSubject, Scope, Subject};
 use mast_schemas::checkpoint::{JudgedRecord, ThroughputRecord};
 use mast_schemas::control::Rule;
 use mast_schemas::partition::key_group;
 use mast_schemas::time::{SLOT, Span};
 use mast_schemas::views::{Counts, DeviceState, HealthState, LinkState, Place, PlaceAir, Signals};
-use mast_schemas::{Epoch, SectorId, SiteId, TenantId, Timestamp};
+use mast_schemas::{Epoch, RuleId, SectorId, SiteId, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::book::Book;
@@ -17,9 +17,8 @@ use super::registry::Stand;
 use super::tracker::{Judged, Values};
 use super::values::{mean, percent};
 use crate::compact::Map;
-use crate::health::{Sums, health_of};
+use crate::health::health_of;
 use crate::messages::{RuleChange, RuleControl};
-use crate::place::SmallCounts;
 
 /// Time between judgements.
 const TICK: Span = Span::secs(60);
@@ -42,13 +41,65 @@ pub enum PlaceFact {
     Degrading(i64),
 }
 
-/// A place as it is.
-#[derive(Clone, Copy, Debug, Default)]
+/// A number that may be absent, in four bytes. One of more than two thousand million is as good as that many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Small(i32);
+
+impl Small {
+    const NONE: Self = Self(i32::MIN);
+
+    fn get(self) -> Option<i64> {
+        (self != Self::NONE).then_some(i64::from(self.0))
+    }
+}
+
+impl From<Option<i64>> for Small {
+    fn from(n: Option<i64>) -> Self {
+        n.map_or(Self::NONE, |n| Self(narrow(n)))
+    }
+}
+
+fn narrow(n: i64) -> i32 {
+    n.clamp(-i64::from(i32::MAX), i64::from(i32::MAX)) as i32
+}
+
+/// A rate that may be absent, bits a second, in eight bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Rate(i64);
+
+impl Rate {
+    const NONE: Self = Self(i64::MIN);
+
+    fn get(self) -> Option<i64> {
+        (self != Self::NONE).then_some(self.0)
+    }
+}
+
+impl From<Option<i64>> for Rate {
+    fn from(bps: Option<i64>) -> Self {
+        bps.map_or(Self::NONE, Self)
+    }
+}
+
+/// A place as it is, as far as rules ask: 56 bytes, as every sector has it.
+#[derive(Clone, Copy, Debug)]
 struct Now {
+    /// Received and sent.
+    throughput: Rate,
     standing: u32,
-    counts: SmallCounts,
-    hour_ago: Option<i64>,
-    sums: Sums,
+    /// By state.
+    devices: [i32; 4],
+    /// Links that are active or degraded.
+    live: i32,
+    /// Links that are down.
+    down: i32,
+    /// Live links of an hour ago.
+    hour_ago: Small,
+    /// Mean of its signals, thousandths of dBm.
+    signal: Small,
+    /// Mean of its noise, likewise.
+    noise: Small,
+    degrading: i32,
 }
 
 impl Judged for Place {
@@ -65,12 +116,13 @@ impl Judged for Place {
 #[derive(Debug)]
 pub struct PlaceRules {
     book: Book<Place>,
-    /// Boxed: they are large, and the map has places to spare.
-    places: BTreeMap<Place, Box<Now>>,
-    /// Of sectors: the site at which their devices stand.
-    sites: Map<(TenantId, SectorId), SiteId>,
+    /// Places of which something is known, and sectors that are told of before their devices. At which site the devices of a
+    /// sector stand says its standing: whoever tells of it does so anew when a sector without devices gets some.
+    places: BTreeMap<Place, Now>,
+    /// How many rules a sector has of its own. All others of a site share a standing.
+    own: Map<(TenantId, SectorId), u32>,
     /// Received and sent of places that a rule compares with an hour ago, at the newest ticks.
-    throughput: BTreeMap<Place, VecDeque<Option<i64>>>,
+    throughput: BTreeMap<Place, VecDeque<Rate>>,
     now: Timestamp,
 }
 
@@ -79,7 +131,7 @@ impl Default for PlaceRules {
         Self {
             book: Book::new(|rule| !rule.kind.by_polls()),
             places: BTreeMap::new(),
-            sites: Map::default(),
+            own: Map::default(),
             throughput: BTreeMap::new(),
             now: Timestamp::default(),
         }
@@ -87,35 +139,65 @@ impl Default for PlaceRules {
 }
 
 impl Now {
-    fn counts(&self) -> Counts {
-        self.counts.into()
+    /// Nothing is known of it.
+    const fn new(standing: u32) -> Self {
+        Self {
+            throughput: Rate::NONE,
+            standing,
+            devices: [0; 4],
+            live: 0,
+            down: 0,
+            hour_ago: Small::NONE,
+            signal: Small::NONE,
+            noise: Small::NONE,
+            degrading: 0,
+        }
     }
 
     fn devices(&self, state: DeviceState) -> i64 {
-        self.counts().devices[state as usize]
+        i64::from(self.devices[state as usize])
+    }
+
+    fn health(&self) -> HealthState {
+        health_of(&Counts {
+            devices: self.devices.map(i64::from),
+            ..Counts::default()
+        })
     }
 
     fn has_devices(&self) -> bool {
-        self.counts().devices.iter().any(|n| *n > 0)
+        self.devices.iter().any(|n| *n > 0)
     }
 
     /// Whether nothing is known of it.
     fn is_nothing(&self) -> bool {
-        !self.has_devices() && (self.hour_ago, self.sums) == (None, Sums::default())
+        let means = [self.hour_ago, self.signal, self.noise];
+        !self.has_devices()
+            && means == [Small::NONE; 3]
+            && (self.throughput, self.degrading) == (Rate::NONE, 0)
     }
 
     fn take(&mut self, fact: PlaceFact) {
         match fact {
-            PlaceFact::Counts(counts) => self.counts = counts.unwrap_or_default().into(),
-            PlaceFact::HourAgo(links) => self.hour_ago = links,
-            sum => self.sums.take(sum),
+            PlaceFact::Counts(counts) => {
+                let Counts { devices, links, .. } = counts.unwrap_or_default();
+                let links = |state: LinkState| links[state as usize];
+                self.devices = devices.map(narrow);
+                self.live = narrow(links(LinkState::Active) + links(LinkState::Degraded));
+                self.down = narrow(links(LinkState::Down));
+            }
+            PlaceFact::HourAgo(links) => self.hour_ago = links.into(),
+            PlaceFact::Signals(signals) => {
+                self.signal = signals.and_then(|s| mean(s.sum_dbm, s.clients)).into();
+            }
+            PlaceFact::Air(air) => {
+                let counted = air.filter(|air| air.interfaces > 0);
+                let both = counted.map(|air| air.rx_bps.saturating_add(air.tx_bps));
+                self.throughput = both.into();
+                self.noise = air.and_then(|a| mean(a.noise_sum_dbm, a.radios)).into();
+            }
+            PlaceFact::Degrading(clients) => self.degrading = narrow(clients),
         }
-    }
-
-    /// Received and sent, bits a second.
-    fn throughput(&self) -> Option<i64> {
-        let air = self.sums.air.filter(|air| air.interfaces > 0)?;
-        Some(air.rx_bps.saturating_add(air.tx_bps))
     }
 }
 
@@ -134,10 +216,8 @@ fn drop(before: i64, now: i64) -> Option<i64> {
 impl Values for PlaceValues<'_> {
     fn value(&self, kind: RuleKind) -> Option<i64> {
         let now = self.now;
-        let counts = now.counts();
-        let health = health_of(&counts);
+        let health = now.health();
         let known = |n: i64| (health != HealthState::Unknown).then(|| n.saturating_mul(1_000));
-        let links = |state: LinkState| counts.links[state as usize];
         match kind {
             RuleKind::DeviceOfflinePercent => {
                 let offline = now.devices(DeviceState::Offline);
@@ -147,24 +227,20 @@ impl Values for PlaceValues<'_> {
                 percent(i128::from(offline), i128::from(observed))
             }
             RuleKind::DeviceOfflineCount => known(now.devices(DeviceState::Offline)),
-            RuleKind::SectorSignalAvg => now.sums.signals.and_then(|s| mean(s.sum_dbm, s.clients)),
+            RuleKind::SectorSignalAvg => now.signal.get(),
             RuleKind::SectorClientDrop => {
-                let live = links(LinkState::Active) + links(LinkState::Degraded);
-                known(0).and(drop(now.hour_ago?, live))
+                known(0).and(drop(now.hour_ago.get()?, i64::from(now.live)))
             }
-            RuleKind::SignalDegradation => known(now.sums.degrading),
-            RuleKind::LinkDownCount => known(links(LinkState::Down)),
+            RuleKind::SignalDegradation => known(i64::from(now.degrading)),
+            RuleKind::LinkDownCount => known(i64::from(now.down)),
             // While we don't look, one that was off before must not stand for all that we don't see.
             RuleKind::SiteDown => {
                 let down = health == HealthState::Down;
                 let blind = down && now.devices(DeviceState::Unobserved) > 0;
                 if blind { None } else { known(i64::from(down)) }
             }
-            RuleKind::NoiseFloor => now
-                .sums
-                .air
-                .and_then(|air| mean(air.noise_sum_dbm, air.radios)),
-            RuleKind::ThroughputDrop => drop(self.before?, now.throughput()?),
+            RuleKind::NoiseFloor => now.noise.get(),
+            RuleKind::ThroughputDrop => drop(self.before?, now.throughput.get()?),
             _ => None,
         }
     }
@@ -181,12 +257,13 @@ impl PlaceRules {
         throughput: Vec<ThroughputRecord>,
     ) {
         self.now = epoch.end();
-        let registry = &mut self.book.registry;
         for rule in rules {
-            if registry.takes(rule) {
-                registry.put(rule.clone());
+            if self.book.registry.takes(rule) {
+                self.owned((rule.tenant_id, rule.scope), true);
+                self.book.registry.put(rule.clone());
             }
         }
+        let registry = &self.book.registry;
         for record in judged {
             let rule = registry.number(record.rule_id);
             let Some(rule) = rule.and_then(|number| registry.rule(number)) else {
@@ -198,7 +275,10 @@ impl PlaceRules {
         }
         let ticks = throughput.into_iter();
         self.throughput = ticks
-            .map(|record| (record.place, record.ticks.into()))
+            .map(|record| {
+                let ticks = record.ticks.into_iter().map(Rate::from);
+                (record.place, ticks.collect())
+            })
             .collect();
     }
 
@@ -229,10 +309,10 @@ impl PlaceRules {
         }
         for place in self.take(facts) {
             let now = self.places.get(&place);
-            if !now.is_some_and(|now| now.has_devices()) {
+            if !now.is_some_and(Now::has_devices) {
                 self.book.gone(place, self.now, out);
             }
-            if now.is_some_and(|now| now.is_nothing()) {
+            if now.is_some_and(Now::is_nothing) {
                 self.places.remove(&place);
             }
         }
@@ -249,46 +329,89 @@ impl PlaceRules {
     fn control(&mut self, control: &RuleControl, at: Timestamp, out: &mut Vec<RuleChange>) {
         match control {
             RuleControl::Put(rule) => {
+                let takes = self.book.registry.takes(rule);
+                let new = takes.then_some((rule.tenant_id, rule.scope));
+                self.restand(self.scope(rule.id), new);
                 let places = &self.places;
                 let standing = |place| places.get(&place).map(|now| now.standing);
                 self.book.put(rule, at, standing, out);
             }
-            RuleControl::Deleted(id) => self.book.delete(*id, at, out),
+            RuleControl::Deleted(id) => {
+                self.restand(self.scope(*id), None);
+                self.book.delete(*id, at, out);
+            }
             RuleControl::Resolved(tenant, alert) => self.book.resolve((*tenant, *alert), at, out),
             RuleControl::Sector {
                 tenant,
                 sector,
                 site,
             } => {
-                self.sites.insert((*tenant, *sector), *site);
                 let place = Place::Sector(*tenant, *sector);
-                let standing = self.stand(place);
-                if let Some(now) = self.places.get_mut(&place) {
-                    now.standing = standing;
-                    self.book.moved(place, standing, at, out);
+                let standing = self.stand(place, Some(*site));
+                match self.places.get_mut(&place) {
+                    Some(now) => {
+                        now.standing = standing;
+                        self.book.moved(place, standing, at, out);
+                    }
+                    None => {
+                        self.places.insert(place, Now::new(standing));
+                    }
                 }
             }
         }
     }
 
-    fn stand(&mut self, place: Place) -> u32 {
+    /// The scope of a rule.
+    fn scope(&self, rule: RuleId) -> Option<(TenantId, Scope)> {
+        let registry = &self.book.registry;
+        let rule = registry.rule(registry.number(rule)?)?;
+        Some((rule.tenant_id, rule.scope))
+    }
+
+    /// The number of the standing of a place; `at` is where a sector's devices stand.
+    fn stand(&mut self, place: Place, at: Option<SiteId>) -> u32 {
         let (subject, site, sector) = match place {
             Place::Tenant(_) => (RuleSubject::Device, None, None),
             Place::Site(_, site) => (RuleSubject::Site, Some(site), None),
             Place::Sector(tenant, sector) => {
-                let site = self.sites.get(&(tenant, sector)).copied();
-                (RuleSubject::Sector, site, Some(sector))
+                let own = self.own.contains_key(&(tenant, sector));
+                (RuleSubject::Sector, at, own.then_some(sector))
             }
         };
-        self.book.registry.stand(Stand {
-            tenant: place.tenant(),
-            subject,
-            site,
-            sector,
-            groups: Arc::default(),
-            tags: Arc::default(),
-            device: None,
-        })
+        let stand = Stand::new(place.tenant(), subject).at(site, sector);
+        self.book.registry.stand(stand)
+    }
+
+    fn owned(&mut self, (tenant, scope): (TenantId, Scope), more: bool) {
+        let Scope::Sector(sector) = scope else { return };
+        let n = self.own.entry((tenant, sector)).or_default();
+        *n = if more { *n + 1 } else { n.saturating_sub(1) };
+        if *n == 0 {
+            self.own.remove(&(tenant, sector));
+        }
+    }
+
+    /// A rule is no longer of the old scope, but of the new one: sectors get, or lose, a standing of their own.
+    fn restand(&mut self, old: Option<(TenantId, Scope)>, new: Option<(TenantId, Scope)>) {
+        for (scope, more) in [(new, true), (old, false)] {
+            if let Some(scope) = scope {
+                self.owned(scope, more);
+            }
+        }
+        for (tenant, scope) in [old, new].into_iter().flatten() {
+            let Scope::Sector(sector) = scope else {
+                continue;
+            };
+            let place = Place::Sector(tenant, sector);
+            let Some(before) = self.places.get(&place).map(|now| now.standing) else {
+                continue;
+            };
+            let stand = self.book.registry.standing(before);
+            let standing = self.stand(place, stand.and_then(|stand| stand.site));
+            if let Some(now) = self.places.get_mut(&place) {
+                now.standing = standing;
+            }
+        }
     }
 
     /// Takes facts in. Returns the places.
@@ -299,12 +422,8 @@ impl PlaceRules {
                 continue;
             }
             if !self.places.contains_key(&place) {
-                let standing = self.stand(place);
-                let now = Now {
-                    standing,
-                    ..Now::default()
-                };
-                self.places.insert(place, Box::new(now));
+                let standing = self.stand(place, None);
+                self.places.insert(place, Now::new(standing));
             }
             if let Some(now) = self.places.get_mut(&place) {
                 now.take(fact);
@@ -339,11 +458,12 @@ impl PlaceRules {
                 continue;
             }
             let before = set.has(RuleKind::ThroughputDrop).then(|| {
-                let ticks = self.throughput.entry(*place).or_default();
+                let hour = || VecDeque::with_capacity(HOUR);
+                let ticks = self.throughput.entry(*place).or_insert_with(hour);
                 let whole = ticks.len() == HOUR;
                 let before = if whole { ticks.pop_front() } else { None };
-                ticks.push_back(now.throughput());
-                before.flatten()
+                ticks.push_back(now.throughput);
+                before.and_then(Rate::get)
             });
             let before = before.flatten();
             let values = PlaceValues { now, before };
@@ -355,7 +475,8 @@ impl PlaceRules {
     /// The next tick, while a rule judges places.
     pub fn next_timer(&self) -> Option<Timestamp> {
         let next = self.now.0.div_euclid(TICK.0).saturating_add(1);
-        let judges = !self.book.registry.is_empty() && !self.places.is_empty();
+        let known = || self.places.values().any(|now| !now.is_nothing());
+        let judges = !self.book.registry.is_empty() && known();
         judges.then(|| Timestamp(next.saturating_mul(TICK.0)))
     }
 
@@ -371,10 +492,10 @@ impl PlaceRules {
 
     /// What a checkpoint holds of traffic, with key groups.
     pub fn throughput(&self) -> Vec<(u8, ThroughputRecord)> {
-        let record = |(place, ticks): (&Place, &VecDeque<Option<i64>>)| {
+        let record = |(place, ticks): (&Place, &VecDeque<Rate>)| {
             let record = ThroughputRecord {
                 place: *place,
-                ticks: ticks.iter().copied().collect(),
+                ticks: ticks.iter().map(|rate| rate.get()).collect(),
             };
             (key_group(place.id().0.as_bytes()), record)
         };
@@ -395,10 +516,172 @@ fn place_of(tenant: TenantId, subject: &Subject) -> Option<Place> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::rule;
     use super::*;
+
+    /// A tenant of two sites with 500 sectors each, 50 rules for all of them, and a slot that ends at a tick.
+    struct World {
+        rules: PlaceRules,
+        tenant: TenantId,
+        sites: [SiteId; 2],
+        sectors: Vec<SectorId>,
+        minute: u64,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let tenant = rule(RuleKind::LinkDownCount).tenant_id;
+            let mut world = Self {
+                rules: PlaceRules::default(),
+                tenant,
+                sites: [SiteId::new(), SiteId::new()],
+                sectors: (0..1_000).map(|_| SectorId::new()).collect(),
+                minute: 0,
+            };
+            let sectors = world.sectors.iter().enumerate();
+            let mut control: Vec<_> = sectors
+                .map(|(n, sector)| RuleControl::Sector {
+                    tenant,
+                    sector: *sector,
+                    site: world.sites[n % 2],
+                })
+                .collect();
+            control.extend((0..50).map(|_| put(&world.rule(Scope::Tenant))));
+            let facts = world.facts(Some(Counts {
+                devices: [1, 0, 0, 0],
+                ..Counts::default()
+            }));
+            world.tick(&control, facts);
+            world
+        }
+
+        fn rule(&self, scope: Scope) -> Rule {
+            Rule {
+                scope,
+                subject: RuleSubject::Sector,
+                ..rule(RuleKind::LinkDownCount)
+            }
+        }
+
+        fn facts(&self, counts: Option<Counts>) -> Vec<(Place, PlaceFact)> {
+            let fact = PlaceFact::Counts(counts);
+            let sectors = self.sectors.iter();
+            sectors
+                .map(|sector| (Place::Sector(self.tenant, *sector), fact))
+                .collect()
+        }
+
+        /// Numbers of standings and of sets after a slot.
+        fn tick(
+            &mut self,
+            control: &[RuleControl],
+            facts: Vec<(Place, PlaceFact)>,
+        ) -> (usize, usize) {
+            self.minute += 1;
+            let slot = Epoch(self.minute * 240);
+            self.rules.slot(slot, control, facts, &mut Vec::new());
+            self.rules.book.registry.in_use()
+        }
+    }
+
+    fn put(rule: &Rule) -> RuleControl {
+        RuleControl::Put(Arc::new(rule.clone()))
+    }
 
     #[test]
     fn what_every_sector_has_is_small() {
-        assert_eq!(size_of::<Now>(), 144);
+        assert_eq!(size_of::<Now>(), 56);
+    }
+
+    #[test]
+    fn sectors_without_rules_of_their_own_share_standings_and_sets() {
+        let mut world = World::new();
+        // One standing for each site.
+        assert_eq!(world.tick(&[], Vec::new()), (2, 1));
+        let mut own = world.rule(Scope::Sector(world.sectors[7]));
+        let two = [put(&own), put(&world.rule(Scope::Site(world.sites[0])))];
+        assert_eq!(world.tick(&two, Vec::new()), (3, 3));
+        let standing = |world: &World, n: usize| {
+            let place = Place::Sector(world.tenant, world.sectors[n]);
+            let now = world.rules.places.get(&place)?;
+            world.rules.book.registry.standing(now.standing).cloned()
+        };
+        let site = |world: &World, n: usize| standing(world, n).and_then(|stand| stand.site);
+        let sector = |world: &World, n: usize| standing(world, n).and_then(|stand| stand.sector);
+        assert_eq!(site(&world, 7), Some(world.sites[1]));
+        assert_eq!(sector(&world, 7), Some(world.sectors[7]));
+        assert_eq!(sector(&world, 9), None);
+        // Another sector's now.
+        own.scope = Scope::Sector(world.sectors[9]);
+        world.tick(&[put(&own)], Vec::new());
+        assert_eq!(sector(&world, 7), None);
+        assert_eq!(sector(&world, 9), Some(world.sectors[9]));
+        assert_eq!(site(&world, 9), Some(world.sites[1]));
+        world.tick(&[RuleControl::Deleted(own.id)], Vec::new());
+        assert_eq!(sector(&world, 9), None);
+        assert!(world.rules.own.is_empty());
+        assert_eq!(world.rules.book.registry.in_use().1, 2);
+    }
+
+    #[test]
+    fn a_sector_without_devices_is_forgotten() {
+        let mut world = World::new();
+        let facts = world.facts(None);
+        world.tick(&[], facts);
+        assert!(world.rules.places.is_empty());
+        assert_eq!(world.rules.next_timer(), None);
+        // One that is told of before it has any: where it is is not forgotten.
+        let (place, site) = (
+            Place::Sector(world.tenant, world.sectors[0]),
+            world.sites[0],
+        );
+        let told = RuleControl::Sector {
+            tenant: world.tenant,
+            sector: world.sectors[0],
+            site,
+        };
+        world.tick(&[told], Vec::new());
+        assert_eq!(world.rules.next_timer(), None);
+        let up = Counts {
+            devices: [1, 0, 0, 0],
+            ..Counts::default()
+        };
+        world.tick(&[], vec![(place, PlaceFact::Counts(Some(up)))]);
+        assert!(world.rules.next_timer().is_some());
+        let now = world.rules.places.get(&place);
+        let stand = now.and_then(|now| world.rules.book.registry.standing(now.standing));
+        assert_eq!(stand.and_then(|stand| stand.site), Some(site));
+    }
+
+    #[test]
+    fn sectors_that_move_between_sites_leave_no_standings_behind() {
+        let mut world = World::new();
+        for _ in 0..5 {
+            let sectors = world.sectors.iter();
+            let control: Vec<_> = sectors
+                .map(|sector| RuleControl::Sector {
+                    tenant: world.tenant,
+                    sector: *sector,
+                    site: SiteId::new(),
+                })
+                .collect();
+            let (standings, sets) = world.tick(&control, Vec::new());
+            assert!(standings <= 4_000, "{standings}");
+            assert_eq!(sets, 1);
+        }
+    }
+
+    #[test]
+    fn narrow_numbers_say_what_wide_ones_do() {
+        for n in [None, Some(0), Some(-95_500), Some(i64::from(i32::MAX))] {
+            assert_eq!(Small::from(n).get(), n);
+        }
+        assert_eq!(
+            Small::from(Some(i64::MIN)).get(),
+            Some(-i64::from(i32::MAX))
+        );
+        for bps in [None, Some(0), Some(i64::MAX)] {
+            assert_eq!(Rate::from(bps).get(), bps);
+        }
     }
 }

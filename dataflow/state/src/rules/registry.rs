@@ -1,8 +1,10 @@
-//! Which rules judge what. Things that stand alike share one list of rules; it is made when it is first asked for, and anew
-//! after a rule that it holds was edited.
+//! Which rules judge what. Things that stand alike share a standing, and standings that the same rules judge share one set of
+//! them. A set is made when it is first asked for, anew after a rule of its tenant was edited, and gone with the last standing
+//! that has it.
+//!
+//! The trap avoided: an edit that goes through all standings. Each finds out when it is next asked for its set.
 
-use std::collections::BTreeSet;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
@@ -13,7 +15,7 @@ use mast_schemas::hours::Hours;
 use mast_schemas::{DeviceId, GroupId, RuleId, SectorId, SiteId, TagId, TenantId, Timestamp};
 use smallvec::SmallVec;
 
-use crate::compact::Map;
+use crate::compact::{Interner, Map, push_tight};
 
 /// Number of a rule.
 pub(super) type RuleNumber = u32;
@@ -34,6 +36,13 @@ pub(super) struct Stand {
     pub(super) subject: RuleSubject,
     pub(super) site: Option<SiteId>,
     pub(super) sector: Option<SectorId>,
+    /// `None` = nothing of these.
+    labels: Option<Box<Labels>>,
+}
+
+/// What else scopes ask of a device: few standings have any of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Labels {
     pub(super) groups: Arc<[GroupId]>,
     pub(super) tags: Arc<[TagId]>,
     /// A device that has rules of its own.
@@ -41,14 +50,50 @@ pub(super) struct Stand {
 }
 
 impl Stand {
+    /// Something of a tenant, in no place.
+    pub(super) const fn new(tenant: TenantId, subject: RuleSubject) -> Self {
+        Self {
+            tenant,
+            subject,
+            site: None,
+            sector: None,
+            labels: None,
+        }
+    }
+
+    /// The same, there.
+    pub(super) fn at(self, site: Option<SiteId>, sector: Option<SectorId>) -> Self {
+        Self {
+            site,
+            sector,
+            ..self
+        }
+    }
+
+    /// The same with these labels.
+    pub(super) fn labelled(self, labels: Labels) -> Self {
+        let labels = Some(labels).filter(|labels| *labels != Labels::default());
+        Self {
+            labels: labels.map(Box::new),
+            ..self
+        }
+    }
+
+    /// Its labels.
+    pub(super) fn labels(&self) -> Labels {
+        self.labels.as_deref().cloned().unwrap_or_default()
+    }
+
     /// The scopes that hold it, each once.
     fn scopes(&self) -> SmallVec<[TenantScope; 4]> {
         let mut scopes: SmallVec<[Scope; 4]> = SmallVec::from_iter([Scope::Tenant]);
         scopes.extend(self.site.map(Scope::Site));
         scopes.extend(self.sector.map(Scope::Sector));
-        scopes.extend(self.groups.iter().map(|id| Scope::Group(*id)));
-        scopes.extend(self.tags.iter().map(|id| Scope::Tag(*id)));
-        scopes.extend(self.device.map(Scope::Device));
+        if let Some(labels) = &self.labels {
+            scopes.extend(labels.groups.iter().map(|id| Scope::Group(*id)));
+            scopes.extend(labels.tags.iter().map(|id| Scope::Tag(*id)));
+            scopes.extend(labels.device.map(Scope::Device));
+        }
         scopes
             .into_iter()
             .map(|scope| (self.tenant, scope))
@@ -57,15 +102,16 @@ impl Stand {
 
     /// Whether the rule judges such things, and has this one in its scope.
     pub(super) fn is_judged_by(&self, rule: &Rule) -> bool {
+        let labels = self.labels.as_deref();
         rule.tenant_id == self.tenant
             && judged(rule) == Some(self.subject)
             && match rule.scope {
                 Scope::Tenant => true,
                 Scope::Site(id) => self.site == Some(id),
                 Scope::Sector(id) => self.sector == Some(id),
-                Scope::Group(id) => self.groups.contains(&id),
-                Scope::Tag(id) => self.tags.contains(&id),
-                Scope::Device(id) => self.device == Some(id),
+                Scope::Group(id) => labels.is_some_and(|labels| labels.groups.contains(&id)),
+                Scope::Tag(id) => labels.is_some_and(|labels| labels.tags.contains(&id)),
+                Scope::Device(id) => labels.is_some_and(|labels| labels.device == Some(id)),
             }
     }
 }
@@ -85,25 +131,37 @@ pub(super) fn is_same(old: &Rule, new: &Rule) -> bool {
         == (new.tenant_id, new.kind, new.subject, &new.interface)
 }
 
+/// Rules, each with the value from which it finds a value bad.
+type Limits = Box<[(i64, RuleNumber)]>;
+
 /// The rules of one kind, by the value from which each finds it bad.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Metric {
     /// Bad from here up: rising.
-    high: Vec<(i64, RuleNumber)>,
+    high: Limits,
     /// Bad from here down: falling.
-    low: Vec<(i64, RuleNumber)>,
+    low: Limits,
 }
 
 impl Metric {
-    fn add(&mut self, rule: &Rule, number: RuleNumber) {
-        let enter = rule.enter_milli;
-        match rule.operator {
-            _ if rule.kind.is_state() => self.high.push((1, number)),
-            Some(Operator::Gt) => self.high.push((enter.saturating_add(1), number)),
-            Some(Operator::Gte) => self.high.push((enter, number)),
-            Some(Operator::Lt) => self.low.push((enter.saturating_sub(1), number)),
-            Some(Operator::Lte) => self.low.push((enter, number)),
-            None => {}
+    fn new<'a>(rules: impl Iterator<Item = (RuleNumber, &'a Rule)>) -> Self {
+        let (mut high, mut low) = (Vec::new(), Vec::new());
+        for (number, rule) in rules {
+            let enter = rule.enter_milli;
+            match rule.operator {
+                _ if rule.kind.is_state() => high.push((1, number)),
+                Some(Operator::Gt) => high.push((enter.saturating_add(1), number)),
+                Some(Operator::Gte) => high.push((enter, number)),
+                Some(Operator::Lt) => low.push((enter.saturating_sub(1), number)),
+                Some(Operator::Lte) => low.push((enter, number)),
+                None => {}
+            }
+        }
+        high.sort_unstable();
+        low.sort_unstable_by(|a, b| b.cmp(a));
+        Self {
+            high: high.into(),
+            low: low.into(),
         }
     }
 
@@ -124,10 +182,12 @@ impl Metric {
 /// All rules that judge things that stand alike.
 #[derive(Debug, Default)]
 pub(super) struct RuleSet {
+    /// The numbers of all of them, rising.
+    rules: Box<[RuleNumber]>,
     /// What is looked at first, close together: nearly every value is bad to no rule.
-    bounds: Vec<Bounds>,
+    bounds: Box<[Bounds]>,
     /// By the same numbers.
-    metrics: Vec<Metric>,
+    metrics: Box<[Metric]>,
 }
 
 /// Between these a value is bad to no rule of a kind.
@@ -172,12 +232,21 @@ impl<'a> OfKind<'a> {
 }
 
 impl RuleSet {
-    fn new(mut kinds: Vec<(RuleKind, Metric)>) -> Self {
-        for (_, metric) in &mut kinds {
-            metric.high.sort_unstable();
-            metric.low.sort_unstable_by(|a, b| b.cmp(a));
+    /// These rules, by rising number.
+    fn new(rules: Box<[RuleNumber]>, all: &[(RuleNumber, &Rule)]) -> Self {
+        let mut kinds = Vec::new();
+        for (_, rule) in all {
+            if !kinds.contains(&rule.kind) {
+                kinds.push(rule.kind);
+            }
         }
+        let of_kind = |kind| {
+            let of_kind = all.iter().filter(move |(_, rule)| rule.kind == kind);
+            (kind, Metric::new(of_kind.copied()))
+        };
+        let kinds: Vec<_> = kinds.into_iter().map(of_kind).collect();
         Self {
+            rules,
             bounds: kinds.iter().map(|(kind, m)| Bounds::of(*kind, m)).collect(),
             metrics: kinds.into_iter().map(|(_, metric)| metric).collect(),
         }
@@ -211,8 +280,12 @@ struct Held {
 #[derive(Debug)]
 struct Standing {
     stand: Stand,
-    /// `None` = to be made anew.
+    /// `None` = it was not asked for yet.
     set: Option<Arc<RuleSet>>,
+    /// Number of the tenant.
+    owner: u32,
+    /// How often the tenant's rules had been edited when the set was made.
+    made: u32,
 }
 
 /// The rules that a worker judges by, and where their subjects stand.
@@ -222,6 +295,8 @@ pub(super) struct Registry {
     takes: fn(&Rule) -> bool,
     rules: Vec<Option<Held>>,
     numbers: Map<RuleId, RuleNumber>,
+    /// Numbers of rules that are no more.
+    unused: Vec<RuleNumber>,
     /// Enabled rules by scope.
     scoped: Map<TenantScope, Vec<RuleNumber>>,
     standings: Vec<Standing>,
@@ -231,21 +306,21 @@ pub(super) struct Registry {
     free: Vec<u32>,
     /// With so many standings, those are looked for that nothing has any more.
     sweep_at: usize,
-    /// Numbers of standings, by the scopes that hold them.
-    stands_in: Map<TenantScope, Vec<u32>>,
-    /// By the numbers of the rules, rising.
-    sets: Map<Box<[RuleNumber]>, Arc<RuleSet>>,
+    /// Numbers of tenants.
+    owners: Interner<TenantId>,
+    /// How often the rules of a tenant were edited, by its number.
+    edits: Vec<u32>,
+    /// The sets that standings have, by the numbers of their rules.
+    sets: HashTable<Arc<RuleSet>>,
     /// Rules that sets hold as they were before an edit.
     edited: Vec<RuleNumber>,
-    /// Where something is judged otherwise than sets say: once for all edits of a slot.
-    touched: BTreeSet<TenantScope>,
 }
 
 /// With fewer standings than this none is looked for that nothing has any more.
 const SWEEP_AT: usize = 1_024;
 
-fn hash(stand: &Stand) -> u64 {
-    FixedState::default().hash_one(stand)
+fn hash<T: Hash + ?Sized>(value: &T) -> u64 {
+    FixedState::default().hash_one(value)
 }
 
 impl Registry {
@@ -254,16 +329,23 @@ impl Registry {
             takes,
             rules: Vec::new(),
             numbers: Map::default(),
+            unused: Vec::new(),
             scoped: Map::default(),
             standings: Vec::new(),
             stand_numbers: HashTable::new(),
             free: Vec::new(),
             sweep_at: SWEEP_AT,
-            stands_in: Map::default(),
-            sets: Map::default(),
+            owners: Interner::default(),
+            edits: Vec::new(),
+            sets: HashTable::new(),
             edited: Vec::new(),
-            touched: BTreeSet::new(),
         }
+    }
+
+    /// How many standings and sets there are.
+    #[cfg(test)]
+    pub(super) fn in_use(&self) -> (usize, usize) {
+        (self.stand_numbers.len(), self.sets.len())
     }
 
     pub(super) fn takes(&self, rule: &Rule) -> bool {
@@ -286,13 +368,15 @@ impl Registry {
         }
         let free = self.free.pop();
         let number = free.unwrap_or_else(|| u32::try_from(standings.len()).unwrap_or(u32::MAX));
-        for scope in stand.scopes() {
-            self.stands_in.entry(scope).or_default().push(number);
-        }
-        let standing = Standing { stand, set: None };
+        let standing = Standing {
+            owner: self.owner(stand.tenant),
+            stand,
+            set: None,
+            made: 0,
+        };
         match self.standings.get_mut(number as usize) {
             Some(unused) => *unused = standing,
-            None => self.standings.push(standing),
+            None => push_tight(&mut self.standings, standing),
         }
         let standings = &self.standings;
         self.stand_numbers
@@ -314,19 +398,19 @@ impl Registry {
                 *used = true;
             }
         }
-        let (free, standings) = (&mut self.free, &mut self.standings);
+        let mut unused = Vec::new();
         self.stand_numbers.retain(|number| {
             let stays = used[*number as usize];
             if !stays {
-                standings[*number as usize].set = None;
-                free.push(*number);
+                unused.push(*number);
             }
             stays
         });
-        self.stands_in.retain(|_, numbers| {
-            numbers.retain(|number| used[*number as usize]);
-            !numbers.is_empty()
-        });
+        for number in &unused {
+            let set = self.standings[*number as usize].set.take();
+            self.release(set);
+        }
+        self.free.append(&mut unused);
         self.sweep_at = SWEEP_AT.max(2 * self.stand_numbers.len());
     }
 
@@ -353,30 +437,46 @@ impl Registry {
         hours.is_none_or(|hours| hours.contain(at))
     }
 
+    /// The number of a tenant.
+    fn owner(&mut self, tenant: TenantId) -> u32 {
+        let owner = self.owners.number(&tenant);
+        if self.edits.len() <= owner as usize {
+            self.edits.resize(owner as usize + 1, 0);
+        }
+        owner
+    }
+
+    /// What rules judge may be otherwise now in all standings of a tenant.
+    fn note_edit(&mut self, tenant: TenantId) {
+        let owner = self.owner(tenant);
+        let edits = &mut self.edits[owner as usize];
+        *edits = edits.wrapping_add(1);
+    }
+
     /// Takes a rule in, in place of the one with its id, which is returned with their number.
     pub(super) fn put(&mut self, rule: Arc<Rule>) -> (RuleNumber, Option<Arc<Rule>>) {
         let old = self.remove(rule.id);
-        let number = old.as_ref().map_or_else(
-            || {
-                self.rules.push(None);
-                u32::try_from(self.rules.len() - 1).unwrap_or(u32::MAX)
-            },
-            |(number, _)| *number,
-        );
+        // Of a rule that is edited, this is the number that it had.
+        let unused = self.unused.pop();
+        let number = unused.unwrap_or_else(|| {
+            self.rules.push(None);
+            u32::try_from(self.rules.len() - 1).unwrap_or(u32::MAX)
+        });
         self.numbers.insert(rule.id, number);
         if rule.enabled {
             self.scoped.entry(scope_of(&rule)).or_default().push(number);
-            self.touched.insert(scope_of(&rule));
+            self.note_edit(rule.tenant_id);
         }
         let hours = rule.schedule.as_ref().and_then(Hours::of).map(Box::new);
         self.rules[number as usize] = Some(Held { rule, hours });
         (number, old.map(|(_, rule)| rule))
     }
 
-    /// Takes a rule out.
+    /// Takes a rule out. Its number is the next one's.
     pub(super) fn remove(&mut self, id: RuleId) -> Option<(RuleNumber, Arc<Rule>)> {
         let number = self.numbers.remove(&id)?;
         let Held { rule, .. } = self.rules[number as usize].take()?;
+        self.unused.push(number);
         if rule.enabled {
             if let Some(numbers) = self.scoped.get_mut(&scope_of(&rule)) {
                 numbers.retain(|other| *other != number);
@@ -384,32 +484,26 @@ impl Registry {
                     self.scoped.remove(&scope_of(&rule));
                 }
             }
-            self.touched.insert(scope_of(&rule));
+            self.note_edit(rule.tenant_id);
             self.edited.push(number);
         }
         Some((number, rule))
     }
 
-    /// The standings for which something is judged otherwise now get another set when they are asked for it.
-    fn renew(&mut self) {
-        for scope in std::mem::take(&mut self.touched) {
-            for number in self.stands_in.get(&scope).into_iter().flatten() {
-                self.standings[*number as usize].set = None;
-            }
-        }
-    }
-
     /// The rules of a standing.
     pub(super) fn set(&mut self, number: u32) -> Arc<RuleSet> {
-        self.renew();
         let Some(standing) = self.standings.get(number as usize) else {
             return Arc::default();
         };
-        if let Some(set) = &standing.set {
+        let edits = self.edits[standing.owner as usize];
+        if let (Some(set), true) = (&standing.set, standing.made == edits) {
             return set.clone();
         }
         let set = self.make(number);
-        self.standings[number as usize].set = Some(set.clone());
+        let standing = &mut self.standings[number as usize];
+        standing.made = edits;
+        let before = standing.set.replace(set.clone());
+        self.release(before);
         set
     }
 
@@ -418,37 +512,37 @@ impl Registry {
             let mut edited = std::mem::take(&mut self.edited);
             edited.sort_unstable();
             let is_old = |rule: &RuleNumber| edited.binary_search(rule).is_ok();
-            // What no standing has any more goes as well.
-            self.sets
-                .retain(|rules, set| Arc::strong_count(set) > 1 && !rules.iter().any(is_old));
+            self.sets.retain(|set| !set.rules.iter().any(is_old));
         }
         let stand = &self.standings[number as usize].stand;
         let scopes = stand.scopes();
         let scoped = scopes.iter().filter_map(|scope| self.scoped.get(scope));
-        let judge = |rule: &&RuleNumber| {
-            let rule = self.rule(**rule);
-            rule.is_some_and(|rule| stand.is_judged_by(rule))
-        };
-        let mut rules: Vec<_> = scoped.flatten().filter(judge).copied().collect();
-        rules.sort_unstable();
-        if let Some(set) = self.sets.get(rules.as_slice()) {
+        let rule = |number: &RuleNumber| Some((*number, &**self.rule(*number)?));
+        let rules = scoped.flatten().filter_map(rule);
+        let mut rules: Vec<_> = rules.filter(|(_, rule)| stand.is_judged_by(rule)).collect();
+        rules.sort_unstable_by_key(|(number, _)| *number);
+        let numbers: Box<[_]> = rules.iter().map(|(number, _)| *number).collect();
+        let hashed = hash(&*numbers);
+        if let Some(set) = self.sets.find(hashed, |set| set.rules == numbers) {
             return set.clone();
         }
-        let mut kinds: Vec<(RuleKind, Metric)> = Vec::new();
-        for number in &rules {
-            let Some(rule) = self.rule(*number) else {
-                continue;
-            };
-            let i = kinds.iter().position(|(kind, _)| *kind == rule.kind);
-            let i = i.unwrap_or_else(|| {
-                kinds.push((rule.kind, Metric::default()));
-                kinds.len() - 1
-            });
-            kinds[i].1.add(rule, *number);
-        }
-        let set = Arc::new(RuleSet::new(kinds));
-        self.sets.insert(rules.into(), set.clone());
+        let set = Arc::new(RuleSet::new(numbers, &rules));
+        self.sets
+            .insert_unique(hashed, set.clone(), |set| hash(&*set.rules));
         set
+    }
+
+    /// A standing has this set no longer: it goes with the last one that had it.
+    fn release(&mut self, set: Option<Arc<RuleSet>>) {
+        let Some(set) = set else { return };
+        // Ours, and the table's.
+        if Arc::strong_count(&set) > 2 {
+            return;
+        }
+        let same = |other: &Arc<RuleSet>| Arc::ptr_eq(other, &set);
+        if let Ok(entry) = self.sets.find_entry(hash(&*set.rules), same) {
+            entry.remove();
+        }
     }
 }
 
@@ -458,15 +552,11 @@ mod tests {
     use super::*;
 
     fn tagged(tag: TagId) -> Stand {
-        Stand {
-            tenant: rule(RuleKind::Cpu).tenant_id,
-            subject: RuleSubject::Device,
-            site: None,
-            sector: None,
-            groups: Arc::default(),
+        let tenant = rule(RuleKind::Cpu).tenant_id;
+        Stand::new(tenant, RuleSubject::Device).labelled(Labels {
             tags: [tag].into(),
-            device: None,
-        }
+            ..Labels::default()
+        })
     }
 
     #[test]
@@ -488,7 +578,7 @@ mod tests {
             }
         }
         assert!(registry.standings.len() <= 2 * SWEEP_AT);
-        assert!(registry.stands_in.len() <= 2 * SWEEP_AT);
+        assert!(registry.sets.len() <= 2);
         assert!(registry.set(stays).has(RuleKind::Cpu));
         assert!(registry.set(moves).is_empty());
         let again = registry.stand(tagged(last));
@@ -500,5 +590,111 @@ mod tests {
         for standing in [stays, moves, again] {
             assert!(registry.set(standing).has(RuleKind::Memory), "{number}");
         }
+    }
+
+    fn of_tenant(tenant: TenantId, scope: Scope) -> Arc<Rule> {
+        let rule = rule(RuleKind::SectorSignalAvg);
+        Arc::new(Rule {
+            tenant_id: tenant,
+            scope,
+            ..rule
+        })
+    }
+
+    fn sector(tenant: TenantId, sector: SectorId) -> Stand {
+        Stand::new(tenant, RuleSubject::Sector).at(None, Some(sector))
+    }
+
+    #[test]
+    fn what_every_sector_has_is_small() {
+        assert_eq!((size_of::<Stand>(), size_of::<Standing>()), (64, 80));
+    }
+
+    #[test]
+    fn sectors_of_a_tenant_share_one_set_of_its_rules() {
+        let mut registry = Registry::new(|rule| !rule.kind.by_polls());
+        let tenants = [TenantId::new(), TenantId::new()];
+        let mut rules = Vec::new();
+        for tenant in tenants {
+            for _ in 0..50 {
+                let rule = of_tenant(tenant, Scope::Tenant);
+                rules.push(rule.id);
+                registry.put(rule);
+            }
+        }
+        let ids: Vec<SectorId> = (0..1_000).map(|_| SectorId::new()).collect();
+        let all: Vec<u32> = ids
+            .iter()
+            .map(|id| registry.stand(sector(tenants[0], *id)))
+            .collect();
+        let other = registry.stand(sector(tenants[1], SectorId::new()));
+        let ask = |registry: &mut Registry| {
+            let sets = all.iter().map(|number| registry.set(*number).rules.len());
+            sets.collect::<Vec<_>>()
+        };
+        assert_eq!(ask(&mut registry), [50; 1_000]);
+        assert_eq!(registry.sets.len(), 1);
+        let theirs = registry.set(other);
+        assert_eq!(registry.sets.len(), 2);
+        // One has a rule of its own; the others go on sharing.
+        let own = of_tenant(tenants[0], Scope::Sector(ids[7]));
+        registry.put(own.clone());
+        let mut lengths = [50; 1_000];
+        lengths[7] = 51;
+        assert_eq!(ask(&mut registry), lengths);
+        assert_eq!(registry.sets.len(), 3);
+        registry.remove(own.id);
+        assert_eq!(ask(&mut registry), [50; 1_000]);
+        assert_eq!(registry.sets.len(), 2);
+        // Rules that come one by one leave no set behind for each of them.
+        for n in 51..=100 {
+            registry.put(of_tenant(tenants[0], Scope::Tenant));
+            assert_eq!(ask(&mut registry), [n; 1_000]);
+            assert_eq!(registry.sets.len(), 2);
+        }
+        // Who has no part in an edit keeps its set.
+        assert!(Arc::ptr_eq(&registry.set(other), &theirs));
+        for id in rules {
+            registry.remove(id);
+        }
+        assert_eq!(ask(&mut registry), [50; 1_000]);
+        assert_eq!(registry.set(other).rules.len(), 0);
+        assert_eq!(registry.sets.len(), 2);
+        registry.sweep([other]);
+        assert_eq!(registry.sets.len(), 1);
+        assert_eq!(registry.set(other).rules.len(), 0);
+    }
+
+    #[test]
+    fn an_edited_rule_is_in_no_set_as_it_was() {
+        let mut registry = Registry::new(|rule| !rule.kind.by_polls());
+        let tenant = TenantId::new();
+        let all = [SectorId::new(), SectorId::new()].map(|id| registry.stand(sector(tenant, id)));
+        let first = of_tenant(tenant, Scope::Tenant);
+        let (number, _) = registry.put(first.clone());
+        const NO: [RuleNumber; 0] = [];
+        let bad = |registry: &mut Registry, value: i64| {
+            all.map(|standing| {
+                let set = registry.set(standing);
+                let kinds: Vec<_> = set.kinds().flat_map(|kind| kind.bad(value)).collect();
+                kinds
+            })
+        };
+        assert_eq!(bad(&mut registry, 90_001), [[number], [number]]);
+        let mut edited = Rule::clone(&first);
+        edited.enter_milli = 95_000;
+        assert_eq!(registry.put(Arc::new(edited.clone())).0, number);
+        assert_eq!(bad(&mut registry, 90_001), [NO, NO]);
+        assert_eq!(bad(&mut registry, 95_001), [[number], [number]]);
+        edited.enabled = false;
+        registry.put(Arc::new(edited.clone()));
+        assert_eq!(bad(&mut registry, 95_001), [NO, NO]);
+        // Its number goes to the next rule.
+        registry.remove(edited.id);
+        let (again, _) = registry.put(of_tenant(tenant, Scope::Tenant));
+        let (next, _) = registry.put(of_tenant(tenant, Scope::Tenant));
+        assert_eq!((again, next), (number, number + 1));
+        assert_eq!(bad(&mut registry, 95_001), [[number, next], [number, next]]);
+        assert_eq!(registry.sets.len(), 1);
     }
 }

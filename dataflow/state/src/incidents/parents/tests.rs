@@ -306,3 +306,68 @@ fn a_way_up_without_an_end_is_looked_at_for_64_steps() {
     assert_eq!(walk.ancestors.len(), 64);
     assert!(walk.asked.len() <= 65, "{}", walk.asked.len());
 }
+
+#[test]
+fn what_every_device_has_is_small() {
+    assert_eq!((size_of::<Up>(), size_of::<Node>()), (19, 40));
+}
+
+#[test]
+fn links_come_and_go_as_if_they_were_in_one_list() {
+    let mut seed = 1u64;
+    let mut roll = |n: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (seed >> 33) as usize % n
+    };
+    let (mut parents, mut list) = (Parents::default(), Vec::new());
+    let end = parents.number(device(9));
+    let link = |n: usize| Joint {
+        discovered_at: Timestamp(n as i64),
+        stale: n.is_multiple_of(2),
+        roamed: n.is_multiple_of(4),
+        ..joint(1 + (n % 3) as u8, 9)
+    };
+    let mut most = 0;
+    for step in 0..3_000 {
+        let n = roll(12);
+        // One that is not there is taken out as well: nothing happens.
+        let came = roll(if step / 20 % 2 == 0 { 3 } else { 5 }) == 0;
+        parents.link(&link(n), came);
+        if came {
+            list.push(n);
+        } else if let Some(i) = list.iter().position(|other| *other == n) {
+            list.swap_remove(i);
+        }
+        let times = parents.links(end).map(|up| up.discovered_at.0);
+        let all: Vec<_> = times.collect();
+        let same: Vec<_> = list.iter().map(|n| *n as i64).collect();
+        assert_eq!(all, same, "step {step}");
+        assert_eq!(parents.more_up.contains_key(&end), list.len() > 1);
+        most = most.max(list.len());
+    }
+    assert!(most > 3, "{most}");
+    assert!(parents.links(end).all(|up| {
+        let n = up.discovered_at.0;
+        let flags = [Flags::STALE, Flags::ROAMED].map(|flag| up.flags.has(flag));
+        flags == [n % 2 == 0, n % 4 == 0]
+    }));
+}
+
+#[test]
+fn nothing_is_kept_beside_of_a_device_that_has_one_link() {
+    let mut parents = chain();
+    parents.device(device(9), Some(&info(Role::Cpe, Some(1))));
+    parents.link(&joint(11, 9), true);
+    by_hand(&mut parents, 3, 2);
+    by_hand(&mut parents, 4, 4);
+    parents.device(device(3), Some(&info(Role::Ap, Some(1))));
+    parents.device(device(4), None);
+    for more in [3, -1, -2] {
+        let n = parents.down(device(11), more);
+        assert_eq!(parents.find(&device(11)), Some(n));
+        assert_eq!(parents.downs(device(11)) != 0, parents.down.len() == 1);
+    }
+    let beside = (&parents.more_up, &parents.by_hand, &parents.down);
+    assert!(beside.0.is_empty() && beside.1.is_empty() && beside.2.is_empty());
+    assert_eq!(above(&mut parents, 9), [11, 1]);
+}
