@@ -465,7 +465,7 @@ mod tests {
             edited.interval_ms = interval_ms;
             tables.put(edited.clone(), &mut diffs);
         }
-        // Numbers are used again: with room for more, none would be far below the number of edits.
+        // Else there were as many as edits.
         let kinds = (0..).take_while(|n| tables.kinds.value(*n).is_some());
         assert!(kinds.count() < 2_000);
         let mut all = [stays, edited];
