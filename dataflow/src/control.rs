@@ -11,7 +11,7 @@ use mast_schemas::thresholds::Thresholds;
 use mast_schemas::views::Place;
 use mast_schemas::{DeviceId, GroupId, RuleId, SectorId, SiteId, TagId, TenantId};
 use mast_state::messages::{DeviceControl, DeviceInfo, RuleControl, TrendControl};
-use mast_state::{ApLimits, PlaceLimits, Pool, Scope, push_tight};
+use mast_state::{ApLimits, Interner, PlaceLimits, Scope, push_tight};
 
 use crate::numbers::{DeviceNumber, Names, Numbers, PlaceNumber, StandingNumber};
 
@@ -20,7 +20,7 @@ use crate::numbers::{DeviceNumber, Names, Numbers, PlaceNumber, StandingNumber};
 pub(crate) struct ControlTables {
     /// By number. Also those that are no more: a device that comes back has the number that it had.
     devices: Vec<Row>,
-    kinds: Pool<Kind>,
+    kinds: Interner<Kind>,
     /// Of the few devices that belong to something besides places.
     belongs: HashMap<DeviceNumber, Box<Belongs>, FixedState>,
     numbers: Numbers,
@@ -157,7 +157,7 @@ impl ControlTables {
         }
         Self {
             devices: Vec::new(),
-            kinds: Pool::default(),
+            kinds: Interner::default(),
             belongs: HashMap::default(),
             numbers,
             thresholds,
@@ -293,7 +293,7 @@ impl ControlTables {
         let (device, number) = (record.device_id, self.numbers.device(record.device_id));
         let info = DeviceInfo::of(&record, limits);
         let belongs = Belongs::of(&record);
-        let kind = self.kinds.number(Kind {
+        let kind = self.kinds.number(&Kind {
             interval_ms: record.interval_ms,
             enabled: record.enabled,
             role: record.role,

@@ -68,6 +68,26 @@ pub fn give_back<T>(buffer: &mut Vec<T>) {
     }
 }
 
+/// A number of 48 bits: those of an `i64` but the highest, which are as the one below. As microseconds some four years.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Int48([u16; 3]);
+
+impl Int48 {
+    pub(crate) const ZERO: Self = Self([0; 3]);
+    pub(crate) const MAX: Self = Self([0x7FFF, u16::MAX, u16::MAX]);
+
+    /// `None` = it takes more bits.
+    pub(crate) fn new(n: i64) -> Option<Self> {
+        let held = Self([(n >> 32) as u16, (n >> 16) as u16, n as u16]);
+        (held.get() == n).then_some(held)
+    }
+
+    pub(crate) fn get(self) -> i64 {
+        let [high, middle, low] = self.0;
+        i64::from(high as i16) << 32 | i64::from(middle) << 16 | i64::from(low)
+    }
+}
+
 /// An instant in two halves: eight bytes that ask for no alignment of eight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(i32, u32);
@@ -106,13 +126,22 @@ impl From<Option<Timestamp>> for Maybe {
     }
 }
 
+/// With fewer values than this none is looked for that nothing has any more.
+pub(crate) const SWEEP_AT: usize = 1_024;
+
 /// Values that are named by numbers, each held once: what repeats much, or what is wide. Numbers rise as values become known,
-/// and are never used again for something else.
+/// and are used for something else only after an [`Interner::sweep`].
+///
+/// The trap avoided: a list that only grows. Whoever edits something for years makes new values all the time; so those that
+/// nothing has any more can be looked for, when there are twice as many as were in use the last time.
 #[derive(Debug)]
 pub struct Interner<T> {
     values: Vec<T>,
     /// By value, which is looked up in the list.
     numbers: HashTable<u32>,
+    /// Numbers of values that nothing had any more.
+    free: Vec<u32>,
+    sweep_at: usize,
 }
 
 impl<T> Default for Interner<T> {
@@ -120,6 +149,8 @@ impl<T> Default for Interner<T> {
         Self {
             values: Vec::new(),
             numbers: HashTable::new(),
+            free: Vec::new(),
+            sweep_at: SWEEP_AT,
         }
     }
 }
@@ -134,8 +165,12 @@ impl<T: Clone + Eq + Hash> Interner<T> {
         if let Some(number) = self.find(value) {
             return number;
         }
-        let number = u32::try_from(self.values.len()).unwrap_or(u32::MAX);
-        push_tight(&mut self.values, value.clone());
+        let (free, known) = (self.free.pop(), self.values.len());
+        let number = free.unwrap_or_else(|| u32::try_from(known).unwrap_or(u32::MAX));
+        match self.values.get_mut(number as usize) {
+            Some(unused) => *unused = value.clone(),
+            None => push_tight(&mut self.values, value.clone()),
+        }
         let values = &self.values;
         self.numbers.insert_unique(Self::hash(value), number, |n| {
             Self::hash(&values[*n as usize])
@@ -161,6 +196,38 @@ impl<T: Clone + Eq + Hash> Interner<T> {
     /// The value with a number.
     pub fn value(&self, number: u32) -> Option<&T> {
         self.values.get(number as usize)
+    }
+
+    /// How many there are.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
+    /// Whether there may be many values that nothing has any more: [`Interner::sweep`] frees them.
+    pub fn is_littered(&self) -> bool {
+        self.numbers.len() >= self.sweep_at
+    }
+
+    /// Frees the values that are not in use, and returns their numbers. Those of all that are must be said.
+    pub fn sweep(&mut self, in_use: impl IntoIterator<Item = u32>) -> Vec<u32> {
+        let mut used = vec![false; self.values.len()];
+        for number in in_use {
+            if let Some(used) = used.get_mut(number as usize) {
+                *used = true;
+            }
+        }
+        let mut unused = Vec::new();
+        self.numbers.retain(|number| {
+            let stays = used[*number as usize];
+            if !stays {
+                unused.push(*number);
+            }
+            stays
+        });
+        self.free.extend_from_slice(&unused);
+        self.sweep_at = SWEEP_AT.max(2 * self.numbers.len());
+        unused
     }
 }
 
@@ -361,6 +428,57 @@ mod tests {
         assert_eq!(words.value(77).map(String::as_str), Some("word 77"));
         assert_eq!(words.value(10_000), None);
         assert_eq!(words.numbers(|word| word.ends_with("999")).len(), 10);
+    }
+
+    #[test]
+    fn values_that_nothing_has_any_more_make_room_and_others_stay() {
+        let mut pool = Interner::default();
+        // Two things keep theirs; the third has another one at each edit, for years.
+        let stay = [pool.number(&"a".to_owned()), pool.number(&"b".to_owned())];
+        for n in 0..100_000 {
+            let edited = pool.number(&n.to_string());
+            assert_eq!(pool.number(&n.to_string()), edited);
+            if pool.is_littered() {
+                pool.sweep(stay.into_iter().chain([edited]));
+            }
+            assert_eq!(pool.value(edited), Some(&n.to_string()));
+        }
+        assert!(pool.values.len() <= SWEEP_AT, "{}", pool.values.len());
+        let kept = stay.map(|number| pool.value(number).cloned());
+        assert_eq!(kept, ["a", "b"].map(|word| Some(word.to_owned())));
+        assert_eq!(pool.number(&"b".to_owned()), stay[1]);
+        assert_eq!(pool.value(u32::MAX), None);
+    }
+
+    #[test]
+    fn many_values_that_are_in_use_are_not_looked_through_at_each_edit() {
+        let mut pool = Interner::default();
+        let (mut used, mut sweeps) = (Vec::new(), 0);
+        for n in 0..100_000 {
+            used.push(pool.number(&n));
+            if pool.is_littered() {
+                pool.sweep(used.iter().copied());
+                sweeps += 1;
+            }
+        }
+        assert!(sweeps < 10, "{sweeps}");
+        assert!(
+            (0u32..)
+                .zip(&used)
+                .all(|(n, number)| pool.value(*number) == Some(&n))
+        );
+    }
+
+    #[test]
+    fn a_number_of_48_bits_comes_back_and_no_other_is_one() {
+        const MOST: i64 = (1 << 47) - 1;
+        for n in [0, 1, -1, 1 << 16, 1 << 32, MOST, -MOST - 1] {
+            assert_eq!(Int48::new(n).map(Int48::get), Some(n));
+        }
+        for n in [MOST + 1, -MOST - 2, i64::MAX, i64::MIN] {
+            assert_eq!(Int48::new(n), None);
+        }
+        assert_eq!((Int48::MAX.get(), Int48::ZERO.get()), (MOST, 0));
     }
 
     #[test]

@@ -6,40 +6,39 @@ use std::collections::BTreeMap;
 use mast_schemas::Timestamp;
 use mast_schemas::time::SLOT;
 
-use crate::compact::push_tight;
+use crate::compact::{Int48, push_tight};
 
 /// No entry in the wheel.
 pub(crate) const UNARMED: i64 = i64::MAX;
 
 /// A key's note of its entry, in six bytes that ask for no alignment of eight. They are enough: an instant has 64 bits, and a
 /// bucket has 250,000 of them.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Armed([u16; 3]);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Armed(Int48);
 
-/// The note of a key without an entry: no bucket has so high a number.
-const UNARMED_48: i64 = (1 << 47) - 1;
+impl Armed {
+    /// No entry: no bucket has so high a number.
+    const NOT: Self = Self(Int48::MAX);
+}
 
 impl Default for Armed {
     fn default() -> Self {
-        UNARMED.into()
+        Self::NOT
     }
 }
 
 impl From<i64> for Armed {
     fn from(bucket: i64) -> Self {
-        let bucket = bucket.min(UNARMED_48);
-        Self([(bucket >> 32) as u16, (bucket >> 16) as u16, bucket as u16])
+        Int48::new(bucket).map_or(Self::NOT, Self)
     }
 }
 
 impl From<Armed> for i64 {
-    fn from(Armed([high, middle, low]): Armed) -> Self {
-        let high = Self::from(high as i16);
-        let bucket = high << 32 | Self::from(middle) << 16 | Self::from(low);
-        if bucket == UNARMED_48 {
+    fn from(armed: Armed) -> Self {
+        if armed == Armed::NOT {
             UNARMED
         } else {
-            bucket
+            armed.0.get()
         }
     }
 }

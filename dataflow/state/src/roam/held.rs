@@ -6,7 +6,7 @@
 use mast_schemas::Timestamp;
 
 use super::entry::{Entry, NOBODY, NOWHERE};
-use crate::compact::{Mac48, Maybe, Shelf};
+use crate::compact::{Int48, Mac48, Maybe, Shelf};
 use crate::rack::{OfMac, Rack};
 
 /// A client with an owner that has not departed, and that is all: 26 bytes. The tenant is where it lies.
@@ -17,24 +17,8 @@ pub(super) struct Plain {
     radio: u32,
     shown: u16,
     began: Timestamp,
-    /// From `began` to the newest change of owner.
-    changed_after: Micros48,
-}
-
-/// So many microseconds, by some four years more or less: the bits of an `i64` but the highest, which are as the one below.
-#[derive(Clone, Copy, Debug)]
-struct Micros48([u16; 3]);
-
-impl Micros48 {
-    fn new(us: i64) -> Option<Self> {
-        let held = Self([(us >> 32) as u16, (us >> 16) as u16, us as u16]);
-        (held.get() == us).then_some(held)
-    }
-
-    fn get(self) -> i64 {
-        let [high, middle, low] = self.0;
-        i64::from(high as i16) << 32 | i64::from(middle) << 16 | i64::from(low)
-    }
+    /// Microseconds from `began` to the newest change of owner.
+    changed_after: Int48,
 }
 
 impl Plain {
@@ -50,7 +34,7 @@ impl Plain {
             radio: entry.radio,
             shown: entry.shown,
             began: entry.began,
-            changed_after: Micros48::new(changed_at.0.checked_sub(entry.began.0)?)?,
+            changed_after: Int48::new(changed_at.0.checked_sub(entry.began.0)?)?,
         })
     }
 
@@ -75,7 +59,7 @@ impl OfMac for Plain {
         radio: NOWHERE,
         shown: NOBODY,
         began: Timestamp(0),
-        changed_after: Micros48([0; 3]),
+        changed_after: Int48::ZERO,
     };
 
     fn is_vacant(&self) -> bool {

@@ -53,7 +53,7 @@ impl DeviceRules {
     /// Number of the standing of a device of which only the owner is known.
     pub(crate) fn stand_of_tenant(&mut self, tenant: TenantId) -> u32 {
         let stand = Stand::new(tenant, RuleSubject::Device);
-        self.book.registry.stand(stand)
+        self.book.registry.stand(&stand)
     }
 
     /// Number of the standing of a device.
@@ -64,7 +64,7 @@ impl DeviceRules {
             device: self.own.contains_key(&device).then_some(device),
         };
         let stand = Stand::new(info.tenant, RuleSubject::Device).at(info.site, info.sector);
-        self.book.registry.stand(stand.labelled(labels))
+        self.book.registry.stand(&stand.labelled(labels))
     }
 
     /// Whether [`DeviceRules::sweep`] has something to do.
@@ -93,7 +93,7 @@ impl DeviceRules {
             device: own,
             ..stand.labels()
         };
-        self.book.registry.stand(stand.labelled(labels))
+        self.book.registry.stand(&stand.labelled(labels))
     }
 
     fn owned(&mut self, scope: Scope, more: bool) {

@@ -379,7 +379,7 @@ impl PlaceRules {
             }
         };
         let stand = Stand::new(place.tenant(), subject).at(site, sector);
-        self.book.registry.stand(stand)
+        self.book.registry.stand(&stand)
     }
 
     fn owned(&mut self, (tenant, scope): (TenantId, Scope), more: bool) {

@@ -277,9 +277,9 @@ struct Held {
     hours: Option<Box<Hours>>,
 }
 
-#[derive(Debug)]
-struct Standing {
-    stand: Stand,
+/// What judges a standing.
+#[derive(Debug, Default)]
+struct Asked {
     /// `None` = it was not asked for yet.
     set: Option<Arc<RuleSet>>,
     /// Number of the tenant.
@@ -299,13 +299,10 @@ pub(super) struct Registry {
     unused: Vec<RuleNumber>,
     /// Enabled rules by scope.
     scoped: Map<TenantScope, Vec<RuleNumber>>,
-    standings: Vec<Standing>,
-    /// Numbers of standings, by their stand.
-    stand_numbers: HashTable<u32>,
-    /// Numbers of standings that nothing had any more.
-    free: Vec<u32>,
-    /// With so many standings, those are looked for that nothing has any more.
-    sweep_at: usize,
+    /// A tenant makes a new one by each set of groups and tags that a device is ever given.
+    standings: Interner<Stand>,
+    /// By number of the standing.
+    asked: Vec<Asked>,
     /// Numbers of tenants.
     owners: Interner<TenantId>,
     /// How often the rules of a tenant were edited, by its number.
@@ -315,9 +312,6 @@ pub(super) struct Registry {
     /// Rules that sets hold as they were before an edit.
     edited: Vec<RuleNumber>,
 }
-
-/// With fewer standings than this none is looked for that nothing has any more.
-const SWEEP_AT: usize = 1_024;
 
 fn hash<T: Hash + ?Sized>(value: &T) -> u64 {
     FixedState::default().hash_one(value)
@@ -331,10 +325,8 @@ impl Registry {
             numbers: Map::default(),
             unused: Vec::new(),
             scoped: Map::default(),
-            standings: Vec::new(),
-            stand_numbers: HashTable::new(),
-            free: Vec::new(),
-            sweep_at: SWEEP_AT,
+            standings: Interner::default(),
+            asked: Vec::new(),
             owners: Interner::default(),
             edits: Vec::new(),
             sets: HashTable::new(),
@@ -345,7 +337,7 @@ impl Registry {
     /// How many standings and sets there are.
     #[cfg(test)]
     pub(super) fn in_use(&self) -> (usize, usize) {
-        (self.stand_numbers.len(), self.sets.len())
+        (self.standings.len(), self.sets.len())
     }
 
     pub(super) fn takes(&self, rule: &Rule) -> bool {
@@ -358,65 +350,31 @@ impl Registry {
     }
 
     /// The number of a standing, a new one if need be.
-    pub(super) fn stand(&mut self, stand: Stand) -> u32 {
-        let (hashed, standings) = (hash(&stand), &self.standings);
-        let found = self
-            .stand_numbers
-            .find(hashed, |n| standings[*n as usize].stand == stand);
-        if let Some(number) = found {
-            return *number;
+    pub(super) fn stand(&mut self, stand: &Stand) -> u32 {
+        let (number, owner) = (self.standings.number(stand), self.owner(stand.tenant));
+        if self.asked.len() <= number as usize {
+            push_tight(&mut self.asked, Asked::default());
         }
-        let free = self.free.pop();
-        let number = free.unwrap_or_else(|| u32::try_from(standings.len()).unwrap_or(u32::MAX));
-        let standing = Standing {
-            owner: self.owner(stand.tenant),
-            stand,
-            set: None,
-            made: 0,
-        };
-        match self.standings.get_mut(number as usize) {
-            Some(unused) => *unused = standing,
-            None => push_tight(&mut self.standings, standing),
-        }
-        let standings = &self.standings;
-        self.stand_numbers
-            .insert_unique(hashed, number, |n| hash(&standings[*n as usize].stand));
+        self.asked[number as usize].owner = owner;
         number
     }
 
-    /// Whether there may be many standings that nothing has any more: [`Registry::sweep`] frees them. A tenant makes a new one
-    /// by each set of groups and tags that a device is ever given.
+    /// Whether there may be many standings that nothing has any more: [`Registry::sweep`] frees them.
     pub(super) fn is_littered(&self) -> bool {
-        self.stand_numbers.len() >= self.sweep_at
+        self.standings.is_littered()
     }
 
     /// Frees the standings that are not in use. All that are must be said.
     pub(super) fn sweep(&mut self, in_use: impl IntoIterator<Item = u32>) {
-        let mut used = vec![false; self.standings.len()];
-        for number in in_use {
-            if let Some(used) = used.get_mut(number as usize) {
-                *used = true;
-            }
-        }
-        let mut unused = Vec::new();
-        self.stand_numbers.retain(|number| {
-            let stays = used[*number as usize];
-            if !stays {
-                unused.push(*number);
-            }
-            stays
-        });
-        for number in &unused {
-            let set = self.standings[*number as usize].set.take();
+        for number in self.standings.sweep(in_use) {
+            let set = self.asked[number as usize].set.take();
             self.release(set);
         }
-        self.free.append(&mut unused);
-        self.sweep_at = SWEEP_AT.max(2 * self.stand_numbers.len());
     }
 
     /// The standing with a number.
     pub(super) fn standing(&self, number: u32) -> Option<&Stand> {
-        self.standings.get(number as usize).map(|s| &s.stand)
+        self.standings.value(number)
     }
 
     pub(super) fn number(&self, rule: RuleId) -> Option<RuleNumber> {
@@ -492,17 +450,17 @@ impl Registry {
 
     /// The rules of a standing.
     pub(super) fn set(&mut self, number: u32) -> Arc<RuleSet> {
-        let Some(standing) = self.standings.get(number as usize) else {
+        let Some(asked) = self.asked.get(number as usize) else {
             return Arc::default();
         };
-        let edits = self.edits[standing.owner as usize];
-        if let (Some(set), true) = (&standing.set, standing.made == edits) {
+        let edits = self.edits[asked.owner as usize];
+        if let (Some(set), true) = (&asked.set, asked.made == edits) {
             return set.clone();
         }
         let set = self.make(number);
-        let standing = &mut self.standings[number as usize];
-        standing.made = edits;
-        let before = standing.set.replace(set.clone());
+        let asked = &mut self.asked[number as usize];
+        asked.made = edits;
+        let before = asked.set.replace(set.clone());
         self.release(before);
         set
     }
@@ -514,7 +472,9 @@ impl Registry {
             let is_old = |rule: &RuleNumber| edited.binary_search(rule).is_ok();
             self.sets.retain(|set| !set.rules.iter().any(is_old));
         }
-        let stand = &self.standings[number as usize].stand;
+        let Some(stand) = self.standings.value(number) else {
+            return Arc::default();
+        };
         let scopes = stand.scopes();
         let scoped = scopes.iter().filter_map(|scope| self.scoped.get(scope));
         let rule = |number: &RuleNumber| Some((*number, &**self.rule(*number)?));
@@ -550,6 +510,7 @@ impl Registry {
 mod tests {
     use super::super::tests::rule;
     use super::*;
+    use crate::compact::SWEEP_AT;
 
     fn tagged(tag: TagId) -> Stand {
         let tenant = rule(RuleKind::Cpu).tenant_id;
@@ -568,23 +529,23 @@ mod tests {
             let rule = rule(RuleKind::Cpu);
             registry.put(Arc::new(Rule { scope, ..rule }));
         }
-        let stays = registry.stand(tagged(first));
+        let stays = registry.stand(&tagged(first));
         let mut moves = stays;
         for _ in 0..20 * SWEEP_AT {
             registry.set(moves);
-            moves = registry.stand(tagged(TagId::new()));
+            moves = registry.stand(&tagged(TagId::new()));
             if registry.is_littered() {
                 registry.sweep([stays, moves]);
             }
         }
-        assert!(registry.standings.len() <= 2 * SWEEP_AT);
+        assert!(registry.asked.len() <= 2 * SWEEP_AT);
         assert!(registry.sets.len() <= 2);
         assert!(registry.set(stays).has(RuleKind::Cpu));
         assert!(registry.set(moves).is_empty());
-        let again = registry.stand(tagged(last));
+        let again = registry.stand(&tagged(last));
         assert!(registry.set(again).has(RuleKind::Cpu));
         assert_eq!(registry.standing(again), Some(&tagged(last)));
-        assert_eq!(registry.stand(tagged(first)), stays);
+        assert_eq!(registry.stand(&tagged(first)), stays);
         // An edit reaches those that are left.
         let (number, _) = registry.put(Arc::new(rule(RuleKind::Memory)));
         for standing in [stays, moves, again] {
@@ -607,7 +568,7 @@ mod tests {
 
     #[test]
     fn what_every_sector_has_is_small() {
-        assert_eq!((size_of::<Stand>(), size_of::<Standing>()), (64, 80));
+        assert_eq!((size_of::<Stand>(), size_of::<Asked>()), (64, 16));
     }
 
     #[test]
@@ -625,9 +586,9 @@ mod tests {
         let ids: Vec<SectorId> = (0..1_000).map(|_| SectorId::new()).collect();
         let all: Vec<u32> = ids
             .iter()
-            .map(|id| registry.stand(sector(tenants[0], *id)))
+            .map(|id| registry.stand(&sector(tenants[0], *id)))
             .collect();
-        let other = registry.stand(sector(tenants[1], SectorId::new()));
+        let other = registry.stand(&sector(tenants[1], SectorId::new()));
         let ask = |registry: &mut Registry| {
             let sets = all.iter().map(|number| registry.set(*number).rules.len());
             sets.collect::<Vec<_>>()
@@ -669,7 +630,7 @@ mod tests {
     fn an_edited_rule_is_in_no_set_as_it_was() {
         let mut registry = Registry::new(|rule| !rule.kind.by_polls());
         let tenant = TenantId::new();
-        let all = [SectorId::new(), SectorId::new()].map(|id| registry.stand(sector(tenant, id)));
+        let all = [SectorId::new(), SectorId::new()].map(|id| registry.stand(&sector(tenant, id)));
         let first = of_tenant(tenant, Scope::Tenant);
         let (number, _) = registry.put(first.clone());
         const NO: [RuleNumber; 0] = [];
