@@ -19,3 +19,4 @@ pub use http::rate::Rate;
 pub use http::server::{ApiConfig, Pulse, Server, openapi, router};
 pub use live::Listeners;
 pub use local::{Local, Refused};
+pub use resources::devices::device_page_statement;

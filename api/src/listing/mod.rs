@@ -180,6 +180,20 @@ impl Listing {
         Ok(Page { items, next })
     }
 
+    /// What Postgres is asked for a page in the list's own order: `$1` is the tenant, `$2` and so on hold what the row before it
+    /// is sorted by, arrays of one.
+    ///
+    /// # Errors
+    /// A list whose own order is none of its columns.
+    pub(crate) fn statement(&self, limit: u32) -> Result<String, Problem> {
+        let order = Order::parse(self, self.sort)?;
+        let before = order.0.iter().map(|by| by.column.kind.read(&[]));
+        let before: Vec<_> = before.collect();
+        let mut statement = Statement::new(self, Uuid::nil());
+        statement.after(&order, before);
+        Ok(statement.page(&order, limit).0)
+    }
+
     /// The one item with this key; null where this tenant has none.
     pub(crate) async fn one<T>(
         &self,

@@ -61,6 +61,9 @@ pub(super) struct Report {
     half_load_p99_ms: f64,
     /// Cores that each part used while lists were asked for at full load.
     cpu_cores: Cores,
+    /// The peer: so often a second `pgbench` gets the same rows, by the same statement in the same kind of transaction over as
+    /// many connections, without an API. Null where there is none beside the server.
+    pgbench_per_s: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -151,6 +154,8 @@ async fn measure(
     let not_modified = askers.full(&tagged, StatusCode::NOT_MODIFIED).await?;
     let not_modified_cpu_cores = meter.cores();
     drop(api);
+    crate::output::note("the same lists by pgbench …");
+    let pgbench_per_s = pgbench(load, paths, database).await?;
     Ok(Report {
         devices: load.devices,
         connections: load.connections,
@@ -163,7 +168,61 @@ async fn measure(
         half_load_p50_ms: half.p50_ms,
         half_load_p99_ms: half.p99_ms,
         cpu_cores,
+        pgbench_per_s,
     })
+}
+
+/// Lists a second that `pgbench` gets, each tenant's as often; it is asked for where the server's own programs are.
+async fn pgbench(load: &Load, paths: &Paths, database: &Database) -> anyhow::Result<Option<f64>> {
+    let server = postmaster(paths.root()).context("find the server's process")?;
+    let program = std::fs::read_link(format!("/proc/{server}/exe"))?.with_file_name("pgbench");
+    if !program.is_file() {
+        crate::output::note("there is no pgbench, so there is no figure to compare with");
+        return Ok(None);
+    }
+    let pool = database.pool(Role::Owner, 1).await?;
+    let mut command = tokio::process::Command::new(program);
+    for name in TENANTS {
+        let tenant = mast_postgres::find_tenant(&pool, name).await?;
+        let tenant = tenant.context("a tenant of the benchmark is gone")?.0;
+        let before = format!("ARRAY['{name}-' || lpad((:n)::text, 5, '0')]");
+        let list = mast_api::device_page_statement(ROWS)
+            .replace("$1", &format!("'{tenant}'::uuid"))
+            .replace("$2", &before)
+            .replace('\n', " ");
+        let last = (load.devices / TENANTS.len() as u32).saturating_sub(ROWS + 1);
+        let script = format!(
+            "\\set n random(0, {last})\n\
+             BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\n\
+             SET LOCAL mast.tenant_id = '{tenant}';\n{list};\nROLLBACK;\n"
+        );
+        let file = paths.root().join(format!("{name}.pgbench"));
+        std::fs::write(&file, script)?;
+        command.arg("--file").arg(file);
+    }
+    pool.close().await;
+    let ran = command
+        .args(["--no-vacuum", "--protocol=prepared", "--jobs=1"])
+        .arg(format!("--client={}", load.connections))
+        .arg(format!("--time={}", load.seconds))
+        .arg("--host")
+        .arg(paths.postgres())
+        .args(["--username", Role::Api.as_str(), "mast"])
+        // As the API's own connections have it.
+        .env("PGOPTIONS", "-c plan_cache_mode=force_generic_plan")
+        .kill_on_drop(true)
+        .output()
+        .await
+        .context("run pgbench")?;
+    let said = String::from_utf8_lossy(&ran.stdout);
+    let per_s = said.lines().find_map(|line| {
+        let rate = line.strip_prefix("tps = ")?;
+        rate.split(' ').next()?.parse().ok()
+    });
+    match per_s {
+        Some(per_s) if ran.status.success() => Ok(Some(per_s)),
+        _ => bail!("pgbench: {}", String::from_utf8_lossy(&ran.stderr)),
+    }
 }
 
 /// Who uses how much CPU from now on.
