@@ -253,3 +253,25 @@ async fn a_viewer_writes_nothing() {
     }
     assert_eq!(world.outbox(since).await, []);
 }
+
+/// A list of devices looks states and measurements up by the device alone: whose they are is for the database to say.
+#[tokio::test]
+async fn what_is_said_of_a_device_in_the_name_of_another_tenant_is_not_shown() {
+    let world = World::new().await;
+    let dataflow = world.database.pool(mast_postgres::Role::Dataflow).await;
+    for said in [
+        "INSERT INTO device_status (device_id, tenant_id, state, since, identity, epoch)
+         VALUES ($1, $2, 'online', now(), 'BBB', 1)",
+        "INSERT INTO device_gauges (device_id, tenant_id, observed_at, uptime_s) VALUES ($1, $2, now(), 77)",
+    ] {
+        let said = sqlx::query(said).bind(A.id(4)).bind(B.tenant().0);
+        assert_eq!(said.execute(&dataflow).await.unwrap().rows_affected(), 1);
+    }
+    let path = format!("/api/v1/devices?filter=id={}", A.id(4));
+    let list = world.viewer().await.get(&path).await.json();
+    let device = &list["items"][0];
+    assert_eq!(
+        (&device["state"], &device["identity"], &device["uptime_s"]),
+        (&json!("unobserved"), &Value::Null, &Value::Null)
+    );
+}

@@ -15,6 +15,7 @@ use mast_benches::{Launcher, Tied, cpu_time};
 use mast_postgres::Role;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::process::Command;
 use tokio::time::Instant;
 
 use super::own;
@@ -61,8 +62,8 @@ pub(super) struct Report {
     half_load_p99_ms: f64,
     /// Cores that each part used while lists were asked for at full load.
     cpu_cores: Cores,
-    /// The peer: so often a second `pgbench` gets the same rows, by the same statement in the same kind of transaction over as
-    /// many connections, without an API. Null where there is none beside the server.
+    /// The peer: so often a second `pgbench` gets such rows, by the same statement in the same kind of transaction, over as many
+    /// connections to PostgreSQL as the API has, without an API. Null where there is none beside the server.
     pgbench_per_s: Option<f64>,
 }
 
@@ -89,9 +90,9 @@ pub(super) async fn run(
     if load.devices < 2 * SITE || load.seconds == 0 || load.connections == 0 {
         bail!("--devices must be at least 100, --seconds and --connections at least 1");
     }
-    let (_folder, _, paths, database) = own(config).await?;
+    let (_folder, config, paths, database) = own(config).await?;
     let done = tokio::select! {
-        measured = measure(load, &paths, &database, launcher) => measured.map(Some),
+        measured = measure(load, config.api.connections, &paths, &database, launcher) => measured.map(Some),
         () = stop => Ok(None),
     };
     let stopped = database.stop().await;
@@ -102,6 +103,7 @@ pub(super) async fn run(
 
 async fn measure(
     load: &Load,
+    connections: u32,
     paths: &Paths,
     database: &Database,
     launcher: &Launcher,
@@ -112,7 +114,8 @@ async fn measure(
     let start = async |list_age: &str| {
         // One asker stands for many: none of them is to be slowed.
         let settings = format!(
-            "[api]\nrate_per_second = 1000000\nrate_burst = 1000000\nlist_age = '{list_age}'\n"
+            "[api]\nconnections = {connections}\nrate_per_second = 1000000\nrate_burst = 1000000\n\
+             list_age = '{list_age}'\n"
         );
         let file = paths.root().join("bench.toml");
         std::fs::write(&file, settings)?;
@@ -155,7 +158,7 @@ async fn measure(
     let not_modified_cpu_cores = meter.cores();
     drop(api);
     crate::output::note("the same lists by pgbench …");
-    let pgbench_per_s = pgbench(load, paths, database).await?;
+    let pgbench_per_s = pgbench(load, connections, paths, database).await?;
     Ok(Report {
         devices: load.devices,
         connections: load.connections,
@@ -172,44 +175,62 @@ async fn measure(
     })
 }
 
-/// Lists a second that `pgbench` gets, each tenant's as often; it is asked for where the server's own programs are.
-async fn pgbench(load: &Load, paths: &Paths, database: &Database) -> anyhow::Result<Option<f64>> {
-    let server = postmaster(paths.root()).context("find the server's process")?;
-    let program = std::fs::read_link(format!("/proc/{server}/exe"))?.with_file_name("pgbench");
-    if !program.is_file() {
-        crate::output::note("there is no pgbench, so there is no figure to compare with");
+/// Lists a second that `pgbench` gets, each tenant's as often. It lies where the server's own programs do; where it is not, or
+/// the server is not ours, there is no figure to compare with.
+async fn pgbench(
+    load: &Load,
+    connections: u32,
+    paths: &Paths,
+    database: &Database,
+) -> anyhow::Result<Option<f64>> {
+    let server = postmaster(paths.root());
+    let program = server.and_then(|id| std::fs::read_link(format!("/proc/{id}/exe")).ok());
+    let program = program.map(|server| server.with_file_name("pgbench"));
+    let Some(program) = program.filter(|program| program.is_file()) else {
+        crate::output::note("there is no pgbench beside a server of ours: nothing to compare with");
         return Ok(None);
-    }
+    };
+    let statement = mast_api::device_page_statement(ROWS).context("the list has no statement")?;
+    // The pages that the API is asked for.
+    let each = load.devices / TENANTS.len() as u32;
+    let last = each.min(PAGES as u32 * ROWS).saturating_sub(ROWS);
     let pool = database.pool(Role::Owner, 1).await?;
-    let mut command = tokio::process::Command::new(program);
+    let mut command = Command::new(program);
     for name in TENANTS {
         let tenant = mast_postgres::find_tenant(&pool, name).await?;
         let tenant = tenant.context("a tenant of the benchmark is gone")?.0;
         let before = format!("ARRAY['{name}-' || lpad((:n)::text, 5, '0')]");
-        let list = mast_api::device_page_statement(ROWS)
+        let list = statement
             .replace("$1", &format!("'{tenant}'::uuid"))
             .replace("$2", &before)
             .replace('\n', " ");
-        let last = (load.devices / TENANTS.len() as u32).saturating_sub(ROWS + 1);
-        let script = format!(
-            "\\set n random(0, {last})\n\
-             BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\n\
-             SET LOCAL mast.tenant_id = '{tenant}';\n{list};\nROLLBACK;\n"
+        // In one message, as the API sends it.
+        let begin = format!(
+            "\\startpipeline\nBEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\n\
+             SET LOCAL mast.tenant_id = '{tenant}';\n\\endpipeline"
         );
+        let script = format!("\\set n random(0, {last})\n{begin}\n{list};\nROLLBACK;\n");
         let file = paths.root().join(format!("{name}.pgbench"));
         std::fs::write(&file, script)?;
         command.arg("--file").arg(file);
     }
     pool.close().await;
+    let login = database.options(Role::Api).await?;
+    let host = login.get_socket().map_or_else(
+        || login.get_host().into(),
+        |socket| socket.display().to_string(),
+    );
     let ran = command
         .args(["--no-vacuum", "--protocol=prepared", "--jobs=1"])
-        .arg(format!("--client={}", load.connections))
+        .arg(format!("--client={connections}"))
         .arg(format!("--time={}", load.seconds))
-        .arg("--host")
-        .arg(paths.postgres())
-        .args(["--username", Role::Api.as_str(), "mast"])
+        .env("PGHOST", host)
+        .env("PGPORT", login.get_port().to_string())
+        .env("PGUSER", login.get_username())
+        .env("PGDATABASE", login.get_database().unwrap_or("mast"))
         // As the API's own connections have it.
         .env("PGOPTIONS", "-c plan_cache_mode=force_generic_plan")
+        .env_remove("PGSERVICE")
         .kill_on_drop(true)
         .output()
         .await
@@ -219,10 +240,12 @@ async fn pgbench(load: &Load, paths: &Paths, database: &Database) -> anyhow::Res
         let rate = line.strip_prefix("tps = ")?;
         rate.split(' ').next()?.parse().ok()
     });
-    match per_s {
-        Some(per_s) if ran.status.success() => Ok(Some(per_s)),
-        _ => bail!("pgbench: {}", String::from_utf8_lossy(&ran.stderr)),
+    let per_s = per_s.filter(|_| ran.status.success());
+    if per_s.is_none() {
+        let why = String::from_utf8_lossy(&ran.stderr);
+        crate::output::note(&format!("pgbench has no figure: {said}{why}"));
     }
+    Ok(per_s)
 }
 
 /// Who uses how much CPU from now on.

@@ -47,7 +47,7 @@ enum What {
         /// Devices in the inventory, of two tenants.
         #[arg(long, default_value_t = 10_000)]
         devices: u32,
-        /// How long each of the three parts lasts.
+        /// How long each of the four parts lasts, of which the last is pgbench alone.
         #[arg(long, default_value_t = 10)]
         seconds: u32,
         /// Connections that ask, each one request at a time.

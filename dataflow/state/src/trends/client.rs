@@ -1,4 +1,5 @@
-//! One client: its buckets of hours and days, in rings whose newest bucket says which the others are, and the windows over them.
+//! One client, and its history: buckets of hours and days, in rings whose newest bucket says which the others are, and the windows
+//! over them.
 
 use std::ops::RangeInclusive;
 
@@ -10,21 +11,21 @@ use crate::compact::Mac48;
 use crate::messages::Piece;
 
 /// Hours of a day.
-const HOURS: i64 = 24;
+pub(super) const HOURS: i64 = 24;
 /// Minutes of an hour.
-const HOUR: i64 = 60;
+pub(super) const HOUR: i64 = 60;
 /// Minutes of a day.
-const DAY: i64 = HOURS * HOUR;
+pub(super) const DAY: i64 = HOURS * HOUR;
 
 /// Buckets by number, of which the newest `N` are kept.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Ring<M, const N: usize> {
     means: [i16; N],
     minutes: [M; N],
 }
 
 impl<M: Copy + Default + Into<i64> + TryFrom<i64>, const N: usize> Ring<M, N> {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             means: [0; N],
             minutes: [M::default(); N],
@@ -86,34 +87,33 @@ impl<M: Copy + Default + Into<i64> + TryFrom<i64>, const N: usize> Ring<M, N> {
     }
 }
 
-/// A client: 204 bytes.
-#[derive(Clone, Debug)]
+/// A client: 16 bytes, and its history packed.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Client {
     /// Access point and radio of its newest piece, and its tenant, by number.
     pub(super) place: u32,
     /// Hour of its newest piece.
     pub(super) hour: u32,
     pub(super) mac: Mac48,
-    pub(super) hours: Ring<u8, 24>,
-    pub(super) days: Ring<u16, 29>,
 }
 
 impl Client {
-    pub(super) fn new(place: u32, mac: Mac48, hour: u32) -> Self {
-        Self {
-            place,
-            hour,
-            mac,
-            hours: Ring::new(),
-            days: Ring::new(),
-        }
-    }
-
     /// Day of its newest piece.
     pub(super) const fn day(&self) -> u32 {
         self.hour / HOURS as u32
     }
+}
 
+/// A client's history as it is worked with, for a while: 192 bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct History {
+    /// Hour of the newest piece.
+    pub(super) hour: u32,
+    pub(super) hours: Ring<u8, 24>,
+    pub(super) days: Ring<u16, 29>,
+}
+
+impl History {
     /// A piece of `hour`, which is not before the newest.
     pub(super) fn take(&mut self, piece: &Piece, hour: u32) {
         let (from, to) = (i64::from(self.hour), i64::from(hour));

@@ -5,6 +5,8 @@
 //! The baseline of an open trend is frozen, so that a signal that goes on falling does not become normal by lasting.
 
 mod client;
+mod packed;
+mod pages;
 mod records;
 
 use std::collections::BTreeMap;
@@ -19,7 +21,8 @@ use mast_schemas::{DeviceId, Mac, TenantId, Timestamp};
 
 use crate::compact::{Interner, Mac48, Map, Slab};
 use crate::messages::{Piece, TrendControl};
-use crate::trends::client::Client;
+use crate::trends::client::{Client, History};
+use crate::trends::pages::Pages;
 
 /// Days after that of its newest piece for which a client is remembered.
 const REMEMBERED: u32 = 28;
@@ -54,6 +57,8 @@ struct Open {
 pub struct Trends {
     t: Thresholds,
     clients: Slab<Client>,
+    /// Their histories, packed, by place in the slab.
+    histories: Pages,
     /// Where in the slab they are.
     index: HashTable<u32>,
     /// By client's place in the slab; few are degrading.
@@ -92,6 +97,7 @@ impl Trends {
         Self {
             t,
             clients: Slab::default(),
+            histories: Pages::default(),
             index: HashTable::new(),
             open: Map::default(),
             places: Interner::default(),
@@ -161,6 +167,11 @@ impl Trends {
             entry.remove();
         }
         self.clients.free(place);
+        self.histories.set(place, &[]);
+    }
+
+    fn history(&self, place: u32) -> History {
+        History::unpack(self.histories.get(place), self.clients[place].hour)
     }
 
     /// Notes its view before it changes.
@@ -259,9 +270,16 @@ impl Trends {
                 }
                 place
             }
-            None => self.insert(Client::new(at, piece.mac.into(), hour)),
+            None => self.insert(Client {
+                place: at,
+                hour,
+                mac: piece.mac.into(),
+            }),
         };
-        self.clients[place].take(piece, hour);
+        let mut history = self.history(place);
+        history.take(piece, hour);
+        self.histories.set(place, &history.pack());
+        self.clients[place].hour = hour;
         self.touched.insert(key, place);
     }
 
@@ -287,10 +305,10 @@ impl Trends {
     }
 
     fn judge(&mut self, key: Key, place: u32, end: Timestamp, out: &mut TrendOut) {
-        let (t, client) = (&self.t, &self.clients[place]);
+        let (t, history) = (&self.t, self.history(place));
         if let Some(open) = self.open.get(&place).copied() {
             let limit = i32::from(t.trend_clear_db) * 100;
-            let recent = client.recent(open.test, t);
+            let recent = history.recent(open.test, t);
             if recent.is_some_and(|recent| under(open.baseline, recent) <= limit) {
                 self.open.remove(&place);
                 out.events
@@ -303,13 +321,13 @@ impl Trends {
             (TrendTest::Week, t.trend_week_db),
         ];
         for (test, db) in tests {
-            let (Some(recent), Some(before)) = (client.recent(test, t), client.before(test, t))
+            let (Some(recent), Some(before)) = (history.recent(test, t), history.before(test, t))
             else {
                 continue;
             };
             // A fall that is over lowers the week for days: it is told once, by the day.
             let over = test == TrendTest::Week
-                && (client.recent(TrendTest::Day, t))
+                && (history.recent(TrendTest::Day, t))
                     .is_some_and(|day| under(before, day) <= i32::from(t.trend_clear_db) * 100);
             if over || under(before, recent) < i32::from(db) * 100 {
                 continue;

@@ -3,7 +3,7 @@
 use mast_schemas::Mac;
 use mast_schemas::checkpoint::TrendRecord;
 
-use super::client::Client;
+use super::client::{Client, History};
 use super::{Open, TrendOut, Trends};
 use crate::roam::key_group_of_client;
 
@@ -28,15 +28,15 @@ impl Trends {
         let client = &self.clients[place];
         let &(tenant_id, ap_device_id, radio_mac) = self.places.value(client.place)?;
         let (hour, day) = (i64::from(client.hour), i64::from(client.day()));
-        let open = self.open.get(&place);
+        let (history, open) = (self.history(place), self.open.get(&place));
         Some(TrendRecord {
             tenant_id,
             mac,
             ap_device_id,
             radio_mac,
             hour: client.hour,
-            hours: client.hours.filled(hour),
-            days: client.days.filled(day),
+            hours: history.hours.filled(hour),
+            days: history.days.filled(day),
             open: open.map(|open| (open.test, open.since, open.baseline, open.opened)),
         })
     }
@@ -46,19 +46,25 @@ impl Trends {
         for record in records {
             let at = (record.tenant_id, record.ap_device_id, record.radio_mac);
             let at = self.places.number(&at);
-            let mut client = Client::new(at, record.mac.into(), record.hour);
+            let client = Client {
+                place: at,
+                hour: record.hour,
+                mac: record.mac.into(),
+            };
+            let mut history = History::unpack(&[], record.hour);
             let (hour, day) = (i64::from(client.hour), i64::from(client.day()));
             for (age, mean, minutes) in record.hours {
-                client
+                history
                     .hours
                     .put(hour - i64::from(age), (mean, i64::from(minutes)));
             }
             for (age, mean, minutes) in record.days {
-                client
+                history
                     .days
                     .put(day - i64::from(age), (mean, i64::from(minutes)));
             }
             let place = self.insert(client);
+            self.histories.set(place, &history.pack());
             if let Some((test, since, baseline, opened)) = record.open {
                 let open = Open {
                     test,

@@ -440,7 +440,49 @@ fn a_restart_at_any_hour_changes_nothing() {
     assert_eq!(parts.trends.records(), whole.trends.records());
 }
 
+/// Bytes a client, but for the index, after so many hours, of which one in `seldom` has nothing or is covered in part.
+fn bytes(hours: i64, seldom: u64) -> f64 {
+    const CLIENTS: u64 = 320;
+    let mut seed = 1_u64;
+    let mut dice = |n: u64| {
+        seed = seed.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(1);
+        (seed >> 33) % n
+    };
+    let mut world = World::new(DEFAULT);
+    let mut levels = [0_i64; CLIENTS as usize];
+    for hour in 0..hours {
+        let mut pieces = Vec::new();
+        for (n, level) in (0..).zip(&mut levels) {
+            // From day to day it wanders by up to 3 dB, within a day by up to 6, and each hour has some tenths of its own.
+            *level = (*level + dice(41) as i64 - 20).clamp(-300, 300);
+            let turn = std::f64::consts::TAU * (hour as f64 + (n % 24) as f64) / 24.0;
+            let daily = turn.sin() * (n % 7 * 100) as f64;
+            let own = (dice(31) + dice(31)) as i64 - 30;
+            let minutes = match dice(4 * seldom) {
+                0 if hour > 0 => continue,
+                1..4 => 1 + dice(59) as u8,
+                _ => 60,
+            };
+            let mut piece = piece(hour, -6_000 + *level + daily as i64 + own, minutes);
+            piece.mac = Mac(MAC.0 + n);
+            pieces.push(piece);
+        }
+        world.slot(half_past(hour), &[], &pieces);
+    }
+    assert_eq!(world.trends.index.len() as u64, CLIENTS);
+    let histories = world.trends.histories.heap() as f64;
+    size_of::<Client>() as f64 + histories / CLIENTS as f64
+}
+
 #[test]
 fn a_client_is_small() {
-    assert_eq!(size_of::<Client>(), 204);
+    assert_eq!(size_of::<Client>(), 16);
+    // An hour is all that a new one has; then a month, without a gap, with one in seventy-five hours, one in ten.
+    let all = [(1, 75), (30 * 24, 1 << 40), (30 * 24, 75), (30 * 24, 10)];
+    let all = all.map(|(hours, seldom)| bytes(hours, seldom));
+    let most = [23.0, 84.0, 91.0, 115.0];
+    assert!(
+        all.iter().zip(most).all(|(bytes, most)| *bytes <= most),
+        "{all:?}"
+    );
 }
