@@ -68,6 +68,16 @@ pub fn give_back<T>(buffer: &mut Vec<T>) {
     }
 }
 
+/// A number with a sign as one that is small on both sides of zero.
+pub(crate) const fn zigzag(n: i64) -> u64 {
+    (n << 1 ^ n >> 63) as u64
+}
+
+/// What [`zigzag`] was given.
+pub(crate) const fn unzigzag(n: u64) -> i64 {
+    (n >> 1) as i64 ^ -((n & 1) as i64)
+}
+
 /// A number of 48 bits: those of an `i64` but the highest, which are as the one below. As microseconds some four years.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Int48([u16; 3]);

@@ -11,7 +11,7 @@
 
 use mast_schemas::{Mac, Timestamp};
 
-use crate::compact::Mac48;
+use crate::compact::{Mac48, unzigzag, zigzag};
 
 /// Appends a number.
 pub(super) fn put(bytes: &mut Vec<u8>, mut n: u64) {
@@ -40,13 +40,12 @@ pub(super) fn take(bytes: &mut &[u8]) -> u64 {
 
 /// Appends a number with a sign: those near zero are short on both sides.
 pub(super) fn put_signed(bytes: &mut Vec<u8>, n: i64) {
-    put(bytes, (n << 1 ^ n >> 63) as u64);
+    put(bytes, zigzag(n));
 }
 
 /// Takes one.
 pub(super) fn take_signed(bytes: &mut &[u8]) -> i64 {
-    let n = take(bytes);
-    (n >> 1) as i64 ^ -((n & 1) as i64)
+    unzigzag(take(bytes))
 }
 
 /// An address of a device, and when it was first seen.

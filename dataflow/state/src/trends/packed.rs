@@ -11,6 +11,8 @@
 //! mean is near that of the bucket before. One width for all would be that of the widest step; here a wide step costs only
 //! itself. Nothing is cut: any mean and any minutes come back, and what has no minutes has no mean.
 
+use crate::compact::{unzigzag, zigzag};
+
 use super::client::{DAY, HOUR, HOURS, History, Ring};
 
 /// Bits of what is wide.
@@ -94,12 +96,12 @@ impl Reader<'_> {
 }
 
 /// A step as a number that is small on both sides of zero.
-const fn fold(step: i16) -> u16 {
-    (step << 1 ^ step >> 15) as u16
+fn fold(step: i16) -> u16 {
+    zigzag(step.into()) as u16
 }
 
-const fn unfold(n: u16) -> i16 {
-    (n >> 1) as i16 ^ -((n & 1) as i16)
+fn unfold(n: u16) -> i16 {
+    unzigzag(n.into()) as i16
 }
 
 /// Appends a number, which is short if it has hardly more bits than `width`.
